@@ -1,0 +1,3 @@
+"""egressguard's interceptor: what is decided and what is relayed."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,1 @@
+"""Judging: hosts, addresses, findings. The only place that makes ALLOW."""

@@ -1,0 +1,1 @@
+"""Evidence: the event log and the report at the end of a run."""

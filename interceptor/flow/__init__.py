@@ -1,0 +1,1 @@
+"""Flows as pure objects: bytes in, steps out."""

@@ -1,0 +1,93 @@
+"""Steps: what a flow asks its server to do. Flows return these; only `interceptor.serve` acts.
+
+Order matters and is the product's promise: `Resolve`, `Dial` and `ToUpstream` follow an allowing
+`Record` of the same flow or do not exist. `tests/pure/flow/test_no_byte_before_verdict.py`
+proves it at every cut of the input.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from interceptor.model import Target
+from interceptor.verdict import Verdict
+
+
+class Record(msgspec.Struct, frozen=True, gc=False):
+    """Write this decision to the evidence before the next step is carried out."""
+
+    verdict: Verdict
+    target: Target
+    kind: str
+    exchange: int = 0
+    """Number of the exchange within the flow, from 1; 0 for the connection itself."""
+
+
+class Finished(msgspec.Struct, frozen=True, gc=False):
+    """An exchange that was allowed has ended: how, and how much."""
+
+    exchange: int
+    status: int
+    """HTTP status relayed to the agent; 0 if none was."""
+    sent: int
+    """Body bytes relayed to upstream."""
+    received: int
+    """Body bytes relayed to the agent."""
+    address: str
+    """The literal address that was dialled; empty if none was."""
+    seconds: float
+    reason: str = ""
+    """Reason code when the exchange did not complete, else empty."""
+
+
+class Terminate(msgspec.Struct, frozen=True, gc=False):
+    """Answer the ClientHello (already read) as `name`; feed the plaintext to the flow."""
+
+    name: str
+    alpn: tuple[str, ...] = ("http/1.1",)
+
+
+class Resolve(msgspec.Struct, frozen=True, gc=False):
+    """Find an upstream connection for `target`: a pooled one, or the addresses of its host.
+
+    The server answers with `pooled()`, `resolved()` or `upstream_failed()`.
+    """
+
+    target: Target
+
+
+class Dial(msgspec.Struct, frozen=True, gc=False):
+    """Connect to these literal, judged addresses in order, with TLS verified for `target.host`.
+
+    The server answers with `connected()` or `upstream_failed()`.
+    """
+
+    target: Target
+    addresses: tuple[str, ...]
+
+
+class ToUpstream(msgspec.Struct, frozen=True, gc=False):
+    """Send these bytes upstream."""
+
+    data: bytes
+
+
+class ToClient(msgspec.Struct, frozen=True, gc=False):
+    """Send these bytes to the agent."""
+
+    data: bytes
+
+
+class EndUpstream(msgspec.Struct, frozen=True, gc=False):
+    """The exchange is over: keep the upstream connection for another, or close it."""
+
+    reusable: bool
+
+
+class Close(msgspec.Struct, frozen=True, gc=False):
+    """Close the agent's connection: after what was written, or at once with a reset."""
+
+    reset: bool = False
+
+
+Step = Record | Finished | Terminate | Resolve | Dial | ToUpstream | ToClient | EndUpstream | Close

@@ -1,0 +1,67 @@
+"""What is judged: units, their readable views, and where they come from and go to."""
+
+from __future__ import annotations
+
+import enum
+
+import msgspec
+
+
+class Kind(enum.StrEnum):
+    """Kinds of unit. A new protocol adds one line here and one file in wire/."""
+
+    CONNECTION = "connection"
+    DNS_QUERY = "dns_query"
+    HTTP_REQUEST = "http_request"
+    HTTP_RESPONSE = "http_response"
+
+
+class Origin(msgspec.Struct, frozen=True, gc=False):
+    """Who opened a flow, and what it dialled."""
+
+    jail: str
+    """Name of the jail."""
+    flow: str
+    """Id of the flow, unique within the jail, such as `f12`."""
+    address: str
+    """Original destination as the agent dialled it, canonical text of an IPv4 or IPv6 address."""
+    port: int
+    """Original destination port."""
+    name: str = ""
+    """Name leased to `address`, lower case, no trailing dot; empty when an address was dialled."""
+
+
+class Target(msgspec.Struct, frozen=True, gc=False):
+    """Where a unit wants to go. One identity: host is the leased name and nothing else."""
+
+    scheme: str
+    """`https`, `http`, `dns` or `tcp`."""
+    host: str
+    """Lower-case A-label name without trailing dot, or canonical address text."""
+    port: int
+    method: str = ""
+    path: str = ""
+    """Path and query as they will be sent (origin-form, RFC 9112 section 3.2.1)."""
+
+    @property
+    def authority(self) -> str:
+        """Host and port as in a URL; the scheme's default port is left out, IPv6 is bracketed."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        default = {"https": 443, "http": 80}.get(self.scheme)
+        return host if self.port == default else f"{host}:{self.port}"
+
+
+class View(msgspec.Struct, frozen=True, gc=False):
+    """One readable form of a unit's bytes."""
+
+    where: str
+    """`url`, `header:<lower-case name>`, `body`, `name`, `trailer:<name>`."""
+    data: bytes
+
+
+class Unit(msgspec.Struct, frozen=True, gc=False):
+    """One thing to judge."""
+
+    kind: Kind
+    target: Target
+    views: tuple[View, ...] = ()

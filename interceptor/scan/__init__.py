@@ -1,0 +1,1 @@
+"""Finding secrets in bytes: rules, engine, decoders."""

@@ -1,0 +1,1 @@
+"""The per-jail certificate authority and TLS sessions over memory."""

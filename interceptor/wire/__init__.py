@@ -1,0 +1,1 @@
+"""Protocols as pure parsers and writers: bytes to and from Units. No sockets."""

@@ -1,0 +1,1 @@
+"""The kernel's part: captive namespace, enclosure, trust, registry."""
