@@ -67,6 +67,8 @@ class Reason(enum.StrEnum):
     CERTIFICATE_INVALID = "certificate_invalid"
     UPSTREAM_MALFORMED = "upstream_malformed"
     UPSTREAM_CLOSED = "upstream_closed"
+    # the agent's doing
+    CLIENT_CLOSED = "client_closed"
     # ours
     EVIDENCE_UNWRITABLE = "evidence_unwritable"
     INTERNAL_ERROR = "internal_error"

@@ -41,9 +41,11 @@ class Finished(msgspec.Struct, frozen=True, gc=False):
 
 
 class Terminate(msgspec.Struct, frozen=True, gc=False):
-    """Answer the ClientHello (already read) as `name`; feed the plaintext to the flow."""
+    """Answer the ClientHello as `name`; feed the plaintext to the flow from now on."""
 
     name: str
+    hello: bytes
+    """Everything read so far, from the ClientHello on."""
     alpn: tuple[str, ...] = ("http/1.1",)
 
 
@@ -54,6 +56,8 @@ class Resolve(msgspec.Struct, frozen=True, gc=False):
     """
 
     target: Target
+    fresh: bool = False
+    """True when a pooled connection has just failed and a new one must be dialled."""
 
 
 class Dial(msgspec.Struct, frozen=True, gc=False):
