@@ -1,0 +1,150 @@
+"""The policy: what an operator may write, as a tree of frozen structures.
+
+The defaults of these structures are the `balanced` preset, so that a run without a policy
+file reads no YAML. `interceptor.policy.loading` builds the tree from files and presets;
+docs/policy.md explains every key for operators. Unknown keys are errors everywhere.
+"""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+from typing import Annotated, Literal
+
+import msgspec
+
+Count = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
+Size = Annotated[int, msgspec.Meta(ge=1, le=1 << 40)]
+SizeOrZero = Annotated[int, msgspec.Meta(ge=0, le=1 << 50)]
+Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
+Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
+Method = Annotated[str, msgspec.Meta(pattern=r"\A[A-Z][A-Z0-9-]{0,31}\Z")]
+PathPrefix = Annotated[str, msgspec.Meta(pattern=r"\A/", max_length=4096)]
+Pattern = Annotated[str, msgspec.Meta(min_length=1, max_length=260)]
+RuleId = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
+
+
+class PresetName(enum.StrEnum):
+    """The presets that ship with the product."""
+
+    STRICT = "strict"
+    BALANCED = "balanced"
+    AUDIT = "audit"
+
+
+class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Base of every section: immutable, and an unknown key is an error."""
+
+
+class Hosts(_Section, frozen=True):
+    """Which hosts may be reached.
+
+    A pattern is an exact name, `*.example.org` (any subdomain, at any depth, but not
+    `example.org` itself), `*` (any host), or an address; `:port` may follow. Deny wins over
+    allow; a port written in an allow pattern is open for that host even if `ports` lacks it.
+    """
+
+    allow: tuple[Pattern, ...] = ()
+    deny: tuple[Pattern, ...] = ()
+    others: Literal["allow", "deny"] = "allow"
+    """What happens to a host that neither list names."""
+    literals: Literal["allow", "deny"] = "allow"
+    """What happens to a public address dialled without any name, unless `allow` names it."""
+
+
+class RequestRule(_Section, frozen=True):
+    """A method and path rule. The first rule that fits a request decides; none: allowed."""
+
+    host: Pattern
+    action: Literal["allow", "deny"]
+    methods: tuple[Method, ...] = ()
+    """Upper-case methods; empty means any."""
+    paths: tuple[PathPrefix, ...] = ()
+    """Path prefixes, whole segments: `/api` fits `/api` and `/api/x`, not `/apix`."""
+
+
+class Addresses(_Section, frozen=True):
+    """Named exceptions to the ban on private, metadata and reserved addresses.
+
+    An exception for a network never opens a cloud metadata address inside it; that takes the
+    single address, written on its own.
+    """
+
+    allow: tuple[Annotated[str, msgspec.Meta(min_length=1, max_length=64)], ...] = ()
+
+
+class RuleAt(_Section, frozen=True):
+    """A credential rule, at one host pattern or (if empty) at every host."""
+
+    rule: RuleId
+    host: str = ""
+
+
+class RuleHome(_Section, frozen=True):
+    """One more host where the credential of `rule` belongs, in the rule's own places."""
+
+    rule: RuleId
+    host: Pattern
+
+
+class RuleTuning(_Section, frozen=True):
+    """Tuning of the credential rules, by rule id."""
+
+    suppress: tuple[RuleAt, ...] = ()
+    """No finding at all."""
+    warn: tuple[RuleAt, ...] = ()
+    """The finding is recorded as `would_block` and the request passes."""
+    homes: tuple[RuleHome, ...] = ()
+
+
+class Limits(_Section, frozen=True):
+    """Bounds on what one connection or one jail may ask of the interceptor.
+
+    Sizes in bytes, times in seconds.
+    """
+
+    header_bytes: Size = 65_536
+    """Request line and header section together."""
+    header_count: Count = 200
+    body_hold: Size = 1_048_576
+    """Request bodies up to this size are judged whole before their first byte is sent."""
+    body_bytes: SizeOrZero = 0
+    """Largest request body; 0 is no limit."""
+    decoded_bytes: Size = 16_777_216
+    """Bytes that decoders may produce while one unit is judged; more is `incomplete`."""
+    idle_seconds: Seconds = 300.0
+    header_seconds: Seconds = 30.0
+    """From the first byte of a request to the end of its header section."""
+    connect_seconds: Seconds = 15.0
+    connections: Count = 1024
+    """Open connections of one jail."""
+
+
+class Upstream(_Section, frozen=True):
+    """How upstream servers are verified."""
+
+    ca_file: str | None = None
+    """PEM bundle trusted besides the host's own trust."""
+    min_tls: Literal["1.2", "1.3"] = "1.2"
+
+
+class Policy(_Section, frozen=True):
+    """The whole policy. The defaults are the `balanced` preset."""
+
+    version: Literal[1] = 1
+    preset: PresetName = PresetName.BALANCED
+    findings: Literal["block", "record"] = "block"
+    """`record`: a finding is logged as `would_block` and the unit passes."""
+    hosts: Hosts = Hosts()
+    ports: tuple[Port, ...] = (80, 443)
+    requests: tuple[RequestRule, ...] = ()
+    addresses: Addresses = Addresses()
+    rules: RuleTuning = RuleTuning()
+    limits: Limits = Limits()
+    upstream: Upstream = Upstream()
+
+
+def digest(policy: Policy) -> str:
+    """Return 16 hex digits that name this policy in the evidence; equal policies share them."""
+    text = msgspec.json.encode(policy, order="deterministic")
+    return hashlib.blake2b(text, digest_size=8).hexdigest()
