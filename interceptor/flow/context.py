@@ -1,0 +1,44 @@
+"""What every flow of a jail shares, and who a connection stands for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from interceptor.decide.judge import Judge
+from interceptor.model import Origin, Target
+from interceptor.policy.schema import Limits
+from interceptor.verdict import Verdict
+
+
+class FlowContext(msgspec.Struct, frozen=True, gc=False):
+    """Given to a flow at its start."""
+
+    origin: Origin
+    judge: Judge
+    limits: Limits
+    name_of: Callable[[str, float], str]
+    """Leased name of a synthetic address at a time, or an empty string."""
+
+
+class Identity(msgspec.Struct, frozen=True, gc=False):
+    """The one name a connection stands for, and what is known against it.
+
+    `name(synthetic address) = SNI = Host = policy host = dialled host = verified certificate`.
+    """
+
+    scheme: str
+    host: str
+    port: int
+    refused: Verdict | None = None
+    """A block that is already decided; it is delivered in answer to the first request."""
+    proxying: bool = False
+    """True while the bytes are plain and not inside a tunnel: an agent that thinks it talks to a
+    proxy may name another target, which then is the identity (RFC 9112 section 3.2.2)."""
+    depth: int = 0
+    """Tunnels (CONNECT) around this connection."""
+
+    def target(self, method: str = "", path: str = "") -> Target:
+        """Target of this identity."""
+        return Target(self.scheme, self.host, self.port, method, path)

@@ -1,0 +1,158 @@
+"""One request: what it asks for, whether that is the connection's identity, how it is judged."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from interceptor.decide.judge import Judge
+from interceptor.flow.context import FlowContext, Identity
+from interceptor.flow.upload import Upload
+from interceptor.model import Target
+from interceptor.verdict import Reason, Verdict
+from interceptor.wire.authority import Authority, default_port, parse_authority, parse_target
+from interceptor.wire.http1 import Framing, HttpError, RequestHead, write_request
+
+_DEPTH_LIMIT: Final = 4
+"""Tunnels within tunnels; a real client needs two at most."""
+
+
+class Request:
+    """A request of one exchange.
+
+    Attributes:
+        head: as parsed.
+        target: where it goes: the identity of the connection, or what a proxy client named.
+        refused: a block that is decided before any content is looked at.
+        tunnel: the identity inside, for an acceptable CONNECT.
+    """
+
+    __slots__ = ("_authority", "_path", "head", "refused", "target", "tunnel")
+
+    def __init__(
+        self,
+        head: RequestHead,
+        target: Target,
+        path: bytes,
+        *,
+        refused: Verdict | None = None,
+        tunnel: Identity | None = None,
+    ) -> None:
+        self.head = head
+        self.target = target
+        self.refused = refused
+        self.tunnel = tunnel
+        self._path = path
+        self._authority = target.authority.encode("ascii")
+
+    def judge(self, judge: Judge, body: bytes) -> Verdict:
+        """Judge head and readable body."""
+        fields = [(lower, value) for _, lower, value in self.head.fields]
+        return judge.request(self.target, self.head.raw, fields, body)
+
+    def wire_head(self) -> bytes:
+        """Bytes of the head for upstream."""
+        return write_request(self.head, self._path, self._authority)
+
+    def wire_body(self, upload: Upload) -> bytes:
+        """Bytes of a held body for upstream."""
+        return upload.held_body()
+
+
+def read_target(head: RequestHead, context: FlowContext, identity: Identity, now: float) -> Request:
+    """Find the target of `head` and hold it against the identity of the connection.
+
+    Raises:
+        HttpError: when the target or the Host field is malformed, or they disagree.
+    """
+    parsed = parse_target(head.method, head.target)
+    judge = context.judge
+    if parsed.form == "authority":
+        assert parsed.authority is not None  # noqa: S101
+        return _connect(head, parsed.authority, context, identity, now)
+    path = parsed.path
+    text = path.decode("ascii")
+    refused = identity.refused
+    host = parse_authority(head.host) if head.host else None
+    if parsed.authority is not None:
+        named = _with_port(parsed.authority, parsed.scheme)
+        if host is not None and _with_port(host, parsed.scheme) != named:
+            raise HttpError(Reason.NAME_MISMATCH, "the request target and Host disagree")
+        if identity.proxying and parsed.scheme == "http":
+            return _proxied(head, named, path, context, identity, now)
+        host = parsed.authority
+        if parsed.scheme != identity.scheme:
+            refused = judge.refuse(Reason.NAME_MISMATCH, "the target's scheme is another one")
+    target = identity.target(head.method, text)
+    if host is not None and refused is None:
+        named = _with_port(host, identity.scheme)
+        if named != Authority(identity.host, identity.port):
+            detail = f"Host names {named.host}, the connection was made for {identity.host}"
+            refused = judge.refuse(Reason.NAME_MISMATCH, detail)
+    return Request(head, target, path, refused=refused or _upgrade(head, judge))
+
+
+def _with_port(authority: Authority, scheme: str) -> Authority:
+    if authority.port is not None:
+        return authority
+    return Authority(authority.host, default_port(scheme))
+
+
+def _proxied(
+    head: RequestHead,
+    named: Authority,
+    path: bytes,
+    context: FlowContext,
+    identity: Identity,
+    now: float,
+) -> Request:
+    """An absolute-form request of a client that believes it talks to a proxy."""
+    port = named.port or 80
+    inner = identify(context, "http", named.host, port, now)
+    target = inner.target(head.method, path.decode("ascii"))
+    refused = inner.refused
+    if refused is None and (named.host, port) != (identity.host, identity.port):
+        # The connection's own name was judged when it was asked for; this one is new.
+        verdict = context.judge.name(inner.host)
+        refused = None if verdict.allowed else verdict
+    return Request(head, target, path, refused=refused or _upgrade(head, context.judge))
+
+
+def _connect(
+    head: RequestHead, named: Authority, context: FlowContext, identity: Identity, now: float
+) -> Request:
+    """CONNECT, answered by us: the bytes inside are another flow with its own identity."""
+    assert named.port is not None  # noqa: S101
+    inner = identify(context, "tcp", named.host, named.port, now)
+    target = Target("tcp", inner.host, inner.port, "CONNECT", "")
+    if head.framing is not Framing.NONE:
+        raise HttpError(Reason.HTTP_MALFORMED, "CONNECT with a body")
+    judge = context.judge
+    verdict = judge.name(inner.host)
+    if not verdict.allowed:
+        return Request(head, target, b"", refused=verdict)
+    if identity.depth >= _DEPTH_LIMIT:
+        refused = judge.refuse(Reason.LIMIT_EXCEEDED, f"more than {_DEPTH_LIMIT} tunnels")
+        return Request(head, target, b"", refused=refused)
+    if identity.scheme == "https" and identity.refused is not None:
+        return Request(head, target, b"", refused=identity.refused)
+    tunnel = Identity(
+        "tcp", inner.host, inner.port, inner.refused, proxying=True, depth=identity.depth + 1
+    )
+    return Request(head, target, b"", tunnel=tunnel)
+
+
+def identify(context: FlowContext, scheme: str, host: str, port: int, now: float) -> Identity:
+    """Identity of a host that a client named itself; a synthetic address stands for its name."""
+    name = context.name_of(host, now) or host
+    verdict = context.judge.connection(Target(scheme, name, port))
+    return Identity(scheme, name, port, None if verdict.allowed else verdict)
+
+
+def _upgrade(head: RequestHead, judge: Judge) -> Verdict | None:
+    """Refuse what an upgraded connection would carry unseen; an offer of h2c is just dropped."""
+    for _, lower, value in head.fields:
+        if lower == b"upgrade" and value.lower() not in (b"h2c", b"tls/1.2", b"tls/1.0"):
+            return judge.refuse(
+                Reason.HTTP_UNSUPPORTED, "an upgrade to another protocol is not relayed"
+            )
+    return None

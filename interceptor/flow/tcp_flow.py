@@ -1,0 +1,254 @@
+"""One TCP connection of the agent, from its first byte: what it speaks and who it is for.
+
+A pure object. The server feeds bytes and events, and carries out the steps it gets back.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from interceptor.flow.context import FlowContext, Identity
+from interceptor.flow.exchange import HttpConnection
+from interceptor.flow.states import Phase
+from interceptor.flow.steps import Close, Record, Step, Terminate
+from interceptor.model import Kind, Target
+from interceptor.verdict import Reason, Verdict
+from interceptor.wire.tls_hello import ClientHello, HelloError, looks_like_tls
+
+# The start of an HTTP request line: a method in capitals, whole or cut.
+_HTTP_START: Final = re.compile(rb"(?:\r\n){0,2}[A-Z]{1,20}(?:[A-Z_-]{0,12} |$)")
+_SILENT_SECONDS: Final = 0.1
+"""How long a connection to a closed port may wait for its first byte. Clients of a proxy speak at
+once and are then judged by the target inside; everything else is reset without delay."""
+_HELLO_LIMIT: Final = 65_536
+
+
+class TcpFlow:
+    """A flow.
+
+    Attributes:
+        deadline: monotonic time in seconds at which `timer` wants to be called.
+    """
+
+    __slots__ = ("_buffer", "_context", "_deadline", "_done", "_exchange", "_http", "_identity")
+    __slots__ += ("_sealed", "_steps")
+
+    def __init__(self, context: FlowContext, now: float) -> None:
+        self._context = context
+        self._steps: list[Step] = []
+        self._buffer = b""
+        self._http: HttpConnection | None = None
+        self._exchange = 0
+        self._done = False
+        self._sealed = False
+        origin = context.origin
+        host = origin.name or origin.address
+        verdict = context.judge.connection(Target("tcp", host, origin.port))
+        refused = None if verdict.allowed else verdict
+        self._identity = Identity("tcp", host, origin.port, refused, proxying=True)
+        closed = refused is not None and refused.reason is Reason.PORT_NOT_ALLOWED
+        self._deadline = now + (_SILENT_SECONDS if closed else context.limits.header_seconds)
+
+    @property
+    def deadline(self) -> float:
+        """Monotonic time at which `timer` should be called, unless it has moved on by then."""
+        return self._http.deadline if self._http is not None else self._deadline
+
+    @property
+    def wants_client(self) -> bool:
+        """False while the agent should not be read from."""
+        return not self._done and (self._http is None or self._http.wants_client)
+
+    @property
+    def closed(self) -> bool:
+        """True once a `Close` step was given."""
+        return self._done
+
+    # -- events; each gives the steps that follow from it ------------------------------------
+
+    def client_bytes(self, data: bytes, now: float) -> list[Step]:
+        """Bytes from the agent: as they came, or decrypted after a `Terminate`."""
+        http = self._http
+        if http is None:
+            if not self._done:
+                self._buffer += data
+                self._sniff(now)
+        else:
+            http.client_bytes(data, now)
+            if http.phase is Phase.TUNNEL:
+                self._enter_tunnel(http, now)
+        return self._take()
+
+    def client_eof(self, now: float) -> list[Step]:
+        """The agent has ended its side."""
+        if self._http is not None:
+            if self._sealed:
+                # Nobody half-closes TLS and waits: the agent has given up.
+                self._http.client_lost(now)
+            else:
+                self._http.client_eof(now)
+            self._note_unasked()
+        elif not self._done:
+            self._note_unasked()
+            self._close(reset=False)
+        return self._take()
+
+    def client_lost(self, now: float) -> list[Step]:
+        """The agent's connection is gone; whatever is open upstream must go too."""
+        if not self._done:
+            self._note_unasked()
+            if self._http is not None:
+                self._http.client_lost(now)
+            self._done = True
+        return self._take()
+
+    def tls_failed(self, detail: str) -> list[Step]:
+        """The handshake with the agent failed, mostly because it does not trust our authority."""
+        if not self._done:
+            self._refuse(self._context.judge.refuse(Reason.TLS_CLIENT_REJECTED, detail))
+        return self._take()
+
+    def resolved(self, addresses: tuple[str, ...], now: float) -> list[Step]:
+        """Addresses for the last `Resolve`."""
+        if self._http is not None:
+            self._http.resolved(addresses, now)
+        return self._take()
+
+    def connected(self, address: str, now: float, *, reused: bool) -> list[Step]:
+        """Upstream stands: pooled (after `Resolve`) or new (after `Dial`)."""
+        if self._http is not None:
+            self._http.connected(address, now, reused=reused)
+        return self._take()
+
+    def upstream_failed(self, reason: Reason, detail: str, now: float) -> list[Step]:
+        """Resolving, dialling, verifying or reading upstream failed."""
+        if self._http is not None:
+            self._http.upstream_failed(reason, detail, now)
+        return self._take()
+
+    def upstream_bytes(self, data: bytes, now: float) -> list[Step]:
+        """Decrypted bytes from upstream."""
+        if self._http is not None:
+            self._http.upstream_bytes(data, now)
+        return self._take()
+
+    def upstream_eof(self, now: float) -> list[Step]:
+        """Upstream has ended its side."""
+        if self._http is not None:
+            self._http.upstream_eof(now)
+        return self._take()
+
+    def timer(self, now: float) -> list[Step]:
+        """`deadline` has passed."""
+        if self._http is not None:
+            self._http.timer(now)
+        elif not self._done:
+            refused = self._identity.refused
+            self._refuse(refused or self._context.judge.refuse(Reason.TIMEOUT, "nothing was said"))
+        return self._take()
+
+    def unwritable(self, now: float) -> list[Step]:
+        """The evidence for the last `Record` could not be written; steps after it were dropped."""
+        if self._http is not None:
+            self._http.unwritable(now)
+        elif not self._done:
+            self._close(reset=True)
+        return self._take()
+
+    # -- what is it? -------------------------------------------------------------------------
+
+    def _sniff(self, now: float) -> None:
+        data = self._buffer
+        if looks_like_tls(data):
+            if self._deadline - now < self._context.limits.header_seconds / 2:
+                self._deadline = now + self._context.limits.header_seconds
+            self._read_hello(data)
+        elif _HTTP_START.match(data[:32]) is not None:
+            scheme = "https" if self._sealed else "http"
+            self._speak_http(scheme, now)
+        elif data != b"\r" and data != b"\r\n":
+            refuse = self._context.judge.refuse
+            detail = "the first bytes are neither TLS nor HTTP"
+            self._refuse(self._identity.refused or refuse(Reason.PROTOCOL_REFUSED, detail))
+
+    def _read_hello(self, data: bytes) -> None:
+        identity, judge = self._identity, self._context.judge
+        try:
+            hello = ClientHello.parse(data)
+        except HelloError as error:
+            self._refuse(judge.refuse(error.reason, str(error)))
+            return
+        if hello is None:
+            if len(data) > _HELLO_LIMIT:
+                self._refuse(judge.refuse(Reason.TLS_MALFORMED, "the ClientHello is too long"))
+            return
+        refused = identity.refused
+        name = identity.host
+        if hello.server_name and hello.server_name != identity.host:
+            # The agent is answered under the name it asked for, so that it can read why not.
+            name = hello.server_name
+            if refused is None:
+                detail = f"SNI names {name}, the connection was made for {identity.host}"
+                refused = judge.refuse(Reason.NAME_MISMATCH, detail)
+        self._identity = Identity(
+            "https", identity.host, identity.port, refused, depth=identity.depth
+        )
+        self._sealed = True
+        self._buffer = b""
+        self._steps.append(Terminate(name, data))
+
+    def _speak_http(self, scheme: str, now: float) -> None:
+        old = self._identity
+        proxying = old.proxying and not self._sealed
+        self._identity = identity = Identity(
+            scheme, old.host, old.port, old.refused, proxying=proxying, depth=old.depth
+        )
+        self._http = http = HttpConnection(
+            self._context, identity, self._steps, self._exchange, now
+        )
+        data, self._buffer = self._buffer, b""
+        http.client_bytes(data, now)
+        if http.phase is Phase.TUNNEL:
+            self._enter_tunnel(http, now)
+
+    def _enter_tunnel(self, http: HttpConnection, now: float) -> None:
+        """CONNECT was answered: what follows is a connection of its own, for another identity."""
+        assert http.tunnel is not None  # noqa: S101
+        self._exchange = http.exchange
+        self._identity = http.tunnel
+        self._sealed = False
+        self._http = None
+        self._deadline = now + self._context.limits.header_seconds
+        self._buffer = http.rest
+        if self._buffer:
+            self._sniff(now)
+
+    # -- ends --------------------------------------------------------------------------------
+
+    def _note_unasked(self) -> None:
+        """Record a block that no request has met: the agent connected and left."""
+        refused = self._identity.refused
+        asked = self._http is not None and self._http.exchange > self._exchange
+        if refused is not None and not asked and not self._done:
+            self._record(refused)
+
+    def _refuse(self, verdict: Verdict) -> None:
+        self._record(verdict)
+        self._close(reset=True)
+
+    def _record(self, verdict: Verdict) -> None:
+        self._steps.append(Record(verdict, self._identity.target(), Kind.CONNECTION))
+
+    def _close(self, *, reset: bool) -> None:
+        self._steps.append(Close(reset=reset))
+
+    def _take(self) -> list[Step]:
+        steps = self._steps
+        if not steps:
+            return []
+        taken = steps[:]
+        steps.clear()
+        if isinstance(taken[-1], Close):
+            self._done = True
+        return taken

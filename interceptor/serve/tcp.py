@@ -1,0 +1,435 @@
+"""The agent's TCP connections: carries out what flows decide, and decides nothing itself."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+import ssl
+import struct
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from interceptor.decide.judge import Judge
+from interceptor.evidence.log import EvidenceError
+from interceptor.flow.context import FlowContext
+from interceptor.flow.names import Leases
+from interceptor.flow.states import LifecycleError
+from interceptor.flow.steps import (
+    Close,
+    Dial,
+    EndUpstream,
+    Finished,
+    Record,
+    Resolve,
+    Step,
+    Terminate,
+    ToClient,
+    ToUpstream,
+)
+from interceptor.flow.tcp_flow import TcpFlow
+from interceptor.model import Origin, Target
+from interceptor.policy.schema import Limits
+from interceptor.serve.upstream import DialError, Dialler, UpstreamConnection
+from interceptor.tls.authority import Authority
+from interceptor.tls.session import TlsSession
+from interceptor.verdict import Reason
+
+_BUFFER: Final = memoryview(bytearray(65_536))
+_WRITE_HIGH: Final = 262_144
+_LINGER_SECONDS: Final = 2.0
+_LAYERS: Final = 3
+_SO_ORIGINAL_DST: Final = 80  # linux/netfilter_ipv4.h; IP6T_SO_ORIGINAL_DST has the same number
+_RESET: Final = struct.pack("ii", 1, 0)
+
+
+class Service:
+    """What all connections of a jail share. One worker owns it; nothing in it is shared further."""
+
+    def __init__(
+        self,
+        *,
+        jail: str,
+        loop: asyncio.AbstractEventLoop,
+        judge: Judge,
+        limits: Limits,
+        leases: Leases,
+        authority: Authority,
+        dialler: Dialler,
+        record: Callable[[Record, Origin], None],
+        finished: Callable[[Finished, Origin], None],
+    ) -> None:
+        """Serve `jail`. `record` raises EvidenceError when the evidence cannot be written."""
+        self.jail = jail
+        self.loop = loop
+        self.judge = judge
+        self.limits = limits
+        self.leases = leases
+        self.authority = authority
+        self.dialler = dialler
+        self.record = record
+        self.finished = finished
+        self.open: set[AgentConnection] = set()
+        self._flows = 0
+
+    def next_flow(self) -> str:
+        """Id for a new flow."""
+        self._flows += 1
+        return f"f{self._flows}"
+
+    async def listen(self, listeners: Sequence[socket.socket]) -> list[asyncio.Server]:
+        """Accept on sockets that were made inside the captive namespace."""
+        return [
+            await self.loop.create_server(lambda: AgentConnection(self), sock=sock, backlog=1024)
+            for sock in listeners
+        ]
+
+    def close(self) -> None:
+        """Drop every connection."""
+        for connection in list(self.open):
+            connection.drop()
+        self.dialler.close()
+
+
+def original_destination(sock: socket.socket) -> tuple[str, int]:
+    """Address and port that the agent dialled, before the redirection.
+
+    Raises:
+        OSError: when the connection was not redirected.
+    """
+    if sock.family == socket.AF_INET6:
+        raw = sock.getsockopt(socket.IPPROTO_IPV6, _SO_ORIGINAL_DST, 28)
+        address = ipaddress.IPv6Address(raw[8:24])
+        mapped = address.ipv4_mapped
+        return str(mapped or address), int.from_bytes(raw[2:4], "big")
+    raw = sock.getsockopt(socket.IPPROTO_IP, _SO_ORIGINAL_DST, 16)
+    return socket.inet_ntoa(raw[4:8]), int.from_bytes(raw[2:4], "big")
+
+
+class AgentConnection(asyncio.BufferedProtocol):
+    """One connection from the agent."""
+
+    __slots__ = (
+        *("_closing", "_flow", "_held", "_layers", "_lingering", "_origin", "_reading", "_task"),
+        *("_service", "_timer", "_timer_at", "_transport", "_upstream", "_upstream_full"),
+    )
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._layers: list[TlsSession] = []
+        self._upstream: UpstreamConnection | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
+        self._closing = False
+        self._lingering = False
+        self._reading = True
+        self._upstream_full = False
+
+    # -- transport events --------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Accepted: find out what was dialled and begin a flow."""
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101
+        service = self._service
+        now = service.loop.time()
+        self._transport = transport
+        sock: socket.socket = transport.get_extra_info("socket")
+        try:
+            address, port = original_destination(sock)
+        except OSError:
+            transport.abort()  # somebody dialled the listener itself
+            return
+        service.open.add(self)
+        transport.set_write_buffer_limits(high=_WRITE_HIGH)
+        name = service.leases.name_of(address, now)
+        self._origin = Origin(service.jail, service.next_flow(), address, port, name)
+        context = FlowContext(self._origin, service.judge, service.limits, service.leases.name_of)
+        self._flow = TcpFlow(context, now)
+        if len(service.open) > service.limits.connections:
+            verdict = service.judge.refuse(
+                Reason.LIMIT_EXCEEDED, f"more than {service.limits.connections} connections"
+            )
+            target = Target("tcp", name or address, port)
+            self._act([Record(verdict, target, "connection"), Close(reset=True)])
+            return
+        self._arm(now)
+
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002
+        """Give the buffer to read into."""
+        return _BUFFER
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Bytes have come from the agent."""
+        if self._closing:
+            return  # lingering: what comes after a refusal is read and forgotten
+        self._receive(bytes(_BUFFER[:nbytes]), 0)
+
+    def _receive(self, data: bytes, depth: int) -> None:
+        """Decrypt through the layers from `depth` inwards and feed the flow."""
+        now = self._service.loop.time()
+        ended = False
+        for layer in self._layers[depth:]:
+            try:
+                data = layer.receive(data)
+            except ssl.SSLError as error:
+                self._flush_handshake()
+                text = (error.reason or "protocol error").replace("_", " ").lower()
+                self._act(self._flow.tls_failed(text))
+                return
+            ended = ended or layer.ended
+        if self._layers:
+            self._flush_handshake()
+        if data:
+            self._act(self._flow.client_bytes(data, now))
+        if ended and not self._closing:
+            self._act(self._flow.client_eof(now))
+        self._arm(now)
+
+    def eof_received(self) -> bool:
+        """The agent has ended its side; the transport stays open for what we still send."""
+        if self._closing:
+            self._transport.close()
+        else:
+            self._act(self._flow.client_eof(self._service.loop.time()))
+        return True
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+        """The agent's connection is gone."""
+        service = self._service
+        if self in service.open:
+            service.open.discard(self)
+            self._closing = True
+            self._act(self._flow.client_lost(service.loop.time()))
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._drop_upstream()
+
+    def pause_writing(self) -> None:
+        """The agent reads slowly: stop reading from upstream."""
+        if self._upstream is not None:
+            self._upstream.hold_reading(hold=True)
+
+    def resume_writing(self) -> None:
+        """The agent has caught up."""
+        if self._upstream is not None:
+            self._upstream.hold_reading(hold=False)
+
+    # -- upstream events (Owner) -------------------------------------------------------------
+
+    def upstream_bytes(self, data: bytes) -> None:
+        """Decrypted bytes have come from upstream."""
+        self._act(self._flow.upstream_bytes(data, self._service.loop.time()))
+
+    def upstream_eof(self) -> None:
+        """Upstream has ended or broken."""
+        upstream = self._upstream
+        if upstream is not None:
+            upstream.owner = None
+        self._act(self._flow.upstream_eof(self._service.loop.time()))
+
+    def upstream_writable(self, *, writable: bool) -> None:
+        """Upstream's send buffer is full, or no longer is."""
+        self._upstream_full = not writable
+        self._adjust_reading()
+
+    # -- carrying out ------------------------------------------------------------------------
+
+    def _act(self, steps: list[Step]) -> None:
+        """Carry out steps in order; what they cause is carried out after them."""
+        out: list[bytes] = []
+        queue = steps
+        at = 0
+        try:
+            while at < len(queue):
+                step = queue[at]
+                at += 1
+                kind = type(step)
+                if kind is ToClient:
+                    out.append(step.data)  # type: ignore[union-attr]
+                    continue
+                if kind is ToUpstream:
+                    if self._upstream is not None:
+                        self._upstream.write(step.data)  # type: ignore[union-attr]
+                    continue
+                if isinstance(step, Record):
+                    try:
+                        self._service.record(step, self._origin)
+                    except EvidenceError:
+                        queue = self._flow.unwritable(self._service.loop.time())
+                        at = 0
+                elif isinstance(step, Finished):
+                    self._service.finished(step, self._origin)
+                elif isinstance(step, Resolve):
+                    pooled = None if step.fresh else self._service.dialler.pooled(step.target)
+                    if pooled is None:
+                        self._start(self._resolve(step.target))
+                    else:
+                        queue = queue[at:] + self._adopt(pooled, reused=True)
+                        at = 0
+                elif isinstance(step, Dial):
+                    self._start(self._dial(step))
+                elif isinstance(step, EndUpstream):
+                    self._end_upstream(reusable=step.reusable)
+                elif isinstance(step, Terminate):
+                    self._send(out)
+                    out = []
+                    self._terminate(step)
+                elif isinstance(step, Close):
+                    self._send(out)
+                    out = []
+                    self._close(reset=step.reset)
+        except LifecycleError:
+            self.drop()  # a bug of ours ends the connection; it never lives on
+            raise
+        if out:
+            self._send(out)
+        if not self._closing:
+            self._adjust_reading()
+
+    def _adopt(self, upstream: UpstreamConnection, *, reused: bool) -> list[Step]:
+        upstream.owner = self
+        self._upstream = upstream
+        self._upstream_full = False
+        now = self._service.loop.time()
+        return self._flow.connected(upstream.address, now, reused=reused)
+
+    def _start(self, work: object) -> None:
+        self._task = self._service.loop.create_task(work)  # type: ignore[arg-type]
+
+    async def _resolve(self, target: Target) -> None:
+        try:
+            addresses = await self._service.dialler.resolve(target)
+        except DialError as error:
+            self._failed(error)
+            return
+        self._act(self._flow.resolved(addresses, self._service.loop.time()))
+
+    async def _dial(self, step: Dial) -> None:
+        try:
+            upstream = await self._service.dialler.dial(step.target, step.addresses)
+        except DialError as error:
+            self._failed(error)
+            return
+        if self._closing:
+            upstream.close()
+            return
+        self._act(self._adopt(upstream, reused=False))
+        self._arm(self._service.loop.time())
+
+    def _failed(self, error: DialError) -> None:
+        now = self._service.loop.time()
+        self._act(self._flow.upstream_failed(error.reason, error.detail, now))
+        self._arm(now)
+
+    def _end_upstream(self, *, reusable: bool) -> None:
+        upstream, self._upstream = self._upstream, None
+        self._upstream_full = False
+        if upstream is None:
+            self._drop_upstream()
+        elif reusable:
+            self._service.dialler.keep(upstream)
+        else:
+            upstream.abort()
+
+    def _terminate(self, step: Terminate) -> None:
+        if len(self._layers) >= _LAYERS:
+            self._close(reset=True)
+            return
+        context = self._service.authority.server_context(step.name, step.alpn)
+        self._layers.append(TlsSession(context, server_side=True))
+        self._receive(step.hello, len(self._layers) - 1)
+
+    def _send(self, out: list[bytes]) -> None:
+        if self._transport.is_closing() or not out:
+            return
+        data = out[0] if len(out) == 1 else b"".join(out)
+        for layer in reversed(self._layers):
+            data = layer.send(data)
+        self._transport.write(data)
+
+    def _flush_handshake(self) -> None:
+        """Send what the layers have to say, each through the layers around it."""
+        for index in range(len(self._layers) - 1, -1, -1):
+            data = self._layers[index].outgoing()
+            if data:
+                for layer in reversed(self._layers[:index]):
+                    data = layer.send(data)
+                if not self._transport.is_closing():
+                    self._transport.write(data)
+
+    def _adjust_reading(self) -> None:
+        reading = self._flow.wants_client and not self._upstream_full
+        if reading is not self._reading and not self._transport.is_closing():
+            self._reading = reading
+            if reading:
+                self._transport.resume_reading()
+            else:
+                self._transport.pause_reading()
+
+    # -- time and ends -----------------------------------------------------------------------
+
+    def _arm(self, now: float) -> None:
+        """Keep one timer; it re-arms itself when the deadline has moved on meanwhile."""
+        if self._closing:
+            return
+        deadline = self._flow.deadline
+        if self._timer is None or deadline < self._timer_at:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer_at = deadline
+            self._timer = self._service.loop.call_later(max(0.0, deadline - now), self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        now = self._service.loop.time()
+        if self._closing:
+            self._transport.abort()
+            return
+        if self._flow.deadline <= now + 0.001:
+            self._act(self._flow.timer(now))
+        self._arm(now)
+
+    def _close(self, *, reset: bool) -> None:
+        if self._closing:
+            return
+        self._closing = True
+        transport = self._transport
+        self._drop_upstream()
+        if transport.is_closing():
+            return
+        if reset:
+            sock: socket.socket = transport.get_extra_info("socket")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            transport.abort()
+            return
+        for index in range(len(self._layers) - 1, -1, -1):
+            data = self._layers[index].close()
+            for layer in reversed(self._layers[:index]):
+                data = layer.send(data)
+            transport.write(data)
+        # A close with unread bytes would be a reset, and the agent would lose the answer: end our
+        # side, read on for a moment (RFC 9112 section 9.6).
+        transport.write_eof()
+        if not self._reading:
+            transport.resume_reading()
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._service.loop.call_later(_LINGER_SECONDS, self._tick)
+
+    def _drop_upstream(self) -> None:
+        if self._task is not None and not self._task.done():
+            current = asyncio.current_task(self._service.loop)
+            if self._task is not current:
+                self._task.cancel()
+        self._task = None
+        if self._upstream is not None:
+            self._upstream.abort()
+            self._upstream = None
+
+    def drop(self) -> None:
+        """Close at once."""
+        self._closing = True
+        self._drop_upstream()
+        self._transport.abort()

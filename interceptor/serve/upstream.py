@@ -1,0 +1,298 @@
+"""Connections to upstream servers: resolved once, dialled by judged literal, verified, pooled."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import ssl
+from typing import Final, Protocol
+
+from interceptor.model import Target
+from interceptor.tls.session import TlsSession
+from interceptor.verdict import Reason
+
+_IDLE_SECONDS: Final = 30.0
+_IDLE_PER_HOST: Final = 32
+_WRITE_HIGH: Final = 262_144
+_BUFFER: Final = memoryview(bytearray(65_536))
+"""Shared by all connections of the process: `buffer_updated` runs before the next `get_buffer`."""
+
+
+class DialError(Exception):
+    """An upstream connection could not be had. `reason` is the code for the agent."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.detail = detail
+
+
+class Owner(Protocol):
+    """Who uses an upstream connection: the agent's connection it serves."""
+
+    def upstream_bytes(self, data: bytes) -> None:
+        """Decrypted bytes have come."""
+
+    def upstream_eof(self) -> None:
+        """Upstream has ended, or broken."""
+
+    def upstream_writable(self, *, writable: bool) -> None:
+        """Upstream's send buffer is full, or no longer is."""
+
+
+class UpstreamConnection(asyncio.BufferedProtocol):
+    """One connection to one judged address."""
+
+    __slots__ = ("_transport", "_waiter", "address", "idle_since", "key", "owner", "tls")
+
+    def __init__(self, key: tuple[str, str, int], address: str, tls: TlsSession | None) -> None:
+        """Serve `key` (scheme, host, port) by the literal `address`."""
+        self.key = key
+        self.address = address
+        self.tls = tls
+        self.owner: Owner | None = None
+        self.idle_since = 0.0
+        self._transport: asyncio.Transport | None = None
+        self._waiter: asyncio.Future[None] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """TCP is connected: begin the handshake."""
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101
+        self._transport = transport
+        transport.set_write_buffer_limits(high=_WRITE_HIGH)
+        if self.tls is not None:
+            self.tls.receive(b"")
+            transport.write(self.tls.outgoing())
+
+    async def ready(self) -> None:
+        """Wait until bytes may be sent: TLS is established and the certificate verified.
+
+        Raises:
+            DialError: CERTIFICATE_INVALID or CONNECT_FAILED.
+        """
+        if self.tls is None or self.tls.established:
+            return
+        self._waiter = asyncio.get_running_loop().create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002
+        """Give the buffer to read into."""
+        return _BUFFER
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Bytes have come."""
+        data = bytes(_BUFFER[:nbytes])
+        tls = self.tls
+        ended = False
+        if tls is not None:
+            try:
+                data = tls.receive(data)
+            except ssl.SSLError as error:
+                self._broken(error)
+                return
+            out = tls.outgoing()
+            if out and self._transport is not None:
+                self._transport.write(out)
+            if tls.established and self._waiter is not None and not self._waiter.done():
+                self._waiter.set_result(None)
+            ended = tls.ended
+        owner = self.owner
+        if owner is None:
+            if (data or ended) and self._waiter is None:
+                self.close()  # bytes that answer nothing, on a connection nobody uses
+            return
+        if data:
+            owner.upstream_bytes(data)
+        if ended and self.owner is not None:
+            self.owner.upstream_eof()
+
+    def _broken(self, error: ssl.SSLError) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_exception(_tls_fault(error))
+        elif self.owner is not None:
+            self.owner.upstream_eof()
+        if self._transport is not None and self.tls is not None:
+            self._transport.write(self.tls.outgoing())
+        self.close()
+
+    def eof_received(self) -> bool:
+        """TCP ended on their side."""
+        self._gone()
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+        """TCP is gone."""
+        self._gone()
+        self._transport = None
+
+    def _gone(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            fault = DialError(Reason.CONNECT_FAILED, "closed during the TLS handshake")
+            self._waiter.set_exception(fault)
+        if self.owner is not None:
+            self.owner.upstream_eof()
+
+    def pause_writing(self) -> None:
+        """Our send buffer is full."""
+        if self.owner is not None:
+            self.owner.upstream_writable(writable=False)
+
+    def resume_writing(self) -> None:
+        """Our send buffer has drained."""
+        if self.owner is not None:
+            self.owner.upstream_writable(writable=True)
+
+    def write(self, data: bytes) -> None:
+        """Send plaintext bytes."""
+        if self._transport is not None:
+            self._transport.write(self.tls.send(data) if self.tls is not None else data)
+
+    def hold_reading(self, *, hold: bool) -> None:
+        """Stop or go on reading, so that a slow agent does not fill our memory."""
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        if hold:
+            transport.pause_reading()
+        else:
+            transport.resume_reading()
+
+    @property
+    def usable(self) -> bool:
+        """True while it can take another request."""
+        return self._transport is not None and not self._transport.is_closing()
+
+    def close(self) -> None:
+        """Close, saying goodbye in TLS."""
+        self.owner = None
+        if self._transport is not None:
+            if self.tls is not None and not self._transport.is_closing():
+                self._transport.write(self.tls.close())
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Close at once; upstream sees that what it got is not complete."""
+        self.owner = None
+        if self._transport is not None:
+            self._transport.abort()
+
+
+def _tls_fault(error: ssl.SSLError) -> DialError:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return DialError(Reason.CERTIFICATE_INVALID, error.verify_message)
+    text = (error.reason or "protocol error").replace("_", " ").lower()
+    return DialError(Reason.CONNECT_FAILED, f"TLS handshake failed: {text}")
+
+
+class Dialler:
+    """Resolves, dials and pools; one per worker. It decides nothing."""
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, context: ssl.SSLContext, timeout: float
+    ) -> None:
+        """Dial on `loop` with `context`; `timeout` seconds for each address."""
+        self._loop = loop
+        self._context = context
+        self._timeout = timeout
+        self._idle: dict[tuple[str, str, int], list[UpstreamConnection]] = {}
+        self._sweeper: asyncio.TimerHandle | None = None
+
+    def pooled(self, target: Target) -> UpstreamConnection | None:
+        """Take an idle connection for `target` out of the pool."""
+        idle = self._idle.get((target.scheme, target.host, target.port))
+        while idle:
+            connection = idle.pop()
+            if connection.usable:
+                return connection
+        return None
+
+    def keep(self, connection: UpstreamConnection) -> None:
+        """Put a connection whose exchange ended cleanly into the pool."""
+        connection.owner = None
+        idle = self._idle.setdefault(connection.key, [])
+        if len(idle) >= _IDLE_PER_HOST or not connection.usable:
+            connection.close()
+            return
+        connection.hold_reading(hold=False)
+        connection.idle_since = self._loop.time()
+        idle.append(connection)
+        if self._sweeper is None:
+            self._sweeper = self._loop.call_later(_IDLE_SECONDS, self._sweep)
+
+    def _sweep(self) -> None:
+        self._sweeper = None
+        limit = self._loop.time() - _IDLE_SECONDS + 0.5
+        for key, idle in list(self._idle.items()):
+            for connection in [c for c in idle if c.idle_since <= limit or not c.usable]:
+                idle.remove(connection)
+                connection.close()
+            if not idle:
+                del self._idle[key]
+        if self._idle:
+            self._sweeper = self._loop.call_later(_IDLE_SECONDS / 3, self._sweep)
+
+    async def resolve(self, target: Target) -> tuple[str, ...]:
+        """Addresses of the target's host by the host's own resolver, in its order.
+
+        Raises:
+            DialError: RESOLVE_FAILED.
+        """
+        try:
+            async with asyncio.timeout(self._timeout):
+                found = await self._loop.getaddrinfo(
+                    target.host, target.port, type=socket.SOCK_STREAM
+                )
+        except TimeoutError:
+            raise DialError(Reason.RESOLVE_FAILED, "no answer from the resolver") from None
+        except (OSError, UnicodeError) as error:
+            text = error.strerror if isinstance(error, OSError) else "not a valid host name"
+            raise DialError(Reason.RESOLVE_FAILED, text or "the name has no address") from None
+        return tuple(dict.fromkeys(str(info[4][0]) for info in found))
+
+    async def dial(self, target: Target, addresses: tuple[str, ...]) -> UpstreamConnection:
+        """Connect to the first of the judged literals that answers.
+
+        Raises:
+            DialError: CONNECT_FAILED or CERTIFICATE_INVALID, for the last address tried.
+        """
+        fault = DialError(Reason.CONNECT_FAILED, "the host has no address")
+        key = (target.scheme, target.host, target.port)
+        for address in addresses:
+            tls = None
+            if target.scheme == "https":
+                tls = TlsSession(self._context, server_name=target.host)
+            connection = UpstreamConnection(key, address, tls)
+            try:
+                async with asyncio.timeout(self._timeout):
+                    await self._loop.create_connection(lambda c=connection: c, address, target.port)
+                    await connection.ready()
+            except TimeoutError:
+                fault = DialError(Reason.CONNECT_FAILED, f"{address} did not answer")
+            except OSError as error:
+                fault = DialError(Reason.CONNECT_FAILED, f"{address}: {error.strerror or error}")
+            except DialError as error:
+                fault = error
+            else:
+                return connection
+            finally:
+                if not _is_ready(connection):
+                    connection.abort()
+        raise fault
+
+    def close(self) -> None:
+        """Close every idle connection."""
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        for idle in self._idle.values():
+            for connection in idle:
+                with contextlib.suppress(RuntimeError):
+                    connection.close()
+        self._idle.clear()
+
+
+def _is_ready(connection: UpstreamConnection) -> bool:
+    return connection.usable and (connection.tls is None or connection.tls.established)

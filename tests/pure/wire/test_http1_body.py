@@ -1,0 +1,185 @@
+from __future__ import annotations
+
+import gzip
+import zlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from interceptor.verdict import Reason
+from interceptor.wire.content import ContentReader, content_codings
+from interceptor.wire.http1 import Framing, HttpError, chunk, write_trailers
+from interceptor.wire.http1_body import BodyReader
+
+CHUNKED = b"5\r\nhello\r\n6;ext=1\r\n world\r\n0\r\nX-Sum: 1\r\n\r\n"
+
+
+def reader(framing: Framing, length: int = 0) -> BodyReader:
+    return BodyReader(framing, length, Reason.HTTP_MALFORMED)
+
+
+def feed_in_pieces(body: BodyReader, data: bytes, cuts: list[int]) -> bytes:
+    edges = [0, *sorted(cuts), len(data)]
+    return b"".join(body.feed(data[a:b]) for a, b in zip(edges, edges[1:], strict=False))
+
+
+def test_chunked_whole_and_at_every_cut() -> None:
+    for cut in range(len(CHUNKED) + 1):
+        body = reader(Framing.CHUNKED)
+        assert feed_in_pieces(body, CHUNKED + b"NEXT", [cut]) == b"hello world"
+        assert body.done
+        assert body.rest == b"NEXT"
+        assert body.trailers == ((b"X-Sum", b"x-sum", b"1"),)
+
+
+def test_chunked_byte_by_byte() -> None:
+    body = reader(Framing.CHUNKED)
+    out = b"".join(body.feed(CHUNKED[i : i + 1]) for i in range(len(CHUNKED)))
+    assert out == b"hello world"
+    assert body.done
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"0x5\r\nhello\r\n",
+        b"-1\r\n",
+        b"+5\r\nhello\r\n",
+        b" 5\r\nhello\r\n",
+        b"5\nhello\r\n",
+        b"5\r\nhelloX\r\n",
+        b"5\r\nhello\n0\r\n\r\n",
+        b"g\r\n",
+        b"\r\n",
+        b"1111111111111111\r\n",
+        b"5;a\x00b\r\nhello\r\n",
+        b"0\r\nBad Name: x\r\n\r\n",
+        b"5;" + b"e" * 2000,
+    ],
+)
+@pytest.mark.parametrize("pieces", [False, True])
+def test_bad_chunks(data: bytes, pieces: bool) -> None:
+    body = reader(Framing.CHUNKED)
+    with pytest.raises(HttpError):
+        if pieces:
+            for i in range(len(data)):
+                body.feed(data[i : i + 1])
+        else:
+            body.feed(data)
+        body.eof()
+
+
+def test_trailers_have_a_limit() -> None:
+    body = reader(Framing.CHUNKED)
+    with pytest.raises(HttpError):
+        body.feed(b"0\r\n" + b"X: y\r\n" * 3000)
+
+
+def test_trailers_cannot_change_framing() -> None:
+    out = write_trailers(((b"Content-Length", b"content-length", b"5"), (b"X-A", b"x-a", b"1")))
+    assert out == b"0\r\nX-A: 1\r\n\r\n"
+
+
+def test_length_and_close() -> None:
+    body = reader(Framing.LENGTH, 5)
+    assert body.feed(b"hel") == b"hel"
+    assert body.feed(b"loGET") == b"lo"
+    assert (body.done, body.rest) == (True, b"GET")
+    body = reader(Framing.CLOSE)
+    assert body.feed(b"abc") == b"abc"
+    assert not body.done
+    body.eof()
+    assert body.done
+    assert reader(Framing.NONE).done
+    assert reader(Framing.LENGTH, 0).done
+
+
+def test_a_cut_body_is_never_taken_for_a_whole_one() -> None:
+    for body, data in ((reader(Framing.LENGTH, 5), b"hell"), (reader(Framing.CHUNKED), b"5\r\nhe")):
+        body.feed(data)
+        with pytest.raises(HttpError):
+            body.eof()
+
+
+@given(st.lists(st.binary(min_size=1, max_size=40), max_size=8), st.lists(st.integers(0, 400)))
+def test_chunks_round_trip_at_any_cut(pieces: list[bytes], cuts: list[int]) -> None:
+    data = b"".join(chunk(p) for p in pieces) + write_trailers(())
+    body = reader(Framing.CHUNKED)
+    assert feed_in_pieces(body, data, [min(c, len(data)) for c in cuts]) == b"".join(pieces)
+    assert body.done
+
+
+@given(st.binary(max_size=200))
+def test_only_http_errors_come_out_of_chunks(data: bytes) -> None:
+    body = reader(Framing.CHUNKED)
+    try:
+        body.feed(data)
+        body.eof()
+    except HttpError:
+        pass
+
+
+# -- content codings ------------------------------------------------------------------------
+
+
+def decoded(codings: tuple[bytes, ...], data: bytes, step: int = 7, budget: int = 1 << 20) -> bytes:
+    content = ContentReader(codings, budget)
+    out = [piece for i in range(0, len(data), step) for piece in content.feed(data[i : i + step])]
+    content.finish()
+    return b"".join(out)
+
+
+RAW = zlib.compressobj(wbits=-15)
+RAW_DEFLATE = RAW.compress(b"hello " * 50) + RAW.flush()
+
+
+@pytest.mark.parametrize("step", [1, 2, 7, 10_000])
+def test_codings(step: int) -> None:
+    text = b"hello " * 50
+    assert decoded((b"gzip",), gzip.compress(text), step) == text
+    assert decoded((b"x-gzip",), gzip.compress(text) * 2, step) == text * 2
+    assert decoded((b"deflate",), zlib.compress(text), step) == text
+    assert decoded((b"deflate",), RAW_DEFLATE, step) == text
+    assert decoded((b"gzip", b"deflate"), zlib.compress(gzip.compress(text)), step) == text
+
+
+@pytest.mark.parametrize(
+    ("codings", "data"),
+    [
+        ((b"gzip",), b"plain text"),
+        ((b"gzip",), gzip.compress(b"x" * 500)[:-4]),
+        ((b"gzip",), gzip.compress(b"x" * 500)[:1]),
+        ((b"gzip",), gzip.compress(b"x" * 500) + b"trailing"),
+        ((b"deflate",), zlib.compress(b"x") + b"trailing"),
+        ((b"made-up",), b"x"),
+        ((b"gzip",) * 5, b"x"),
+    ],
+)
+def test_what_cannot_be_read_is_incomplete(codings: tuple[bytes, ...], data: bytes) -> None:
+    with pytest.raises(HttpError) as caught:
+        decoded(codings, data)
+    assert caught.value.reason is Reason.INCOMPLETE
+
+
+def test_a_bomb_meets_the_budget_in_constant_memory() -> None:
+    bomb = gzip.compress(b"\0" * 50_000_000)
+    content = ContentReader((b"gzip",), 1 << 20)
+    biggest = 0
+    with pytest.raises(HttpError):
+        for piece in content.feed(bomb):
+            biggest = max(biggest, len(piece))
+    assert 0 < biggest <= 65_536
+
+
+def test_codings_are_listed_in_order() -> None:
+    fields = ((b"", b"content-encoding", b"GZip, identity"), (b"", b"content-encoding", b"br"))
+    assert content_codings(fields) == (b"gzip", b"br")
+
+
+@given(st.binary(max_size=200), st.sampled_from([b"gzip", b"deflate"]))
+def test_only_http_errors_come_out_of_codings(data: bytes, coding: bytes) -> None:
+    try:
+        decoded((coding,), data)
+    except HttpError:
+        pass
