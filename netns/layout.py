@@ -1,0 +1,240 @@
+"""The jail's file system: what is shown, what is private, what is masked, in order.
+
+Later mounts lie on earlier ones, so the order is the meaning: the host read-only, private places
+on it, then what the agent may write, then trust, and the masks last: nothing is bound over them.
+"""
+
+# ruff: noqa: PTH110, PTH112, PTH114, PTH116
+# (paths stay text, as the kernel and bwrap take them)
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from netns.identity import Identity
+from netns.mounts import Bind, Data, Dev, Directory, Mount, Proc, Sealed, Tmpfs
+from netns.unix_sockets import reachable
+
+NAMESERVER = "198.18.0.1"
+RESOLVER = f"nameserver {NAMESERVER}\noptions timeout:3 attempts:2\n"
+
+PRIVATE_HOME = "/run/egressguard/home"
+"""Home of an agent whose user has none."""
+
+_PRIVATE = ("/tmp", "/run", "/var/tmp", "/dev", "/proc")  # noqa: S108
+
+_MASKED = (
+    "/var/spool/cron",
+    "/var/spool/at",
+    "/var/spool/atjobs",
+    "/var/spool/anacron",
+    "/var/lib/egressguard",
+    "/var/log/egressguard",
+    "/var/cache/egressguard",
+    "/sys/class/net",
+    "/sys/kernel/debug",
+    "/sys/kernel/tracing",
+    "/sys/kernel/security",
+    "/sys/firmware",
+    "/sys/fs/bpf",
+    "/proc/acpi",
+    "/proc/scsi",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/key-users",
+    "/proc/kmsg",
+    "/proc/timer_list",
+    "/proc/sched_debug",
+    "/proc/kpagecount",
+    "/proc/kpageflags",
+    "/proc/kallsyms",
+    "/proc/modules",
+)
+
+_NEVER_WRITABLE = ("/proc", "/sys", "/dev", "/run", "/etc", "/usr", "/bin", "/sbin", "/lib")
+"""A working directory in these is shown, and stays read-only."""
+
+_KERNEL_SETTINGS = ("/proc/sys", "/proc/irq", "/proc/bus", "/proc/fs", "/proc/sysrq-trigger")
+
+_NSSWITCH_HOSTS = "hosts: files dns"
+
+
+class LayoutError(ValueError):
+    """The jail's file system cannot be made as asked. The message names the fix."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What the plan depends on."""
+
+    identity: Identity
+    cwd: str
+    """Working directory, absolute."""
+    hostname: str
+    home_access: str = "rw"
+    """`rw`, `ro`, or `private`: an empty home that is gone at the end."""
+    writable: tuple[str, ...] = ()
+    """More directories or files the agent may write."""
+    readable: tuple[str, ...] = ()
+    """Directories or files below private places (such as /tmp) that the agent may read."""
+    masks: tuple[str, ...] = ()
+    """Directories and files that the agent must not see: evidence, policy, registry."""
+    trust: tuple[Mount, ...] = ()
+    console: str = ""
+    """Path of the agent's terminal on the host, such as /dev/pts/3, or empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The plan."""
+
+    mounts: tuple[Mount, ...]
+    home: str
+    """Home directory inside the jail."""
+    cwd: str
+    """Working directory inside the jail, symbolic links resolved."""
+    folders: tuple[str, ...]
+    """Directories that the gate makes as the agent's user, mode 0700."""
+    masked_sockets: tuple[str, ...]
+    notes: tuple[str, ...]
+    """What a person should know, such as a working directory that stays read-only."""
+
+
+def plan(view: View) -> Layout:
+    """Return the mounts of a jail. Raises LayoutError."""
+    identity = view.identity
+    notes: list[str] = []
+    home = identity.home or PRIVATE_HOME
+    runtime = f"/run/user/{identity.uid}"
+    folders = [runtime] if identity.home else [runtime, PRIVATE_HOME]
+
+    mounts: list[Mount] = [Bind("/", "/"), Dev("/dev"), Tmpfs("/dev/shm", 0o1777), Proc("/proc")]  # noqa: S108
+    # bwrap skips these when it finds the directory not writable, but root owns files in them.
+    mounts += [Bind(path, path) for path in _KERNEL_SETTINGS if os.path.exists(path)]
+    if view.console:
+        mounts.append(Bind(view.console, "/dev/console", device=True))
+    mounts += [Tmpfs("/tmp", 0o1777), Tmpfs("/run")]  # noqa: S108
+    # /var/run and /var/lock are links into /run nearly everywhere; where not, they are private too.
+    for place in ("/var/tmp", "/var/run"):  # noqa: S108
+        if os.path.isdir(place) and not os.path.islink(place):
+            mounts.append(Tmpfs(place, 0o1777))
+    # The gate makes the directories below these as the agent's user: bwrap cannot chown.
+    mounts += [Directory("/run/lock", 0o1777), Directory("/run/user", 0o1777)]
+    mounts.append(Directory("/run/egressguard", 0o1777))
+
+    cwd = os.path.realpath(view.cwd)
+    if not os.path.isdir(cwd):
+        raise LayoutError(f"{view.cwd}: the working directory does not exist")
+    if identity.home:
+        mounts += _home(identity.home, view.home_access)
+    for path in view.readable:
+        mounts.append(_shown(path, writable=False))
+    if _writable_cwd(cwd, identity):
+        mounts.append(Bind(cwd, cwd, writable=True))
+    elif not (view.home_access == "rw" and inside(cwd, home)):
+        notes.append(f"{cwd} stays read-only: it is a system directory or not the agent's")
+    for path in view.writable:
+        mounts.append(_shown(path, writable=True))
+
+    mounts += view.trust
+    mounts += _names(view.hostname)
+
+    masks = [path for mask in (*_MASKED, *view.masks) for path in _both(mask)]
+    for mask in masks:
+        if inside(cwd, mask):
+            raise LayoutError(f"{cwd}: the working directory lies in {mask}, which the jail hides")
+    exposed = (cwd, *view.writable, *view.readable, home)
+    sockets = [path for path in reachable(identity.home) if _seen(path, exposed)]
+    mounts += _masked([*dict.fromkeys(masks), *sockets])
+    return Layout(
+        tuple(mounts), home, cwd, tuple(folders), masked_sockets=tuple(sockets), notes=tuple(notes)
+    )
+
+
+def inside(path: str, folder: str) -> bool:
+    """Say whether `path` is `folder` or below it. Both absolute and resolved."""
+    return path == folder or path.startswith(folder.rstrip("/") + "/")
+
+
+def _seen(path: str, exposed: tuple[str, ...]) -> bool:
+    """Say whether the jail shows `path`: not private, or below something shown in there."""
+    if not any(inside(path, place) for place in (*_PRIVATE, "/var/run")):
+        return True
+    return any(inside(path, folder) for folder in exposed)
+
+
+def _home(home: str, access: str) -> list[Mount]:
+    if access == "private":
+        return [Tmpfs(home, 0o1777)]
+    return [Bind(home, home, writable=access == "rw")]
+
+
+def _shown(path: str, *, writable: bool) -> Bind:
+    real = os.path.realpath(path)
+    if not os.path.exists(real):
+        raise LayoutError(f"{path}: cannot be shown in the jail: it does not exist")
+    if real == "/" or real in _PRIVATE:
+        raise LayoutError(f"{path}: cannot be shown in the jail: it would undo what the jail hides")
+    return Bind(real, real, writable=writable)
+
+
+def _writable_cwd(cwd: str, identity: Identity) -> bool:
+    """Say whether the working directory becomes writable.
+
+    Never one that holds protected places (/, /var, /home), never one of the system's, and only the
+    agent's own or one its user may write anyway.
+    """
+    if any(inside(cwd, place) for place in _NEVER_WRITABLE):
+        return False
+    protected = (*_PRIVATE, *_MASKED, *_NEVER_WRITABLE, "/home/x", "/root", "/srv/x", "/opt/x")
+    if cwd != identity.home and any(inside(place, cwd) for place in protected):
+        return False
+    about = os.stat(cwd)
+    if about.st_uid == identity.uid:
+        return True
+    group_may = about.st_mode & 0o020 and about.st_gid in (identity.gid, *identity.groups)
+    return bool(group_may or about.st_mode & 0o002)
+
+
+def _names(hostname: str) -> list[Mount]:
+    """Return the files that decide how names are resolved: they lead to the DNS shim only."""
+    resolver = os.path.realpath("/etc/resolv.conf")
+    if not os.path.lexists("/etc/resolv.conf"):
+        raise LayoutError("/etc/resolv.conf does not exist, so it cannot be replaced: touch it")
+    if not inside(resolver, "/run") and not os.path.exists(resolver):
+        raise LayoutError(f"/etc/resolv.conf leads to {resolver}, which does not exist: touch it")
+    hosts = f"127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n127.0.1.1 {hostname}\n"
+    found: list[Mount] = [Data(resolver, RESOLVER.encode())]
+    for path, content in (("/etc/hosts", hosts), ("/etc/nsswitch.conf", _nsswitch())):
+        real = os.path.realpath(path)
+        if os.path.exists(real):
+            found.append(Data(real, content.encode()))
+    return found
+
+
+def _nsswitch() -> str:
+    """Return the host's nsswitch.conf(5) without the modules that resolve names elsewhere."""
+    try:
+        with open("/etc/nsswitch.conf", encoding="utf-8", errors="replace") as file:
+            lines = file.read().splitlines()
+    except OSError:
+        lines = []
+    kept = [line for line in lines if line.partition(":")[0].strip() not in {"hosts", "networks"}]
+    return "\n".join([*kept, _NSSWITCH_HOSTS, "networks: files", ""])
+
+
+def _both(path: str) -> tuple[str, ...]:
+    """Return the place a mask has to cover; links are followed, mounts do the same."""
+    return (os.path.realpath(path),) if os.path.exists(path) else ()
+
+
+def _masked(paths: Iterable[str]) -> list[Mount]:
+    """Cover directories with an empty read-only one, everything else with /dev/null."""
+    out: list[Mount] = []
+    for path in paths:
+        if os.path.isdir(path):
+            out += [Tmpfs(path), Sealed(path)]
+        else:
+            out.append(Bind("/dev/null", path))
+    return out
