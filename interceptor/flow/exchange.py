@@ -317,7 +317,7 @@ class HttpConnection:
         if head is None or head.framing is Framing.NONE:
             return 0
         upload = self._upload
-        if upload is None and head.expects_continue:
+        if head.expects_continue and self.phase is Phase.HEAD:
             return _DRAIN_LIMIT + 1  # whether the body will be sent is not known
         reader = upload.reader if upload is not None else _body_reader(head)
         if reader.done:

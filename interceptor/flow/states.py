@@ -30,7 +30,9 @@ class LifecycleError(AssertionError):
 
 
 TRANSITIONS: Final[Mapping[Phase, frozenset[Phase]]] = {
-    Phase.HEAD: frozenset((Phase.HOLD, Phase.ASK, Phase.DRAIN, Phase.TUNNEL, Phase.CLOSED)),
+    Phase.HEAD: frozenset(
+        (Phase.HEAD, Phase.HOLD, Phase.ASK, Phase.DRAIN, Phase.TUNNEL, Phase.CLOSED)
+    ),
     Phase.HOLD: frozenset((Phase.HEAD, Phase.ASK, Phase.DRAIN, Phase.CLOSED)),
     Phase.ASK: frozenset((Phase.HEAD, Phase.RELAY, Phase.DRAIN, Phase.CLOSED)),
     Phase.RELAY: frozenset((Phase.HEAD, Phase.ASK, Phase.CLOSED)),

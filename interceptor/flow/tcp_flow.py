@@ -71,7 +71,7 @@ class TcpFlow:
         """Bytes from the agent: as they came, or decrypted after a `Terminate`."""
         http = self._http
         if http is None:
-            if not self._done:
+            if data and not self._done:
                 self._buffer += data
                 self._sniff(now)
         else:
