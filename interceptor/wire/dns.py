@@ -212,9 +212,14 @@ def failure(data: bytes) -> bytes | None:
 
 
 def _refuse(data: bytes, question: bytes, rcode: int, message: str) -> NoReturn:
-    ident, flags = struct.unpack_from(">HH", data)
+    ident, flags, *counts = _HEADER.unpack_from(data)
     flags = _QR | flags & (_OPCODE | _RD | _CD) | _RA | rcode
-    reply = _HEADER.pack(ident, flags, 1 if question else 0, 0, 0, 0) + question
+    # Without our OPT record an asker would conclude that EDNS was what we did not like.
+    plain = counts == [1 if question else 0, 0, 0, 1]
+    edns = plain and data[12 + len(question) :].startswith(b"\0\0\x29")
+    reply = _HEADER.pack(ident, flags, 1 if question else 0, 0, 0, 1 if edns else 0) + question
+    if edns:
+        reply += b"\0" + _OPT_HEAD.pack(OPT, PAYLOAD, 0, 0)
     reason = Reason.DNS_MALFORMED if rcode == FORMERR else Reason.PROTOCOL_REFUSED
     raise QueryError(message, reply, reason)
 
