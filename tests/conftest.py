@@ -1,0 +1,34 @@
+"""Fixtures of every test: the lab."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.lab import Lab
+
+
+@pytest.fixture(scope="session")
+def lab() -> Iterator[Lab]:
+    """The lab, one for the whole run. Skips where there can be none; with
+    EGRESSGUARD_REQUIRE_LAB=1 (CI, scripts/test) that is a failure.
+    """
+    from tests.lab import Lab
+
+    if reason := Lab.missing():
+        if os.environ.get("EGRESSGUARD_REQUIRE_LAB") == "1":
+            pytest.fail(f"EGRESSGUARD_REQUIRE_LAB=1, but there is no lab: {reason}")
+        pytest.skip(reason)
+    with Lab() as built:
+        yield built
+
+
+@pytest.fixture
+def clean_lab(lab: Lab) -> Lab:
+    """The lab with nothing on record."""
+    lab.clear()
+    return lab

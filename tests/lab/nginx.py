@@ -1,0 +1,83 @@
+"""nginx as an upstream for the bench, on the internet side: `Lab.nginx()`.
+
+Debian's package; one worker, pinned to a core. Serves https://bench.example.com/: `/1k`, `/1m`,
+`/100m` as files, and `/post`, which reads a body and answers with 1 KB.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.lab import world
+
+if TYPE_CHECKING:
+    from tests.lab.host import Lab
+
+NAME = "bench.example.com"
+SIZES = {"1k": 1024, "1m": 1024**2, "100m": 100 * 1024**2}
+
+_CONFIGURATION = """
+daemon off; worker_processes 1; worker_cpu_affinity {mask}; pid {state}/pid; user root;
+error_log {state}/error.log warn;
+events {{ worker_connections 4096; }}
+http {{
+  access_log off; default_type application/octet-stream; sendfile on; tcp_nodelay on;
+  keepalive_requests 100000000; keepalive_timeout 600s; client_max_body_size 0;
+  client_body_temp_path {state}/body; proxy_temp_path {state}/proxy;
+  fastcgi_temp_path {state}/fastcgi; uwsgi_temp_path {state}/uwsgi; scgi_temp_path {state}/scgi;
+  ssl_certificate {state}/leaf.pem; ssl_certificate_key {state}/leaf.pem;
+  ssl_protocols TLSv1.2 TLSv1.3; ssl_session_cache shared:bench:4m;
+  server {{
+    listen {v4}:443 ssl; listen [{v6}]:443 ssl; listen {v4}:80; server_name {name};
+    root {state}/files;
+    location = /post {{ proxy_pass http://unix:{state}/answer; proxy_request_buffering on; }}
+  }}
+  server {{ listen unix:{state}/answer; location / {{ return 200 "{answer}"; }} }}
+}}
+"""
+
+
+class NginxError(Exception):
+    """nginx is not installed; scripts/bench installs it."""
+
+
+def start(lab: Lab, cpu: int) -> str:
+    """Start nginx in the lab and wait until it answers.
+
+    :param cpu: core of its one worker
+    :returns: base URL
+    :raises NginxError: with the command that mends it
+    """
+    program = shutil.which("nginx", path="/usr/sbin:/usr/bin:/sbin:/bin")
+    if program is None:
+        raise NginxError("nginx is not installed: apt-get install nginx-light")
+    state = f"{world.STATE}/nginx"
+    directory = lab.path(state)
+    files = directory / "files"
+    files.mkdir(parents=True)
+    for name, size in SIZES.items():
+        _write(files / name, size)
+    (directory / "leaf.pem").write_bytes(lab.leaf(NAME))
+    v4, v6 = world.BENCH
+    mask = "1" + "0" * cpu
+    text = _CONFIGURATION.format(mask=mask, state=state, v4=v4, v6=v6, name=NAME, answer="p" * 1024)
+    (directory / "nginx.conf").write_text(text, "ascii")
+    # -e: not even the first lines of its log go to the machine's /var/log
+    command = [program, "-e", f"{state}/error.log", "-c", f"{state}/nginx.conf"]
+    server = lab.popen(command, where="internet", stdout=None, stderr=None)
+    end = time.monotonic() + 5
+    while lab.run(["curl", "-sfo", "/dev/null", f"https://{NAME}/1k"]).returncode:
+        if server.poll() is not None or time.monotonic() > end:
+            raise NginxError(f"nginx did not start (exit {server.poll()}): see above")
+        time.sleep(0.05)
+    return f"https://{NAME}"
+
+
+def _write(path: Path, size: int) -> None:
+    block = bytes(range(256)) * 4096
+    with path.open("wb") as file:
+        for offset in range(0, size, len(block)):
+            file.write(block[: min(len(block), size - offset)])
