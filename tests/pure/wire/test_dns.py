@@ -209,6 +209,19 @@ def test_the_question_is_echoed_in_refusals() -> None:
     assert caught.value.reply[12:] == raw(qclass=3)[12:]
 
 
+def test_refusals_speak_edns_to_those_who_do() -> None:
+    for data, echoed in (
+        (raw(flags=0x1000, counts=(1, 0, 0, 1), rest=opt()), True),
+        (raw(flags=0x1000), False),
+        (raw(flags=0x1000, counts=(1, 0, 1, 1), rest=opt()), False),
+        (raw(counts=(0, 0, 0, 1))[:12] + opt(), True),
+    ):
+        with pytest.raises(dns.QueryError) as caught:
+            dns.parse(data)
+        assert caught.value.reply is not None
+        assert bool(dnslib.DNSRecord.parse(caught.value.reply).ar) is echoed
+
+
 def test_truncation() -> None:
     for payload, size, cut in ((0, 600, True), (0, 400, False), (4096, 1100, False),
                                (4096, 1300, True), (700, 800, True)):  # fmt: skip
@@ -240,7 +253,8 @@ LABEL = st.binary(min_size=1, max_size=63).map(lambda b: bytes(c & 127 for c in 
 
 @given(
     labels=st.lists(LABEL, max_size=6).filter(lambda ls: sum(map(len, ls)) + len(ls) < 255),
-    qtype=st.integers(1, 65_535).filter(lambda t: t not in {41, 249, 250, 251, 252}),
+    qtype=st.sampled_from([1, 28])
+    | st.integers(1, 65_535).filter(lambda t: t not in {41, 249, 250, 251, 252}),
     ident=st.integers(0, 65_535),
     flags=st.sampled_from([0, 0x0100, 0x0120, 0x0110]),
     edns=st.none() | st.tuples(st.integers(0, 65_535), st.booleans(), st.binary(max_size=20)),
@@ -268,8 +282,9 @@ def test_the_fast_reading_agrees_with_dnslib(
     if edns is not None:
         assert ours.payload == max(theirs.ar[0].rclass, 512)
         assert ours.dnssec_ok == bool(theirs.ar[0].ttl & 0x8000)
+    length = {dns.A: 4, dns.AAAA: 16}.get(qtype)
     for reply in (
-        dns.address(ours, bytes(4)),
+        *([] if length is None else [dns.address(ours, bytes(length))]),
         dns.negative(ours, dns.NXDOMAIN, error=(15, "secret")),
         dns.message(ours, rcode=dns.SERVFAIL),
     ):

@@ -175,10 +175,10 @@ def test_tcp_pipelined_and_byte_by_byte(local: Shim) -> None:
 
 def test_an_agent_that_does_not_read_is_not_buffered_for(local: Shim) -> None:
     query = framed(question())
-    for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):  # small, so that the test is short
-        local.sockets[1].setsockopt(socket.SOL_SOCKET, option, 16_384)
+    for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):  # bounded, so that the test is short
+        local.sockets[1].setsockopt(socket.SOL_SOCKET, option, 200_000)
     with socket.create_connection(local.tcp, timeout=5) as client:
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 200_000)
         client.settimeout(1)
         sent = 0
         with contextlib.suppress(TimeoutError):
