@@ -38,6 +38,7 @@ class Lab(Programs):
         self._names = dict(names or {})
         self._keep = (str(ROOT), sys.prefix, sys.base_prefix, *keep)
         self._lock = threading.Lock()
+        self._started = []
         self.oracle = Oracle(self._ask)
 
     def __enter__(self) -> Self:
@@ -113,6 +114,13 @@ class Lab(Programs):
             waiter = select.poll()
             waiter.register(self._first, select.POLLIN)
             waiter.poll(10_000)
+        for program in self._started:  # their end came with PID 1
+            program.wait()
+            for pipe in (program.stdin, program.stdout, program.stderr):
+                if pipe is not None:
+                    with contextlib.suppress(BrokenPipeError):  # unwritten input
+                        pipe.close()
+        self._started.clear()
         for descriptor in (self._first, self._host_net, self._internet_net):
             if descriptor >= 0:
                 os.close(descriptor)

@@ -60,6 +60,8 @@ class Programs:
     """Descriptor of a pidfd of it."""
     _host_net: int
     _internet_net: int
+    _started: list[Terminal]
+    """Programs that may still run."""
 
     def path(self, inside: str) -> Path:
         """Where a file of the lab's host is seen from here."""
@@ -129,6 +131,8 @@ class Programs:
             if theirs >= 0:
                 os.close(theirs)
         started.terminal = ours
+        self._started = [program for program in self._started if program.returncode is None]
+        self._started.append(started)
         return started
 
     def run(
