@@ -1,0 +1,247 @@
+"""The captive namespace: a network namespace without a path out, and listeners made inside it.
+
+A forked child makes everything and hands it over as descriptors; then it ends. Nothing has a
+name (no /run/netns), so when the last process that holds a descriptor or lives inside is gone,
+the kernel takes all of it back, whatever killed them. The host's links, routes and rules are
+never touched.
+
+Root and rootless mode run the same code; rootless only unshares a user namespace as well, with
+the caller's ids mapped onto themselves.
+"""
+
+from __future__ import annotations
+
+import array
+import dataclasses
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+from collections.abc import Mapping
+from typing import Final, NoReturn
+
+from netns import namespaces, nft
+from netns.maker import FAMILIES, Maker, first_line
+from netns.remedies import find_program, remedy
+
+_OUT_OF_PROCESSES: Final = "close other programs, or raise `ulimit -n` and `ulimit -u`"
+
+
+class CaptiveError(Exception):
+    """A captive namespace could not be made, or read. Nothing half-made remains.
+
+    Attributes:
+        step: what was being done: `fork`, `imports`, `namespace`, `nft`, `sysctls`, `addresses`,
+            `listeners`, `rules`, `hand-over`, `time limit` or `refusals`.
+        cause: what the kernel or the program said.
+        fix: what to do about it.
+
+    """
+
+    def __init__(self, step: str, cause: str, fix: str) -> None:
+        super().__init__(f"captive namespace: {step} failed: {cause}. Fix: {fix}")
+        self.step, self.cause, self.fix = step, cause, fix
+
+
+@dataclasses.dataclass(slots=True)
+class Captive:
+    """A live captive namespace, held by its descriptors. Close it, or end, and it is gone."""
+
+    namespace_fd: int
+    """The network namespace, for `namespaces.enter`; close-on-exec."""
+    user_namespace_fd: int | None
+    """The user namespace that owns it in rootless mode."""
+    tcp: list[socket.socket]
+    """TCP listeners, IPv4 then IPv6 (if there is IPv6); not blocking, as all of these."""
+    dns_udp: list[socket.socket]
+    """DNS over UDP. Receive with IP_PKTINFO / IPV6_PKTINFO and answer from the address it names,
+    or conntrack does not know the answer and the rules drop it."""
+    dns_tcp: list[socket.socket]
+    """DNS over TCP, listening."""
+    seconds: float
+    """How long namespace, configuration, rules and listeners took, without imports."""
+
+    def close(self) -> None:
+        """Close every descriptor; safe to call again."""
+        for listener in (*self.tcp, *self.dns_udp, *self.dns_tcp):
+            listener.close()
+        for descriptor in (self.namespace_fd, self.user_namespace_fd):
+            if descriptor is not None and descriptor >= 0:
+                os.close(descriptor)
+        self.namespace_fd, self.user_namespace_fd = -1, None
+
+    def read_refusals(self, timeout: float = 5.0) -> Mapping[str, int]:
+        """Packets the rules refused so far, by class (`netns.nft.REFUSALS`).
+
+        Needs the rights that made the namespace: call it in the supervisor.
+
+        Args:
+            timeout: seconds nft may take.
+
+        Raises:
+            CaptiveError: nft failed, or the rules inside are not ours any more.
+
+        """
+        network, user = self.namespace_fd, self.user_namespace_fd
+
+        def inside() -> None:
+            namespaces.enter(network, user)
+            if user is not None:
+                namespaces.keep_over_exec(namespaces.CAP_NET_ADMIN)
+
+        try:
+            answer = subprocess.run(
+                [find_program("nft"), *nft.LIST_REFUSALS],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                env={"LC_ALL": "C"},
+                preexec_fn=inside,
+                timeout=timeout,
+                check=False,
+            )
+            if answer.returncode == 0:
+                return nft.parse_refusals(answer.stdout.decode())
+            cause = first_line(answer.stderr)
+        except (OSError, ValueError, subprocess.SubprocessError) as error:
+            cause = str(error)
+        raise CaptiveError("refusals", cause, "stop the jail: its rules are not ours any more")
+
+
+class Preparation:
+    """A captive namespace being made by a child, while the caller does something else."""
+
+    def __init__(self, *, rootless: bool, ipv6: bool | None = None) -> None:
+        """Fork the child that makes it. The caller must have one thread.
+
+        Args:
+            rootless: make a user namespace too, for a caller without rights.
+            ipv6: None takes IPv6 when the kernel has it; False leaves it without address, route
+                and listeners: a captive process then finds IPv6 unreachable.
+
+        Raises:
+            CaptiveError: no process or descriptor was left.
+
+        """
+        self._rootless = rootless
+        if ipv6 is None:
+            ipv6 = _kernel_has_ipv6()
+        self._families = FAMILIES if ipv6 else FAMILIES[:1]
+        parent = os.getpid()
+        try:
+            self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        except OSError as error:
+            raise CaptiveError(
+                "fork", str(error), "close other programs or raise limits"
+            ) from error
+        try:
+            self._child = os.fork()
+        except OSError as error:
+            self._channel.close()
+            theirs.close()
+            raise CaptiveError(
+                "fork", str(error), "close other programs or raise limits"
+            ) from error
+        if self._child == 0:
+            _child(theirs, parent, rootless=rootless, ipv6=ipv6)
+        theirs.close()
+
+    def finish(self, timeout: float = 10.0) -> Captive:
+        """Wait for the child and take what it made. Call it once.
+
+        Args:
+            timeout: seconds from now; a child that needs longer is killed.
+
+        Raises:
+            CaptiveError: it failed; nothing remains.
+
+        """
+        descriptors: list[int] = []
+        try:
+            if not select.select([self._channel], [], [], timeout)[0]:
+                raise self._error("time limit", 0, f"no answer after {timeout:g} s")
+            data, descriptors = _receive(self._channel)
+            if not data:
+                raise self._error("hand-over", 0, "the process that makes it was killed")
+            answer = json.loads(data)
+            if "step" in answer:
+                raise self._error(answer["step"], answer["errno"], answer["cause"])
+            if len(descriptors) != 1 + self._rootless + 3 * len(self._families):
+                raise self._error("hand-over", 0, "descriptors were lost: too many open files")
+            captive = self._captive(descriptors, answer["seconds"])
+            descriptors = []
+            return captive
+        finally:
+            for descriptor in descriptors:
+                os.close(descriptor)
+            self.abandon()
+
+    def abandon(self) -> None:
+        """End the child and forget what it made; safe to call again."""
+        self._channel.close()
+        if self._child:
+            os.kill(self._child, signal.SIGKILL)  # not reaped yet, so the pid is still its own
+            os.waitpid(self._child, 0)
+            self._child = 0
+
+    def _error(self, step: str, number: int, cause: str) -> CaptiveError:
+        return CaptiveError(step, cause, remedy(step, number, rootless=self._rootless))
+
+    def _captive(self, descriptors: list[int], seconds: float) -> Captive:
+        network, *rest = descriptors
+        user = rest.pop(0) if self._rootless else None
+        sockets = [socket.socket(fileno=descriptor) for descriptor in rest]
+        count = len(self._families)
+        return Captive(
+            network, user, sockets[:count], sockets[count:-count], sockets[-count:], seconds
+        )
+
+
+def create(*, rootless: bool, ipv6: bool | None = None, timeout: float = 10.0) -> Captive:
+    """Make a captive namespace and wait for it; see `Preparation` for the arguments.
+
+    Raises:
+        CaptiveError: a step failed; nothing remains.
+
+    """
+    return Preparation(rootless=rootless, ipv6=ipv6).finish(timeout)
+
+
+def _receive(channel: socket.socket) -> tuple[bytes, list[int]]:
+    """One message and its descriptors; unix(7), SCM_RIGHTS."""
+    descriptors = array.array("i")
+    size = socket.CMSG_SPACE(16 * descriptors.itemsize)
+    data, ancillary, _, _ = channel.recvmsg(65536, size, socket.MSG_CMSG_CLOEXEC)
+    for level, kind, content in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            whole = len(content) - len(content) % descriptors.itemsize
+            descriptors.frombytes(content[:whole])
+    return data, list(descriptors)
+
+
+def _kernel_has_ipv6() -> bool:
+    try:
+        socket.socket(socket.AF_INET6, socket.SOCK_DGRAM).close()
+    except OSError:
+        return False
+    return True
+
+
+def _child(channel: socket.socket, parent: int, *, rootless: bool, ipv6: bool) -> NoReturn:
+    """Body of the forked child. It never returns into the caller's code."""
+    maker = Maker(parent, rootless=rootless, ipv6=ipv6)
+    try:
+        signal.set_wakeup_fd(-1)
+        namespaces.close_all_but((2, channel.fileno()))
+        seconds, descriptors = maker.make()
+        answer: dict[str, str | int | float] = {"seconds": seconds}
+    except Exception as error:  # noqa: BLE001 - reported, then this process ends
+        descriptors = []
+        number = error.errno if isinstance(error, OSError) else None
+        text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        answer = {"step": maker.step, "errno": number or 0, "cause": text}
+    try:
+        socket.send_fds(channel, [json.dumps(answer).encode()], descriptors)
+    finally:
+        os._exit(0)

@@ -1,0 +1,157 @@
+"""The making of a captive namespace, step by step, inside the child that `netns.captive` forks."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import os
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+from typing import Final
+
+from netns import anyip, namespaces, nft
+from netns.namespaces import Namespace
+from netns.remedies import find_program
+
+FAMILIES: Final = (socket.AF_INET, socket.AF_INET6)
+
+BACKLOG: Final = 4096
+"""Connections that wait for the interceptor, per listener."""
+
+_IP_PKTINFO: Final = 8  # ip(7); Python names it only from 3.14 on
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Sysctl:
+    path: str
+    value: str
+    required: bool
+    """False: better so, but a kernel that lacks it (or forbids it here) is as safe."""
+    ipv6: bool = False
+
+
+_SYSCTLS: Final = (
+    _Sysctl("net/ipv4/ip_forward", "0", required=True),
+    _Sysctl("net/ipv6/conf/all/disable_ipv6", "0", required=True, ipv6=True),
+    _Sysctl("net/ipv6/conf/lo/disable_ipv6", "0", required=True, ipv6=True),
+    _Sysctl("net/ipv6/conf/all/forwarding", "0", required=True, ipv6=True),
+    _Sysctl("net/ipv4/ping_group_range", "1 0", required=False),  # nobody: icmp(7); the default
+    _Sysctl("net/core/somaxconn", str(BACKLOG), required=False),
+    # A client that opens thousands of short connections must not fill the table: then the
+    # kernel drops packets, and the agent would see time-outs where it should see answers.
+    _Sysctl("net/netfilter/nf_conntrack_tcp_timeout_time_wait", "10", required=False),
+    _Sysctl("net/netfilter/nf_conntrack_udp_timeout", "15", required=False),
+)
+
+
+def first_line(text: bytes) -> str:
+    """The first line a program said on its standard error, for messages."""
+    return text.decode("utf-8", "replace").strip().partition("\n")[0] or "no message"
+
+
+class Maker:
+    """Makes the namespace from inside the child; `step` says how far it came."""
+
+    def __init__(self, parent: int, *, rootless: bool, ipv6: bool) -> None:
+        self._parent, self._rootless, self._ipv6 = parent, rootless, ipv6
+        self.step = "imports"
+
+    def make(self) -> tuple[float, list[int]]:
+        """Do all steps; return the seconds they took and the descriptors to hand over."""
+        configuration = anyip.messages(anyip.load_messages(), ipv6=self._ipv6)
+        self.step = "nft"
+        program = find_program("nft")
+        begin = time.perf_counter()
+        self.step = "namespace"
+        self._unshare()
+        self.step = "rules"
+        # nft runs while the rest is made: nobody lives here yet, so the order is free.
+        rules = os.memfd_create("egressguard-rules")
+        os.write(rules, nft.transaction().encode())
+        os.lseek(rules, 0, os.SEEK_SET)
+        with subprocess.Popen(
+            [program, "-f", "-"],
+            stdin=rules,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            env={"LC_ALL": "C"},
+        ) as process:
+            descriptors = self._configure(configuration)
+            self.step = "rules"
+            _, complaint = process.communicate(timeout=5)
+        if process.returncode:
+            raise ValueError(f"nft: {first_line(complaint)}")
+        self.step = "sysctls"
+        for sysctl in _SYSCTLS:
+            if not sysctl.required:
+                _set(sysctl)
+        self.step = "hand-over"
+        return time.perf_counter() - begin, descriptors
+
+    def _unshare(self) -> None:
+        uid, gid = os.geteuid(), os.getegid()
+        if self._rootless:
+            namespaces.unshare(Namespace.USER | Namespace.NET)
+            namespaces.map_own_ids(uid, gid)
+            namespaces.keep_over_exec(namespaces.CAP_NET_ADMIN)
+        else:
+            namespaces.unshare(Namespace.NET)
+        # After the change of credentials, which clears it: prctl(2).
+        namespaces.die_with_parent(signal.SIGKILL, self._parent)
+
+    def _configure(self, configuration: list[tuple[str, bytes]]) -> list[int]:
+        self.step = "sysctls"
+        for sysctl in _SYSCTLS:
+            if sysctl.required and (self._ipv6 or not sysctl.ipv6):
+                _set(sysctl)
+        self.step = "addresses"
+        anyip.apply(configuration)
+        self.step = "listeners"
+        kinds = ("net", "user") if self._rootless else ("net",)
+        handed = [os.open(f"/proc/self/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC) for kind in kinds]
+        families = FAMILIES if self._ipv6 else FAMILIES[:1]
+        handed += [_tcp_listener(family, nft.TCP_PORT).detach() for family in families]
+        handed += [_udp_listener(family).detach() for family in families]
+        handed += [_tcp_listener(family, nft.DNS_PORT).detach() for family in families]
+        return handed
+
+
+def _set(sysctl: _Sysctl) -> None:
+    """Write a sysctl of this network namespace unless it has its value already."""
+    path = Path("/proc/sys", sysctl.path)
+    try:
+        if path.read_text("ascii").split() != sysctl.value.split():
+            path.write_text(sysctl.value, "ascii")
+    except OSError as error:
+        if sysctl.required:
+            number = error.errno or errno.EIO
+            raise OSError(number, f"{path} = {sysctl.value}: {os.strerror(number)}") from error
+
+
+def _tcp_listener(family: socket.AddressFamily, port: int) -> socket.socket:
+    # IPPROTO_TCP is said aloud: asyncio sets TCP_NODELAY only on sockets that carry it.
+    listener = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # inherited by accept(2)
+    _bind(listener, port)
+    listener.listen(BACKLOG)
+    return listener
+
+
+def _udp_listener(family: socket.AddressFamily) -> socket.socket:
+    listener = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK, socket.IPPROTO_UDP)
+    if family == socket.AF_INET:
+        listener.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
+    else:
+        listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+    _bind(listener, nft.DNS_PORT)
+    return listener
+
+
+def _bind(listener: socket.socket, port: int) -> None:
+    if listener.family == socket.AF_INET6:
+        listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    listener.bind(("", port))

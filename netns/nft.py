@@ -1,0 +1,193 @@
+"""The rules of a captive namespace as text: one nft(8) transaction, pure, nothing is executed.
+
+Rules decide explanation and speed, not security: a captive namespace has no path out, so losing
+them loses the redirection and the quick refusals, and every connect is refused by an empty port.
+
+What the rules say, in order, for each `Entry` (the place where captive packets come in):
+
+1. TCP and UDP to port 53 go to the DNS listener, all other TCP goes to the TCP listener.
+2. The agent's own addresses (127.0.0.0/8, ::1, and the two addresses of `lo` that make the
+   namespace look online) are left alone: a program that serves itself, or dials what
+   `hostname -I` prints, works as ever. Nothing but the agent is ever behind them.
+3. Dialling our listeners directly is refused: such a connection has no original destination.
+4. Everything else is refused at once and counted by class.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+TABLE: Final = "egressguard"
+"""Name of the only table, family inet."""
+
+TCP_PORT: Final = 61443
+"""Port of the TCP listeners. Above the ephemeral range (32768-60999), so no client gets it."""
+
+DNS_PORT: Final = 61053
+"""Port of the DNS listeners, UDP and TCP."""
+
+OWN_IPV4: Final = "198.18.0.2"
+OWN_IPV6: Final = "fd65:6772:6573:7300::2"
+"""Addresses of `lo` besides the loopback ones; never leased to a name."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Refusal:
+    """One class of packets that no listener takes."""
+
+    name: str
+    """Key in the run's summary; the kernel's counter is `refused_<name>`."""
+    match: str
+    """nft expression; empty matches all."""
+    answer: str
+    """What the sender is told, at once."""
+
+
+_PROHIBITED: Final = "reject with icmpx admin-prohibited"  # RFC 1812 5.2.7.1, RFC 4443 3.1
+
+REFUSALS: Final[tuple[Refusal, ...]] = (
+    Refusal("quic", "udp dport 443", _PROHIBITED),
+    Refusal("udp", "meta l4proto udp", _PROHIBITED),
+    Refusal("icmp", "meta l4proto { icmp, ipv6-icmp }", _PROHIBITED),
+    Refusal("tcp", "meta l4proto tcp", "reject with tcp reset"),
+    Refusal("other", "", _PROHIBITED),
+)
+"""First match counts. The last one matches all, and after it stands the chain's policy: drop."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Entry:
+    """Where captive packets meet the rules: one for each form of captive."""
+
+    name: str
+    """Prefix of the two chains."""
+    redirect_hook: str
+    """Hook of the nat chain: `output` for processes, `prerouting` for what a NIC brings."""
+    filter_hook: str
+    """Hook of the filter chain: `output` for processes, `input` for what a NIC brings."""
+    own_ipv4: tuple[str, ...] = ()
+    """Addresses and prefixes that belong to the captive itself and are left alone."""
+    own_ipv6: tuple[str, ...] = ()
+
+
+PROCESS: Final = Entry(
+    name="process",
+    redirect_hook="output",
+    filter_hook="output",
+    own_ipv4=("127.0.0.0/8", OWN_IPV4),
+    own_ipv6=("::1", OWN_IPV6),
+)
+"""Processes inside the namespace: `egressguard jail`."""
+
+
+def _own(entry: Entry) -> list[str]:
+    rules = []
+    if entry.own_ipv4:
+        rules.append(f"ip daddr {{ {', '.join(entry.own_ipv4)} }} accept")
+    if entry.own_ipv6:
+        rules.append(f"ip6 daddr {{ {', '.join(entry.own_ipv6)} }} accept")
+    return rules
+
+
+def _redirect_chain(entry: Entry) -> list[str]:
+    """A nat chain sees the first packet of a connection only; conntrack does the rest."""
+    return [
+        f"chain {entry.name}_redirect {{",
+        f"  type nat hook {entry.redirect_hook} priority -100; policy accept;",
+        *(f"  {rule}" for rule in _own(entry)),
+        f"  meta l4proto {{ tcp, udp }} th dport 53 redirect to :{DNS_PORT}",
+        f"  meta l4proto tcp redirect to :{TCP_PORT}",
+        "}",
+    ]
+
+
+def _filter_chain(entry: Entry) -> list[str]:
+    """Established first: it is the rule nearly every packet meets.
+
+    `related` lets our own refusals reach the sender: the kernel attaches them to the connection
+    that they refuse.
+    """
+    listeners = f"meta l4proto {{ tcp, udp }} th dport {{ {DNS_PORT}, {TCP_PORT} }}"
+    direct = "ct status and dnat == 0"
+    refused = []
+    for refusal in REFUSALS:
+        parts = (refusal.match, f"counter name refused_{refusal.name}", refusal.answer)
+        refused.append(" ".join(part for part in parts if part))
+    return [
+        f"chain {entry.name}_filter {{",
+        f"  type filter hook {entry.filter_hook} priority 0; policy drop;",
+        "  ct state established,related accept",
+        "  ct status dnat accept",
+        f"  {listeners} {direct} meta l4proto tcp counter name refused_tcp reject with tcp reset",
+        f"  {listeners} {direct} counter name refused_udp {_PROHIBITED}",
+        *(f"  {rule}" for rule in _own(entry)),
+        *(f"  {rule}" for rule in refused),
+        "}",
+    ]
+
+
+def transaction(entries: Sequence[Entry] = (PROCESS,)) -> str:
+    """Text for `nft -f -`: replaces the whole table at once, or changes nothing.
+
+    Args:
+        entries: forms of captive that this namespace serves, each with a name of its own.
+
+    Returns:
+        The transaction. Applying it again gives the same table with counters at zero.
+
+    Raises:
+        ValueError: no entry, or two of one name: rules for nothing would look like rules.
+    """
+    if not entries:
+        raise ValueError("an nft transaction needs at least one entry")
+    if len({entry.name for entry in entries}) != len(entries):
+        raise ValueError("two entries of an nft transaction have the same name")
+    body = [f"counter refused_{refusal.name} {{ }}" for refusal in REFUSALS]
+    for entry in entries:
+        body += _redirect_chain(entry)
+        body += _filter_chain(entry)
+    # Nothing is ever forwarded; the sysctls say so, and this says it again.
+    body += ["chain forward {", "  type filter hook forward priority 0; policy drop;", "}"]
+    return "\n".join(
+        [
+            f"add table inet {TABLE}",  # so that the deletion cannot fail
+            f"delete table inet {TABLE}",
+            f"table inet {TABLE} {{",
+            *(f"  {line}" for line in body),
+            "}",
+            "",
+        ]
+    )
+
+
+LIST_REFUSALS: Final = ("-j", "list", "counters", "table", "inet", TABLE)
+"""Arguments of nft(8) whose output `parse_refusals` reads."""
+
+
+def parse_refusals(text: str) -> Mapping[str, int]:
+    """Packets refused so far, by class, from `nft -j list counters` (libnftables-json(5)).
+
+    Args:
+        text: standard output of nft with `LIST_REFUSALS`.
+
+    Returns:
+        One entry for each class of `REFUSALS`, in that order.
+
+    Raises:
+        ValueError: not the JSON of our table, or a counter is missing: the rules are not ours.
+    """
+    packets: dict[str, int] = {}
+    try:
+        for item in json.loads(text)["nftables"]:
+            counter = item.get("counter")
+            if counter is not None and counter["table"] == TABLE:
+                packets[counter["name"]] = int(counter["packets"])
+    except (KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"nft -j answered in an unknown form: {error!r}") from error
+    try:
+        return {refusal.name: packets[f"refused_{refusal.name}"] for refusal in REFUSALS}
+    except KeyError as error:
+        raise ValueError(f"nft table {TABLE} has no counter {error}: rules were replaced") from None
