@@ -1,0 +1,317 @@
+"""The evidence log: one line per decision, written before the decision is carried out."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import stat
+import time as clock
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+
+from interceptor.evidence import masking
+from interceptor.evidence.schema import (
+    Completion,
+    Decision,
+    DecisionFinding,
+    Event,
+    Gap,
+    Started,
+    Stopped,
+)
+from interceptor.flow.steps import Finished, Record
+from interceptor.model import Origin
+from interceptor.verdict import Action, Finding
+
+BUFFER_LIMIT = 32 * 1024
+"""Bytes of completions that may wait for the next decision's write."""
+BACKLOG_LIMIT = 1024 * 1024
+"""Bytes of completions kept while nothing can be written; the oldest go first."""
+SECRET_NAMES = 1024
+"""Names known to carry a secret that stay masked in every later event."""
+
+_ACTIONS = {Action.BLOCK: "block", Action.REDACT: "redact", Action.ALLOW: "allow"}
+
+
+class EvidenceError(Exception):
+    """Evidence could not be opened or written; what it was about must not happen."""
+
+
+class EvidenceLog:
+    """Appends events of one jail to a descriptor.
+
+    A decision is one `write(2)` that has ended when `write()` returns. When it fails, wholly or in
+    part, the file is cut back to its last whole line, `write()` raises, and the caller refuses.
+    Every later decision tries again; the first that succeeds is preceded by a `gap` event. Not for
+    use by several threads at once.
+
+    Args:
+        descriptor: opened with O_APPEND; `interceptor.evidence.place` opens files.
+        jail: name of the jail.
+        policy: digest of the policy in force; may be assigned when the policy is replaced.
+        sequence: number of the last event already written for this jail.
+        observe: called with every event that was written, such as `Summary.add`.
+    """
+
+    def __init__(
+        self,
+        descriptor: int,
+        jail: str,
+        policy: str = "",
+        sequence: int = 0,
+        observe: Callable[[Event], None] | None = None,
+    ) -> None:
+        self.policy = policy
+        self.decisions = 0
+        """Decisions that were written."""
+        self.refused = 0
+        """Those of them that were no ALLOW."""
+        self.lost = 0
+        """Decisions that could not be written."""
+        self._descriptor = descriptor
+        self._regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
+        self._jail = jail
+        self._sequence = sequence
+        self._observe = observe
+        self._encode = msgspec.json.Encoder().encode_lines
+        self._waiting: list[Completion] = []
+        self._torn = False  # a part of a line went out and could not be taken back
+        self._latest = 0.0
+        self._gap = 0
+        self._gap_since = 0.0
+        self._second = -1
+        self._prefix = ""
+        self._secret_names: OrderedDict[str, None] = OrderedDict()
+
+    @property
+    def sequence(self) -> int:
+        """Number of the last event written."""
+        return self._sequence
+
+    def write(self, record: Record, origin: Origin, now: float) -> None:
+        """Write a decision; when this returns, it may be carried out.
+
+        Args:
+            record: what was decided.
+            origin: whose flow it belongs to.
+            now: seconds since the epoch.
+
+        Raises:
+            EvidenceError: the line is not in the file; the decision must become a refusal.
+        """
+        verdict = record.verdict
+        target = record.target
+        try:
+            decision = Decision(
+                time=self._stamp(now),
+                jail=self._jail,
+                flow=origin.flow,
+                exchange=record.exchange,
+                kind=record.kind,
+                process=None,
+                host=self._host(record),
+                port=target.port,
+                address=origin.address,
+                scheme=target.scheme,
+                method=masking.method(target.method),
+                path=masking.path(target.path, verdict),
+                action=_ACTIONS[verdict.action],
+                reason=verdict.reason.value,
+                rule=verdict.rule,
+                detail=masking.detail(verdict.detail, verdict) if verdict.detail else "",
+                findings=tuple(map(_finding, verdict.findings)) if verdict.findings else (),
+                policy=self.policy,
+            )
+            self._append(decision, now)
+        except EvidenceError:
+            self._miss(now)
+            raise
+        except Exception as error:  # noqa: BLE001
+            # Whatever could not be put into words is not evidence, so it must not happen. The
+            # cause stays out of the message: it may quote the agent's bytes.
+            self._miss(now)
+            message = f"cannot describe a decision ({type(error).__name__})"
+            raise EvidenceError(message) from None
+        self.decisions += 1
+        if not verdict.allowed:
+            self.refused += 1
+
+    def finished(self, step: Finished, origin: Origin, now: float, host: str = "") -> None:
+        """Note how an exchange ended; the line goes out with the next decision or `flush()`.
+
+        Args:
+            step: how it ended.
+            origin: whose flow it belongs to.
+            now: seconds since the epoch.
+            host: the exchange's host when it is not the leased name.
+        """
+        host = host or origin.name or origin.address
+        shown = masking.secret_name(host) if host in self._secret_names else host
+        event = Completion(
+            time=self._stamp(now),
+            jail=self._jail,
+            flow=origin.flow,
+            exchange=step.exchange,
+            host=masking.printable(shown),
+            port=origin.port,
+            status=step.status,
+            sent=step.sent,
+            received=step.received,
+            address=step.address,
+            seconds=round(step.seconds, 6),
+            reason=step.reason,
+        )
+        self._waiting.append(event)
+        self._latest = now
+        # About 300 bytes each. A failure here stops nobody: the exchange is over. The next
+        # decision meets the same disk and refuses.
+        if len(self._waiting) * 300 > BUFFER_LIMIT:
+            with contextlib.suppress(EvidenceError):
+                self.flush()
+            del self._waiting[: max(0, len(self._waiting) - BACKLOG_LIMIT // 300)]
+
+    def started(
+        self,
+        now: float,
+        *,
+        command: Sequence[str],
+        user: str,
+        uid: int,
+        rootless: bool,
+        preset: str,
+        authority: str,
+        versions: Mapping[str, str],
+    ) -> None:
+        """Write that the jail begins. Arguments become a digest.
+
+        Raises:
+            EvidenceError: the line is not in the file; the command must not start.
+        """
+        vector = b"\0".join(os.fsencode(word) for word in command)
+        event = Started(
+            time=self._stamp(now),
+            jail=self._jail,
+            program=masking.printable(os.path.basename(command[0]) if command else ""),  # noqa: PTH119
+            command=hashlib.sha256(vector).hexdigest(),
+            user=masking.printable(user),
+            uid=uid,
+            rootless=rootless,
+            policy=self.policy,
+            preset=preset,
+            authority=authority,
+            versions=dict(versions),
+        )
+        self._append(event, now)
+
+    def stopped(self, now: float, *, code: int, seconds: float) -> None:
+        """Write that the jail ended, with the counts so far, and push the file to the disk.
+
+        Raises:
+            EvidenceError: the line is not in the file.
+        """
+        event = Stopped(
+            time=self._stamp(now),
+            jail=self._jail,
+            code=code,
+            seconds=round(seconds, 6),
+            decisions=self.decisions,
+            refused=self.refused,
+            lost=self.lost,
+        )
+        self._append(event, now)
+        if self._regular:
+            try:
+                os.fsync(self._descriptor)
+            except OSError as error:
+                message = f"cannot push evidence to the disk: {error.strerror}"
+                raise EvidenceError(message) from error
+
+    def flush(self) -> None:
+        """Write the completions that wait.
+
+        Raises:
+            EvidenceError: they could not be written; they go on waiting.
+        """
+        if self._waiting:
+            self._append(None, self._latest)
+
+    def _append(self, event: Event | None, now: float) -> None:
+        """Write what waits, then `event`, with one system call; all of it counts or none."""
+        batch: list[Event] = []
+        if self._gap:
+            since = self._stamp(self._gap_since)
+            batch.append(Gap(time=self._stamp(now), jail=self._jail, lost=self._gap, since=since))
+        if self._waiting:
+            batch += self._waiting
+        if event is not None:
+            batch.append(event)
+        # Numbered only now, so that a failed write leaves no hole.
+        number = self._sequence
+        for item in batch:
+            number += 1
+            item.seq = number
+        self._write_whole(self._encode(batch))
+        self._sequence = number
+        self._waiting.clear()
+        self._gap = 0
+        if self._observe is not None:
+            for item in batch:
+                self._observe(item)
+
+    def _write_whole(self, data: bytes) -> None:
+        if self._torn:
+            data = b"\n" + data
+        try:
+            written = os.write(self._descriptor, data)
+        except OSError as error:
+            raise EvidenceError(f"cannot write evidence: {error.strerror}") from error
+        if written == len(data):
+            self._torn = False
+            return
+        # A full disk or a limit took a part. Take it back, or the next line would begin inside it.
+        try:
+            end = os.lseek(self._descriptor, 0, os.SEEK_CUR)
+            os.ftruncate(self._descriptor, end - written)
+        except OSError:
+            self._torn = True  # not a file: the next write begins with a line end of its own
+        raise EvidenceError("cannot write evidence: only a part of the line was taken")
+
+    def _miss(self, now: float) -> None:
+        if self._gap == 0:
+            self._gap_since = now
+        self._gap += 1
+        self.lost += 1
+
+    def _stamp(self, now: float) -> str:
+        second = int(now)
+        if second != self._second:
+            self._prefix = clock.strftime("%Y-%m-%dT%H:%M:%S", clock.gmtime(second))
+            self._second = second
+        return f"{self._prefix}.{int((now - second) * 1e6):06d}Z"
+
+    def _host(self, record: Record) -> str:
+        host = record.target.host
+        if self._secret_names and host in self._secret_names:
+            return masking.secret_name(host)
+        if record.verdict.allowed and not record.verdict.findings:
+            return masking.printable(host)
+        if masking.holds_secret_name(record.verdict):
+            self._secret_names[host] = None
+            if len(self._secret_names) > SECRET_NAMES:
+                self._secret_names.popitem(last=False)
+        return masking.host(host, record.verdict)
+
+
+def _finding(finding: Finding) -> DecisionFinding:
+    return DecisionFinding(
+        rule=finding.rule,
+        title=finding.title,
+        severity=finding.severity.value,
+        where=masking.where(finding.where),
+        encoding=masking.printable(finding.encoding),
+        digest=finding.digest,
+        home=finding.home,
+    )
