@@ -1,0 +1,191 @@
+"""Rules as data: the TOML files under interceptor/rules, read strictly.
+
+A rule carries its own proof: `match` and `no_match` examples in pieces, which `example` joins, so
+that no real-looking secret stands in the repository.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tomllib
+from collections.abc import Iterable
+from importlib import resources
+from typing import Annotated, Literal
+
+import msgspec
+
+from interceptor.scan.validators import VALIDATORS, base62_crc32
+from interceptor.verdict import Severity
+
+MAX_SPAN = 512
+"""Most bytes a match and what its validator reads may take; `scan.window` holds back for it."""
+
+_ALPHABETS = {
+    "alnum": "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789",
+    "alpha": "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz",
+    "upper32": "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567",
+    "lower": "abcdefghijklmnopqrstuvwxyz0123456789",
+    "hex": "0123456789abcdef",
+    "digit": "123456789",
+    "base64": "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/",
+    "url64": "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_",
+}
+_ATOM = re.compile(r"\{(\w+):(\d+)\}\Z")
+_UNBOUNDED = re.compile(r"(?<!\\)(?:[*+](?![^\[]*\])|\{\d+,\})")
+
+Surface = Literal["url", "header", "body", "name"]
+
+
+class RulesetError(Exception):
+    """A rule file that cannot be used; names the file, the rule and the cause."""
+
+
+class Home(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where a credential belongs: there it passes."""
+
+    hosts: tuple[str, ...]
+    """Host patterns, as in a policy."""
+    places: tuple[str, ...]
+    """Views: `header:authorization`, `url`, `body`."""
+
+
+class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One kind of credential."""
+
+    id: Annotated[str, msgspec.Meta(pattern=r"\A[a-z0-9]+(-[a-z0-9]+)*\Z", max_length=64)]
+    title: Annotated[str, msgspec.Meta(min_length=1, max_length=80)]
+    pattern: Annotated[str, msgspec.Meta(min_length=1, max_length=2000)]
+    """Bytes pattern in what Vectorscan and `re` share; bounded; group 1, if any, is the secret."""
+    severity: Severity
+    surfaces: tuple[Surface, ...] = ("url", "header", "body", "name")
+    caseless: bool = False
+    validator: str = ""
+    home: Home | None = None
+    references: tuple[str, ...] = ()
+    match: tuple[tuple[str, ...], ...] = ()
+    no_match: tuple[tuple[str, ...], ...] = ()
+
+
+class KnownSecret(msgspec.Struct, frozen=True):
+    """A secret known beforehand, to be found as it is. Never printed, never cached on disk."""
+
+    id: str
+    title: str
+    value: bytes
+    severity: Severity = Severity.CRITICAL
+
+    def __repr__(self) -> str:
+        return f"KnownSecret(id={self.id!r})"
+
+
+class Ruleset(msgspec.Struct, frozen=True):
+    """Rules in the order of their files."""
+
+    rules: tuple[Rule, ...]
+
+    @property
+    def ids(self) -> frozenset[str]:
+        """Ids of all rules."""
+        return frozenset(rule.id for rule in self.rules)
+
+
+class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    version: Literal[1]
+    rule: tuple[Rule, ...]
+
+
+def parse_rules(text: bytes, file: str, *, check: bool = True) -> tuple[Rule, ...]:
+    """Parse one rule file.
+
+    Args:
+        text: TOML.
+        file: its name, for messages.
+        check: look into the patterns too; the tests do that for the rules that ship.
+
+    Raises:
+        RulesetError: not TOML, an unknown key, a bad value, or a pattern that cannot be used.
+    """
+    try:
+        data = tomllib.loads(text.decode("utf-8"))
+        rules = msgspec.convert(data, _File).rule
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+        raise RulesetError(f"{file}: not TOML: {error}") from None
+    except msgspec.ValidationError as error:
+        raise RulesetError(f"{file}: {error}") from None
+    if check:
+        for rule in rules:
+            _check(rule, file)
+    return rules
+
+
+def load_rules() -> Ruleset:
+    """Load the rules that ship with the product.
+
+    Raises:
+        RulesetError: a broken file or an id that stands twice.
+    """
+    folder = resources.files("interceptor") / "rules"
+    files = sorted(
+        (entry for entry in folder.iterdir() if entry.name.endswith(".toml")),
+        key=lambda entry: entry.name,
+    )
+    return collect(rule for f in files for rule in parse_rules(f.read_bytes(), f.name, check=False))
+
+
+def collect(rules: Iterable[Rule]) -> Ruleset:
+    """Make a ruleset; ids must differ.
+
+    Raises:
+        RulesetError: an id stands twice.
+    """
+    found: dict[str, Rule] = {}
+    for rule in rules:
+        if rule.id in found:
+            raise RulesetError(f"the rule id {rule.id} stands twice")
+        found[rule.id] = rule
+    return Ruleset(tuple(found.values()))
+
+
+def example(parts: Iterable[str], salt: str) -> bytes:
+    """Join an example. `{alnum:36}` becomes 36 characters of that alphabet, the same each time.
+
+    `{crc32:6}` is the checksum of what stands after the last `_` before it. Unknown atoms raise
+    KeyError.
+    """
+    text = ""
+    for number, part in enumerate(parts):
+        atom = _ATOM.match(part)
+        if atom is None:
+            text += part
+        elif atom[1] == "crc32":
+            text += base62_crc32(text.rpartition("_")[2].encode()).decode()
+        else:
+            text += _drawn(_ALPHABETS[atom[1]], int(atom[2]), f"{salt}/{number}")
+    return text.encode("utf-8")
+
+
+def _drawn(alphabet: str, count: int, salt: str) -> str:
+    stream = hashlib.shake_128(salt.encode()).digest(count * 2)
+    words = (stream[i] << 8 | stream[i + 1] for i in range(0, count * 2, 2))
+    return "".join(alphabet[word % len(alphabet)] for word in words)
+
+
+def _check(rule: Rule, file: str) -> None:
+    where = f"{file}: rule {rule.id}"
+    if rule.validator and rule.validator not in VALIDATORS:
+        raise RulesetError(f"{where}: no validator {rule.validator!r}")
+    if not rule.pattern.isascii():
+        raise RulesetError(f"{where}: write bytes above 0x7F as \\x escapes")
+    if "\0" in rule.pattern:
+        raise RulesetError(f"{where}: a NUL cuts a pattern short")
+    if _UNBOUNDED.search(rule.pattern):
+        raise RulesetError(f"{where}: repeats must be bounded, as in {{20}} or {{1,40}}")
+    try:
+        compiled = re.compile(rule.pattern.encode("ascii"))
+    except (re.error, OverflowError, RecursionError) as error:
+        raise RulesetError(f"{where}: bad pattern: {error}") from None
+    if compiled.groups > 1:
+        raise RulesetError(f"{where}: one group at most, the secret; write (?:...) otherwise")
+    if compiled.match(b""):
+        raise RulesetError(f"{where}: the pattern matches nothing at all")
