@@ -17,6 +17,8 @@ from tests.lab import world
 
 ROOT = Path(__file__).resolve().parents[2]
 """The checkout."""
+JAIL_ENVIRONMENT = {"PYTHONPATH": str(ROOT), "EGRESSGUARD_INJECTED": "PYTHONPATH"}
+"""What `python -m interceptor.cli.main` needs, and the note that it is not the agent's."""
 _ENTER = Path(__file__).with_name("enter.py")
 
 
@@ -188,7 +190,7 @@ class Programs:
         done = self.run(
             command,
             user=user,
-            env={"PYTHONPATH": str(ROOT), **(env or {})},
+            env={**JAIL_ENVIRONMENT, **(env or {})},
             input=input,
             timeout=timeout,
             tty=tty,
@@ -200,7 +202,7 @@ class Programs:
         return finished
 
     def jail_command(self, argv: Sequence[str], *options: str, rootless: bool = False) -> list[str]:
-        """Command line of `egressguard jail` for `popen`; set PYTHONPATH to `ROOT`."""
+        """Command line of `egressguard jail` for `popen`; give it `JAIL_ENVIRONMENT`."""
         start = [sys.executable, "-m", "interceptor.cli.main", "jail"]
         user = [] if rootless else ["--user", "dev"]
         return [*start, *user, *options, "--", *argv]
