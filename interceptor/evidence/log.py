@@ -148,7 +148,7 @@ class EvidenceLog:
             now: seconds since the epoch.
             host: the exchange's host when it is not the leased name.
         """
-        host = host or origin.name or origin.address
+        host = host or step.host or origin.name or origin.address
         shown = masking.secret_name(host) if host in self._secret_names else host
         event = Completion(
             time=self._stamp(now),

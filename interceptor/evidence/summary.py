@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -19,6 +19,8 @@ REFUSALS = 256
 OTHERS = "(others)"
 SHOWN = 20
 """Rows of each table that are shown."""
+NARROW = 60
+"""Columns of a terminal below which lines are shown instead of tables."""
 
 
 class Destination(msgspec.Struct):
@@ -145,24 +147,48 @@ class Summary(msgspec.Struct):
             hints: a sentence for each reason code.
             evidence: path of the evidence file, named below the tables.
         """
-        for part in self.parts(hints or {}, evidence):
-            console.print(part)
-
-    def parts(self, hints: Mapping[str, str], evidence: str) -> list[RenderableType]:
-        """The tables and lines of `show()`. Texts are never read as markup."""
         if not (self.decisions or self.lost or self.unreadable):
-            return []
+            return
+        from rich.text import Text  # texts of the agent's are never read as markup
+
+        if console.width < NARROW:
+            for line in self._lines(hints or {}):
+                console.print(Text(line))
+        else:
+            console.print(self._destinations_table())
+            if self.refusals:
+                console.print(self._refusals_table(hints or {}))
+        console.print(Text(self._closing_line()))
+        if evidence:
+            console.print(Text(f"Evidence: {evidence}"), soft_wrap=True)
+
+    def _ranked_hosts(self) -> list[tuple[str, Destination]]:
+        return sorted(self.hosts.items(), key=lambda item: (-item[1].refused, -item[1].asked))
+
+    def _ranked_refusals(self) -> list[tuple[Refusal, int]]:
+        return sorted(self.refusals.values(), key=lambda item: -item[1])
+
+    def _lines(self, hints: Mapping[str, str]) -> Iterator[str]:
+        """The tables as lines, for terminals too narrow for columns."""
+        for host, row in self._ranked_hosts()[:SHOWN]:
+            yield f"{host or '(no name)'}: {_count(row.asked, 'decision')}, {row.refused} refused"
+        for refusal, times in self._ranked_refusals()[:SHOWN]:
+            rule = f" ({refusal.rule})" if refusal.rule else ""
+            hint = hints.get(refusal.reason, "")
+            yield f"refused {times}x: {refusal.host} {refusal.what}: {refusal.reason}{rule} {hint}"
+
+    def _destinations_table(self) -> RenderableType:
         from rich import box
         from rich.table import Table
         from rich.text import Text
 
-        destinations = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-        destinations.add_column("asked for", overflow="fold")
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        table.add_column("asked for", overflow="fold")
         for heading in ("decisions", "refused", "sent", "received"):
-            destinations.add_column(heading, justify="right", no_wrap=True)
-        ranked = sorted(self.hosts.items(), key=lambda item: (-item[1].refused, -item[1].asked))
+            table.add_column(heading, justify="right", no_wrap=True)
+        ranked = self._ranked_hosts()
         for host, row in ranked[:SHOWN]:
-            destinations.add_row(
+            table.add_row(
                 Text(host or "(no name)"),
                 str(row.asked),
                 Text(str(row.refused), style="red" if row.refused else "dim"),
@@ -170,14 +196,8 @@ class Summary(msgspec.Struct):
                 _size(row.received),
             )
         if len(ranked) > SHOWN:
-            destinations.add_row(Text(f"and {len(ranked) - SHOWN} more", style="dim"))
-        parts: list[RenderableType] = [destinations]
-        if self.refusals:
-            parts.append(self._refusals_table(hints))
-        parts.append(Text(self._closing_line()))
-        if evidence:
-            parts.append(Text(f"Evidence: {evidence}", overflow="fold"))
-        return parts
+            table.add_row(Text(f"and {len(ranked) - SHOWN} more", style="dim"))
+        return table
 
     def _refusals_table(self, hints: Mapping[str, str]) -> RenderableType:
         from rich import box
@@ -188,7 +208,7 @@ class Summary(msgspec.Struct):
         table.add_column("refused", overflow="fold")
         table.add_column("times", justify="right", no_wrap=True)
         table.add_column("why", overflow="fold")
-        ranked = sorted(self.refusals.values(), key=lambda item: -item[1])
+        ranked = self._ranked_refusals()
         told: set[str] = set()
         for refusal, times in ranked[:SHOWN]:
             why = Text(refusal.reason, style="red")
