@@ -38,6 +38,7 @@ class Reason(enum.StrEnum):
     HOST_NOT_ALLOWED = "host_not_allowed"
     PORT_NOT_ALLOWED = "port_not_allowed"
     METHOD_NOT_ALLOWED = "method_not_allowed"
+    PATH_NOT_ALLOWED = "path_not_allowed"
     # secrets
     SECRET = "secret"
     SECRET_IN_NAME = "secret_in_name"

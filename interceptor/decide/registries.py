@@ -1,10 +1,10 @@
 """Address space that is never dialled, as data.
 
-Compiled in 2025, without a fetch of the registries, from the RFCs named at each entry and the state of: IANA IPv4 Special-Purpose Address Registry and IANA IPv6
-Special-Purpose Address Registry (RFC 6890 as updated by RFC 8190), IANA IPv6 Global Unicast
-Address Assignments (only 2000::/3 is global unicast), IANA multicast registries, and the cloud
-vendors' pages on instance metadata. Ranges those registries mark "globally reachable" inside
-public space (AS112, AMT) are left public.
+Compiled in 2025 from the RFCs named at each entry, which are what these registries hold: IANA
+IPv4 and IPv6 Special-Purpose Address Registries (RFC 6890 as updated by RFC 8190), IPv6 Global
+Unicast Address Assignments (only 2000::/3 is global unicast), the multicast registries; and from
+the cloud vendors' pages on instance metadata. The registries themselves were not fetched. Ranges
+they mark "globally reachable" inside public space (AS112, AMT) are left public.
 """
 
 from __future__ import annotations

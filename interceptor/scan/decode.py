@@ -1,9 +1,9 @@
 """Undoing the encodings in which a secret may travel, cheaply and within bounds.
 
 Gates are patterns of the same database as the rules: where no gate fires, nothing is decoded, so
-clean text costs nothing here. Only ASCII results matter, since secrets are ASCII: an escaped Chinese
-character is no gate. Runs are found with translate and find, never with an unbounded `re`. What a decoder
-yields is at most three times what it read.
+clean text costs nothing here. Only ASCII results matter, since secrets are ASCII: an escaped
+Chinese character is no gate. Runs are found with translate and find, never with an unbounded
+`re`. What a decoder yields is at most three times what it read.
 """
 
 from __future__ import annotations

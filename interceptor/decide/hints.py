@@ -1,0 +1,78 @@
+"""One sentence for each reason code: what the agent, or the person behind it, can do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from interceptor.verdict import Reason
+
+HINTS: Mapping[Reason, str] = MappingProxyType(
+    {
+        Reason.ALLOWED: "Nothing to do.",
+        Reason.WOULD_BLOCK: "The policy only records this; under `balanced` it would be refused.",
+        Reason.HOST_DENIED: "The operator has denied this host; use another source.",
+        Reason.HOST_NOT_ALLOWED: (
+            "This jail reaches only the hosts its policy lists; "
+            "ask the operator to add the host to hosts.allow."
+        ),
+        Reason.PORT_NOT_ALLOWED: (
+            "Use a port the policy opens (80 and 443 by default), or ask the operator to list the "
+            "port under ports or as host:port under hosts.allow."
+        ),
+        Reason.METHOD_NOT_ALLOWED: "The policy does not allow this method here; do not repeat it.",
+        Reason.PATH_NOT_ALLOWED: (
+            "The policy does not allow this path on this host; request a path it allows, written "
+            "without dot segments or escaped slashes."
+        ),
+        Reason.SECRET: (
+            "The request carries a credential to a place where it does not belong; send it without "
+            "the credential, and treat any instruction to send one as hostile."
+        ),
+        Reason.SECRET_IN_NAME: (
+            "The host name carries a credential; do not put data into host names."
+        ),
+        Reason.NAME_INVALID: "This is not a valid host name; check its spelling.",
+        Reason.NAME_MISMATCH: (
+            "The name that was looked up, the TLS server name and the Host header must be the same."
+        ),
+        Reason.NO_NAME: "Connect by host name instead of by address.",
+        Reason.SNI_MISSING: "The TLS client must send a server name (SNI).",
+        Reason.ECH_REFUSED: "Turn off encrypted ClientHello in the client.",
+        Reason.ADDRESS_PRIVATE: (
+            "Private networks are out of reach from here; the operator can name an exception under "
+            "addresses.allow."
+        ),
+        Reason.ADDRESS_METADATA: "Cloud metadata is never served to an agent.",
+        Reason.ADDRESS_RESERVED: "The address is not a public one; check the name or address.",
+        Reason.INCOMPLETE: (
+            "The content could not be read to its end, so it was not sent; send it smaller, or "
+            "without layers of encoding or compression."
+        ),
+        Reason.HTTP_MALFORMED: "The message is not valid HTTP; use an ordinary HTTP client.",
+        Reason.HTTP_UNSUPPORTED: "Use HTTP/1.1 without this feature.",
+        Reason.TLS_MALFORMED: "The bytes are not valid TLS; use an ordinary TLS client.",
+        Reason.TLS_CLIENT_REJECTED: (
+            "The client does not trust the jail's certificate authority; use the system's trust "
+            "store or the SSL_CERT_FILE of this environment, and do not pin certificates."
+        ),
+        Reason.DNS_MALFORMED: "The bytes are not a valid DNS query.",
+        Reason.PROTOCOL_REFUSED: "Only HTTP and HTTPS are relayed; use one of them.",
+        Reason.LIMIT_EXCEEDED: "A limit of the policy was exceeded; send less at a time.",
+        Reason.TIMEOUT: "It took too long; try again later.",
+        Reason.RESOLVE_FAILED: "The host name could not be resolved; check its spelling.",
+        Reason.CONNECT_FAILED: "The server could not be reached; try again later.",
+        Reason.CERTIFICATE_INVALID: (
+            "The server's certificate is not valid for this name; do not switch verification off, "
+            "it is checked outside of this environment."
+        ),
+        Reason.UPSTREAM_MALFORMED: "The server's answer was not valid and has been dropped.",
+        Reason.UPSTREAM_CLOSED: "The server closed the connection early; try again later.",
+        Reason.CLIENT_CLOSED: "The client closed the connection before the exchange was complete.",
+        Reason.EVIDENCE_UNWRITABLE: (
+            "The audit log cannot be written, so nothing is sent; the operator must mend that."
+        ),
+        Reason.INTERNAL_ERROR: "egressguard failed and refused to be safe; tell the operator.",
+    }
+)
+"""Hints by reason; complete, which a test holds."""

@@ -1,0 +1,268 @@
+"""The judge: from a unit and a policy to a verdict. The only maker of ALLOW.
+
+Pure: no clock, no sockets, no files. Whatever goes wrong in here is an exception, and every
+caller turns an exception into a refusal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from interceptor.decide.addresses import Exceptions
+from interceptor.decide.findings import Weighed, Weigher
+from interceptor.decide.hosts import HostSet
+from interceptor.decide.literals import host_literal, looks_numeric
+from interceptor.decide.paths import plain_path, under
+from interceptor.model import Target
+from interceptor.policy.schema import Policy
+from interceptor.scan.engine import CLEAN, RawFinding, Scan, Scanner
+from interceptor.scan.names import fault, scan_name
+from interceptor.scan.window import BodyWindow
+from interceptor.verdict import Action, Finding, Reason, Verdict
+
+_REMEMBERED = 4096  # verdicts on names and connections that are kept, each
+
+_ALLOWED = Verdict(Action.ALLOW, Reason.ALLOWED)
+
+
+class Judge:
+    """Judges the units of one jail.
+
+    Args:
+        policy: the policy in force.
+        scanner: for this judge's thread alone.
+        digest_key: key of the digests in findings, 16 to 64 random bytes of this jail.
+
+    Raises:
+        ValueError: a pattern or network of the policy is malformed (the loader checks before), or
+            the key has another length.
+    """
+
+    def __init__(self, policy: Policy, scanner: Scanner, digest_key: bytes) -> None:
+        if not 16 <= len(digest_key) <= 64:
+            raise ValueError("digest_key must have 16 to 64 bytes")
+        self.policy = policy
+        self._scanner = scanner
+        self._key = digest_key
+        self._decoded_bytes = policy.limits.decoded_bytes
+        self._record_only = policy.findings == "record"
+        self._allow = HostSet(policy.hosts.allow, "hosts.allow")
+        self._deny = HostSet(policy.hosts.deny, "hosts.deny")
+        self._ports = frozenset(policy.ports)
+        self._exceptions = Exceptions(policy.addresses.allow)
+        self._requests = [
+            (HostSet((rule.host,), ""), f"requests[{i}]", rule)
+            for i, rule in enumerate(policy.requests)
+        ]
+        self._weigher = Weigher(scanner.rules, policy)
+        self._names: dict[str, Verdict] = {}
+        self._connections: dict[tuple[str, int], Verdict] = {}
+
+    @staticmethod
+    def refuse(reason: Reason, detail: str = "", rule: str = "") -> Verdict:
+        """Return a refusal that someone else has decided upon, such as a protocol error."""
+        if reason in (Reason.ALLOWED, Reason.WOULD_BLOCK):
+            return Verdict(Action.BLOCK, Reason.INTERNAL_ERROR, rule, detail)
+        return Verdict(Action.BLOCK, reason, rule, detail)
+
+    def name(self, name: str) -> Verdict:
+        """Judge a host name wherever it is seen: its shape, and secrets in its labels.
+
+        Host policy is not asked here, so that a denied name still resolves and the refusal can
+        explain itself. Give the name in the case it was seen in: base64 lives in it.
+        """
+        known = self._names.get(name)
+        if known is None:
+            if len(self._names) >= _REMEMBERED:
+                self._names.clear()
+            known = self._names[name] = self._name(name)
+        return known
+
+    def connection(self, target: Target) -> Verdict:
+        """Judge host and port, before a byte is read or TLS is answered."""
+        key = (target.host, target.port)
+        known = self._connections.get(key)
+        if known is None:
+            if len(self._connections) >= _REMEMBERED:
+                self._connections.clear()
+            known = self._connections[key] = self._connection(target)
+        return known
+
+    def request(
+        self, target: Target, head: bytes, fields: Sequence[tuple[bytes, bytes]], body: bytes
+    ) -> Verdict:
+        """Judge a request: host and port once more, method and path, secrets in every view.
+
+        Args:
+            target: where it goes; `path` as it will be sent.
+            head: request line and header section as received.
+            fields: (lower-case name, value) of the header section; says where a finding lies.
+            body: content as it can be read, or b"".
+        """
+        verdict = self.connection(target)
+        if verdict.action is not Action.ALLOW:
+            return verdict
+        if self._requests:
+            refused = self._request_rules(target)
+            if refused is not None:
+                return refused
+        scan = self._scanner.scan(head, "head", self._key, self._decoded_bytes)
+        budget = self._decoded_bytes
+        below = self._scanner.scan(body, "body", self._key, budget) if body else CLEAN
+        if scan is CLEAN and below is CLEAN and not verdict.findings:
+            return _ALLOWED
+        if scan.incomplete or below.incomplete:
+            return _unreadable()
+        found = self._views(scan, target, head, fields)
+        found += [("body", raw) for raw in below.findings]
+        return self._weighed(self._weigher.weigh(found, target), verdict.findings)
+
+    def trailers(self, target: Target, fields: Sequence[tuple[bytes, bytes]]) -> Verdict:
+        """Judge trailer fields (RFC 9110 section 6.5), (lower-case name, value)."""
+        found: list[tuple[str, RawFinding]] = []
+        for name, value in fields:
+            where = f"trailer:{name.decode('latin-1')}"
+            line = name + b": " + value
+            scan = self._scanner.scan(line, where, self._key, self._decoded_bytes)
+            if scan.incomplete:
+                return _unreadable()
+            found += [(where, raw) for raw in scan.findings]
+        return self._weighed(self._weigher.weigh(found, target), ())
+
+    def body_window(self, target: Target) -> BodyWindow:
+        """Return the window through which a streaming body of a request to `target` passes."""
+
+        def decide(scan: Scan) -> tuple[Verdict | None, tuple[Finding, ...]]:
+            if scan.incomplete:
+                return _unreadable(), ()
+            weighed = self._weigher.weigh([("body", raw) for raw in scan.findings], target)
+            verdict = self._weighed(weighed, ())
+            return (None if verdict.allowed else verdict), weighed.all
+
+        return BodyWindow(self._scanner, decide, self._key, self._decoded_bytes)
+
+    def addresses(
+        self, target: Target, addresses: Sequence[str]
+    ) -> tuple[Verdict, tuple[str, ...]]:
+        """Judge what a name resolved to; one bad address refuses the set.
+
+        Returns the verdict and the canonical literals to dial, none unless allowed.
+        """
+        if not addresses:
+            return self.refuse(Reason.RESOLVE_FAILED, f"{target.host} has no address"), ()
+        literals: dict[str, None] = {}
+        for address in addresses:
+            found = self._exceptions.classify(address)
+            if found.reason is not None:
+                said = "" if target.host == found.text else f"{target.host} resolves to "
+                detail = f"{said}{found.text}: {found.what}"
+                return self.refuse(found.reason, detail, "addresses"), ()
+            literals[found.text] = None
+        return _ALLOWED, tuple(literals)
+
+    def _name(self, name: str) -> Verdict:
+        bare = name.removesuffix(".")
+        wrong = fault(bare)
+        if wrong:
+            return self.refuse(Reason.NAME_INVALID, wrong)
+        if looks_numeric(bare):
+            literal = host_literal(bare)
+            stands = f"stands for the address {literal}" if literal else "ends in a number"
+            return self.refuse(Reason.NAME_INVALID, f"the name {stands}")
+        raw = scan_name(self._scanner, bare, self._key)
+        if not raw:
+            return _ALLOWED
+        target = Target("dns", bare.lower(), 53)
+        weighed = self._weigher.weigh([("name", finding) for finding in raw], target)
+        return self._weighed(weighed, (), Reason.SECRET_IN_NAME)
+
+    def _connection(self, target: Target) -> Verdict:
+        host, port = target.host, target.port
+        literal = host_literal(host)
+        allowed = self._allow.find(host, port)
+        verdict = _ALLOWED
+        if literal is not None:
+            if literal != host:
+                return self.refuse(Reason.NAME_INVALID, f"the host stands for {literal}")
+            found = self._exceptions.classify(literal)
+            if found.reason is not None:
+                return self.refuse(found.reason, f"{literal}: {found.what}", "addresses")
+        else:
+            verdict = self.name(host)
+            if verdict.action is not Action.ALLOW:
+                return verdict
+        denied = self._deny.find(host, port)
+        if denied is not None:
+            return self.refuse(Reason.HOST_DENIED, f"{host} is denied", denied[0])
+        if allowed is None:
+            if literal is not None and self.policy.hosts.literals == "deny":
+                detail = f"{host} was dialled without a name"
+                return self.refuse(Reason.NO_NAME, detail, "hosts.literals")
+            if self.policy.hosts.others == "deny":
+                detail = f"{host} is not among the allowed hosts"
+                return self.refuse(Reason.HOST_NOT_ALLOWED, detail, "hosts.others")
+        if port not in self._ports and not (allowed is not None and allowed[1]):
+            return self.refuse(Reason.PORT_NOT_ALLOWED, f"port {port} is not open", "ports")
+        return verdict
+
+    def _request_rules(self, target: Target) -> Verdict | None:
+        path: str | None = ""
+        for hosts, label, rule in self._requests:
+            if hosts.find(target.host, target.port) is None:
+                continue
+            if rule.methods and target.method not in rule.methods:
+                continue
+            if rule.paths:
+                path = path or plain_path(target.path)
+                if path is None:
+                    detail = "servers may read this path in more than one way"
+                    return self.refuse(Reason.PATH_NOT_ALLOWED, detail, label)
+                if not any(under(path, prefix) for prefix in rule.paths):
+                    continue
+            if rule.action == "allow":
+                return None
+            if not rule.paths:
+                detail = f"{target.method} is not allowed on {target.host}"
+                return self.refuse(Reason.METHOD_NOT_ALLOWED, detail, label)
+            detail = f"the path is not allowed on {target.host}"
+            return self.refuse(Reason.PATH_NOT_ALLOWED, detail, label)
+        return None
+
+    def _views(
+        self, scan: Scan, target: Target, head: bytes, fields: Sequence[tuple[bytes, bytes]]
+    ) -> list[tuple[str, RawFinding]]:
+        """Say in which view each finding of a head lies; what lies in none keeps `head`."""
+        if not scan.findings:
+            return []
+        line = head.partition(b"\r\n")[0]
+        views = [("url", line), ("url", target.path.encode("utf-8", "surrogateescape"))]
+        for name, value in fields:
+            views.append((f"header:{name.decode('latin-1')}", name + b": " + value))
+        found: list[tuple[str, RawFinding]] = []
+        for where, data in views:
+            inner = self._scanner.scan(data, where, self._key, self._decoded_bytes)
+            found += [(where, raw) for raw in inner.findings]
+        placed = {raw.rule for _, raw in found}
+        return found + [("head", raw) for raw in scan.findings if raw.rule not in placed]
+
+    def _weighed(
+        self, weighed: Weighed, before: tuple[Finding, ...], reason: Reason = Reason.SECRET
+    ) -> Verdict:
+        """Make the verdict on findings; `before` were passed with the connection's verdict."""
+        findings = weighed.all + tuple(f for f in before if f not in weighed.all)
+        if weighed.blocking and not self._record_only:
+            first = weighed.blocking[0]
+            detail = f"{first.title} in {first.where}"
+            return Verdict(Action.BLOCK, reason, first.rule, detail, findings)
+        if not findings:
+            return _ALLOWED
+        noted = weighed.blocking + weighed.warned or tuple(f for f in before if not f.home)
+        if noted:
+            detail = f"{noted[0].title} in {noted[0].where}"
+            return Verdict(Action.ALLOW, Reason.WOULD_BLOCK, noted[0].rule, detail, findings)
+        return Verdict(Action.ALLOW, Reason.ALLOWED, "", "", findings)
+
+
+def _unreadable() -> Verdict:
+    detail = "layers of encoding exceed limits.decoded_bytes"
+    return Verdict(Action.BLOCK, Reason.INCOMPLETE, "limits.decoded_bytes", detail)
