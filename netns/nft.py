@@ -185,7 +185,7 @@ def parse_refusals(text: str) -> Mapping[str, int]:
             counter = item.get("counter")
             if counter is not None and counter["table"] == TABLE:
                 packets[counter["name"]] = int(counter["packets"])
-    except (KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ValueError(f"nft -j answered in an unknown form: {error!r}") from error
     try:
         return {refusal.name: packets[f"refused_{refusal.name}"] for refusal in REFUSALS}
