@@ -303,7 +303,8 @@ def start(argv: list[str], environment: dict[str, str]) -> tuple[int, str]:
         except NotADirectoryError:
             continue
         except OSError as error:
-            failure = 126, f"{path}: cannot be executed: {error.strerror}"
+            if os.path.exists(path):  # not: a folder of PATH that cannot be searched
+                failure = 126, f"{path}: cannot be executed: {error.strerror}"
         except ValueError as error:
             failure = 126, f"{path}: {error}"
     return failure

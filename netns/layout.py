@@ -9,7 +9,7 @@ on it, then what the agent may write, then trust, and the masks last: nothing is
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from netns.identity import Identity
@@ -23,6 +23,9 @@ PRIVATE_HOME = "/run/egressguard/home"
 """Home of an agent whose user has none."""
 
 _PRIVATE = ("/tmp", "/run", "/var/tmp", "/dev", "/proc")  # noqa: S108
+
+_FILLED = ("/tmp", "/run", "/var/tmp")  # noqa: S108
+"""Private places in which other things may be shown."""
 
 _MASKED = (
     "/var/spool/cron",
@@ -132,6 +135,11 @@ def plan(view: View) -> Layout:
         mounts.append(_shown(path, writable=False))
     if _writable_cwd(cwd, identity):
         mounts.append(Bind(cwd, cwd, writable=True))
+    elif any(inside(cwd, place) for place in _PRIVATE) and cwd not in _PRIVATE:
+        if not inside(cwd, "/tmp") and not inside(cwd, "/var/tmp"):  # noqa: S108
+            raise LayoutError(f"{cwd}: the jail has its own; choose another working directory")
+        mounts.append(Bind(cwd, cwd))
+        notes.append(f"{cwd} stays read-only: it is not the agent's")
     elif not (view.home_access == "rw" and inside(cwd, home)):
         notes.append(f"{cwd} stays read-only: it is a system directory or not the agent's")
     for path in view.writable:
@@ -148,7 +156,12 @@ def plan(view: View) -> Layout:
     sockets = [path for path in reachable(identity.home) if _seen(path, exposed)]
     mounts += _masked([*dict.fromkeys(masks), *sockets])
     return Layout(
-        tuple(mounts), home, cwd, tuple(folders), masked_sockets=tuple(sockets), notes=tuple(notes)
+        tuple(_with_parents(mounts)),
+        home,
+        cwd,
+        tuple(folders),
+        masked_sockets=tuple(sockets),
+        notes=tuple(notes),
     )
 
 
@@ -162,6 +175,25 @@ def _seen(path: str, exposed: tuple[str, ...]) -> bool:
     if not any(inside(path, place) for place in (*_PRIVATE, "/var/run")):
         return True
     return any(inside(path, folder) for folder in exposed)
+
+
+def _with_parents(mounts: Iterable[Mount]) -> Iterator[Mount]:
+    """Make the directories above what lies in private places: bwrap makes them for root alone."""
+    made: set[str] = set()
+    shown: list[str] = []
+    for mount in mounts:
+        parts = mount.target.split("/")[1:-1]
+        above = ["/" + "/".join(parts[: count + 1]) for count in range(len(parts))]
+        for folder in above:
+            private = any(inside(folder, place) for place in _FILLED)
+            if private and folder not in _FILLED and folder not in made:
+                if not any(inside(folder, place) for place in shown):
+                    yield Directory(folder)
+                made.add(folder)
+        made.add(mount.target)
+        if isinstance(mount, Bind) and mount.target != "/":
+            shown.append(mount.target)
+        yield mount
 
 
 def _home(home: str, access: str) -> list[Mount]:
