@@ -26,10 +26,10 @@ from interceptor.flow.steps import Finished, Record
 from interceptor.model import Origin
 from interceptor.verdict import Action, Finding
 
-BUFFER_LIMIT = 32 * 1024
-"""Bytes of completions that may wait for the next decision's write."""
-BACKLOG_LIMIT = 1024 * 1024
-"""Bytes of completions kept while nothing can be written; the oldest go first."""
+WAITING = 100
+"""Completions, some 300 bytes each, that may wait for the next decision's write."""
+BACKLOG = 4000
+"""Completions kept while nothing can be written; the oldest go first."""
 SECRET_NAMES = 1024
 """Names known to carry a secret that stay masked in every later event."""
 
@@ -166,12 +166,12 @@ class EvidenceLog:
         )
         self._waiting.append(event)
         self._latest = now
-        # About 300 bytes each. A failure here stops nobody: the exchange is over. The next
-        # decision meets the same disk and refuses.
-        if len(self._waiting) * 300 > BUFFER_LIMIT:
+        # A failure here stops nobody: the exchange is over. The next decision meets the same disk
+        # and refuses.
+        if len(self._waiting) % WAITING == 0:
             with contextlib.suppress(EvidenceError):
                 self.flush()
-            del self._waiting[: max(0, len(self._waiting) - BACKLOG_LIMIT // 300)]
+            del self._waiting[: max(0, len(self._waiting) - BACKLOG)]
 
     def started(
         self,

@@ -19,7 +19,13 @@ fail() {
     exit 125
 }
 
-have() { command -v "$1" > /dev/null || [ -x "/usr/sbin/$1" ]; }
+# have NAME: a program on the PATH or of the system, or a shared library.
+have() {
+    case $1 in
+        lib*.so.*) { ldconfig -p 2> /dev/null || /sbin/ldconfig -p; } | grep -q "$1" ;;
+        *) command -v "$1" > /dev/null || [ -x "/usr/sbin/$1" ] ;;
+    esac
+}
 
 is_root() { [ "$(id -u)" = 0 ]; }
 
@@ -98,11 +104,15 @@ ensure_python() {
         "Log: $log"
 }
 
+# complete: the environment $environment is whole. Its interpreter's link dangles when the system's
+# Python was replaced by another version.
+complete() { [ -f "$environment/.complete" ] && [ -x "$environment/bin/python" ]; }
+
 # ensure_environment NAME LOCKFILE: make $data/NAME-<hash of the lock file>; sets $environment.
 ensure_environment() {
     hash=$(sha256sum < "$root/requirements/$2")
     environment=$data/$1-${hash%"${hash#????????????????}"}
-    [ ! -f "$environment/.complete" ] || [ ! -x "$environment/bin/python" ] || return 0
+    ! complete || return 0
     ensure_python
     say "making the Python environment $environment"
     rm -f -- "$environment/.complete"
@@ -133,20 +143,39 @@ take_lock() {
     : > "$log"
 }
 
-# prepare_runtime: everything `egressguard` needs.
+# prepare_runtime: everything `egressguard` needs. Missing programs do not end it: `--help` and
+# `doctor` work without them, and a jail says itself what it lacks.
 prepare_runtime() {
     before=$(date +%s)
     take_lock
-    ensure_packages bwrap:bubblewrap nft:nftables update-ca-certificates:ca-certificates || true
-    [ ! -f "$venv/.complete" ] || [ ! -x "$venv/bin/python" ] || return 0
+    ensure_packages bwrap:bubblewrap nft:nftables libseccomp.so.2:libseccomp2 \
+        update-ca-certificates:ca-certificates || true
+    hash=$(sha256sum < "$root/requirements/runtime.txt")
+    environment=$data/venv-${hash%"${hash#????????????????}"}
+    ! complete || return 0
     ensure_environment venv runtime.txt
     warm_up
     say "ready after $(($(date +%s) - before)) s"
 }
 
+# prepare_tests: what the tests need; sets $environment (the checks') and $clients (the agents').
+# Go, Java and other large toolchains are left out: tests that need them are skipped by name.
+prepare_tests() {
+    take_lock
+    ensure_packages bwrap:bubblewrap nft:nftables libseccomp.so.2:libseccomp2 ip:iproute2 \
+        update-ca-certificates:ca-certificates git:git curl:curl wget:wget openssl:openssl \
+        node:nodejs || true
+    ensure_environment clients clients.txt
+    clients=$environment
+    ensure_environment dev dev.txt
+}
+
 # warm_up: compile what would otherwise be compiled at first use.
 warm_up() {
-    say "compiling bytecode"
-    "$environment/bin/python" -I -X pycache_prefix="$cache/bytecode" -m compileall -q -j 0 \
-        "$root/interceptor" "$root/netns" "$environment/lib" > /dev/null 2>&1 || true
+    say "compiling bytecode and rules"
+    set -- "$environment/bin/python" -I -X pycache_prefix="$cache/bytecode"
+    "$@" -m compileall -q -j 0 "$root/interceptor" "$root/netns" "$environment/lib" \
+        > /dev/null 2>&1 || true
+    "$@" "$root/scripts/lib/warm_up.py" "$cache" >> "$log" 2>&1 ||
+        say "  rules will be compiled at every start: see the end of $log"
 }
