@@ -32,9 +32,10 @@ _READ_ONLY = ("/", "/sys", "/proc/sys", "/proc/irq", "/proc/bus", "/proc/sysrq-t
 _QUIET_PORT = 9  # discard: nothing ever listens there
 
 _ERRORS = {
-    getattr(os, "EX_OK", 0): "ok",
     1: "EPERM",
     13: "EACCES",
+    97: "EAFNOSUPPORT",
+    99: "EADDRNOTAVAIL",
     101: "ENETUNREACH",
     104: "ECONNRESET",
     110: "ETIMEDOUT",

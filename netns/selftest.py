@@ -11,7 +11,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-REFUSED = frozenset({"ECONNREFUSED", "EPERM", "EACCES", "EHOSTUNREACH", "ENETUNREACH"})
+REFUSED = frozenset(
+    {
+        "ECONNREFUSED",
+        "EPERM",
+        "EACCES",
+        "EHOSTUNREACH",
+        "ENETUNREACH",
+        "EADDRNOTAVAIL",  # a kernel without IPv6
+        "EAFNOSUPPORT",
+    }
+)
 """What a datagram to a port without a listener may end in: an immediate refusal."""
 
 

@@ -74,7 +74,12 @@ CASES = [
     ("python", "/usr/bin/python3", ["/usr/bin/python3", "-c", PYTHON], True),
     ("git", "git", ["git", "ls-remote", URL], True),
     ("openssl", "openssl", ["sh", "-c", OPENSSL], True),
-    ("openssl-hashed", "openssl", ["sh", "-c", f"{OPENSSL} -CApath /etc/ssl/certs"], True),
+    (
+        "openssl-hashed",
+        "openssl",
+        ["sh", "-c", f"{OPENSSL} -no-CAfile -CApath /etc/ssl/certs"],
+        True,
+    ),
     ("node-fetch", "node", ["node", "-e", NODE_FETCH], False),
     ("node-https", "node", ["node", "-e", NODE_HTTPS], False),
     ("java", "java", ["java", "Get.java", URL], True),
