@@ -17,6 +17,7 @@ MAX_DEPTH = 4
 MIN_BASE64 = 24
 MIN_HEX = 40
 
+_NEAR = 2048  # bytes around an escape that can belong to the same secret, nested encodings included
 _WRAP = 56  # a run this long that ends at a line break may continue on the next line
 _BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_"
 _HEX = b"0123456789abcdefABCDEF"
@@ -24,14 +25,14 @@ _DELIMITERS = b" :.,_;-\t\r\n"
 
 GATES: tuple[tuple[str, str], ...] = (
     ("percent", r"%(?:0[AaDd]|[2-7][0-9A-Fa-f])"),
-    ("entities", r"&(?:#|amp;|lt;|gt;|quot;|sol;|lowbar;|period;|colon;|equals;|plus;|hyphen;)"),
-    ("escapes", r"\\(?:u00[2-7]|u\{|x[2-7]|[01][0-7]{2}|/)"),
+    ("entities", r"&(?:#[0-9]{2}|#[xX][02-7]|amp;|lt;|gt;|quot;|sol;|lowbar;|period;|colon;|equals;|plus;|hyphen;)"),
+    ("escapes", r"\\(?:u00[2-7]|u\{|x[2-7]|[01][0-7]{2}|/[A-Za-z0-9+/\\])"),
     ("base64", r"[A-Za-z0-9+/_-]{24}"),
     ("hex", r"[0-9A-Fa-f]{40}"),
-    ("hex-delimited", r"[0-9A-Fa-f]{2}:[0-9A-Fa-f]{2}:[0-9A-Fa-f]{2}:[0-9A-Fa-f]{2}:"),
-    ("hex-delimited", r"[0-9A-Fa-f]{2} [0-9A-Fa-f]{2} [0-9A-Fa-f]{2} [0-9A-Fa-f]{2} "),
-    ("hex-delimited", r"[0-9A-Fa-f]{2}-[0-9A-Fa-f]{2}-[0-9A-Fa-f]{2}-[0-9A-Fa-f]{2}-"),
-    ("hex-delimited", r"0[xX][0-9A-Fa-f]{2}[, ]{1,2}0[xX][0-9A-Fa-f]{2}[, ]"),
+    ("hex-delimited", r"[2-7][0-9A-Fa-f]:[2-7][0-9A-Fa-f]:[2-7][0-9A-Fa-f]:[2-7][0-9A-Fa-f]:"),
+    ("hex-delimited", r"[2-7][0-9A-Fa-f] [2-7][0-9A-Fa-f] [2-7][0-9A-Fa-f] [2-7][0-9A-Fa-f] "),
+    ("hex-delimited", r"[2-7][0-9A-Fa-f]-[2-7][0-9A-Fa-f]-[2-7][0-9A-Fa-f]-[2-7][0-9A-Fa-f]-"),
+    ("hex-delimited", r"0[xX][2-7][0-9A-Fa-f][, ]{1,2}0[xX][2-7][0-9A-Fa-f][, ]"),
 )
 """Decoder and gate pattern; bit i of a gate mask stands for entry i."""
 
@@ -151,10 +152,37 @@ def _once(run: bytes, seen: Seen, encoding: str, pieces: list[bytes]) -> None:
         pieces += base64_phases(run) if encoding == "base64" else hex_phases(run)
 
 
+def _near(text: bytes, mark: bytes, escape: re.Pattern[bytes]) -> list[bytes]:
+    """Cut `text` down to the blocks where an escape begins (with `mark`), and their neighbours.
+
+    In binary data escapes occur by chance, a few to the megabyte; only there is work to do.
+    """
+    pieces: list[bytes] = []
+    first = end = 0
+    for start in range(0, len(text), _NEAR):
+        stop = start + _NEAR
+        at = text.find(mark, start, stop)
+        while at >= 0 and escape.match(text, at) is None:
+            at = text.find(mark, at + 1, stop)
+        if at < 0:
+            continue
+        if start - _NEAR > end:
+            if end:
+                pieces.append(text[first:end])
+            first = start - _NEAR
+        end = start + 2 * _NEAR
+    pieces.append(text[first:end])
+    return pieces
+
+
 _PERCENT = re.compile(rb"%(?:0[AaDd]|[2-7][0-9A-Fa-f])")
 
 
 def _percent(text: bytes, _seen: Seen) -> bytes:
+    return b"\n".join([_unquote(piece) for piece in _near(text, b"%", _PERCENT)])
+
+
+def _unquote(text: bytes) -> bytes:
     # One replace per distinct escape. `%25` comes last; what it lays bare is for the next depth.
     for escape in sorted(set(_PERCENT.findall(text)), key=lambda found: found == b"%25"):
         text = text.replace(escape, bytes((int(escape[1:], 16),)))
@@ -189,8 +217,7 @@ def _entity(found: re.Match[bytes]) -> bytes:
 
 
 def _entities(text: bytes, _seen: Seen) -> bytes:
-    out = _ENTITY.sub(_entity, text)
-    return out if out != text else b""
+    return b"\n".join([_ENTITY.sub(_entity, piece) for piece in _near(text, b"&", _ENTITY)])
 
 
 _ESCAPE = re.compile(
@@ -207,8 +234,7 @@ def _escape(found: re.Match[bytes]) -> bytes:
 
 
 def _escapes(text: bytes, _seen: Seen) -> bytes:
-    out = _ESCAPE.sub(_escape, text)
-    return out if out != text else b""
+    return b"\n".join([_ESCAPE.sub(_escape, piece) for piece in _near(text, b"\\", _ESCAPE)])
 
 
 _DECODERS: dict[str, Decoder] = {
