@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from netns import seccomp
-from netns.seccomp import Profile, denials
+from netns.seccomp_rules import Profile, denials
 
 
 @pytest.mark.parametrize("profile", list(Profile))

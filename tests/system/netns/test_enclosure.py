@@ -299,6 +299,39 @@ def test_signals_are_forwarded(mode: str, number: signal.Signals) -> None:
 
 
 @both
+def test_suspending_stops_the_agent_too(mode: str) -> None:
+    script = "echo ready; while :; do sleep 0.05; done"
+    with subprocess.Popen(
+        command(mode, argv=["sh", "-c", script + " # suspended"]),
+        env={"PATH": PATH},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        time.sleep(0.1)  # the handlers are installed after the gate has opened
+
+        def stopped() -> list[bool]:
+            lines = subprocess.run(["ps", "-eo", "stat,args"], capture_output=True, text=True)
+            ours = [line for line in lines.stdout.splitlines() if line.endswith("# suspended")]
+            return [line.startswith("T") for line in ours]
+
+        assert stopped() == [False]
+        process.send_signal(signal.SIGTSTP)
+        _, status = os.waitpid(process.pid, os.WUNTRACED)
+        assert os.WIFSTOPPED(status)
+        assert stopped() == [True]
+        process.send_signal(signal.SIGCONT)
+        deadline = time.monotonic() + 5
+        while stopped() != [False] and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert stopped() == [False]
+        process.terminate()
+        assert process.wait(10) == 128 + signal.SIGTERM
+
+
+@both
 def test_the_whole_tree_dies_with_the_supervisor(mode: str) -> None:
     script = "setsid sleep 987 & echo ready; wait"
     with subprocess.Popen(
