@@ -103,10 +103,10 @@ def run(arguments: Sequence[str]) -> int:
     except (KeyboardInterrupt, click.Abort):
         return 130
     except BrokenPipeError:
-        # The reader of our output has gone: end like a program killed by SIGPIPE, and leave
-        # nothing in the buffer for the interpreter to trip over.
+        # The reader of our output has gone. Leave nothing in the buffer for the interpreter to
+        # trip over at its end. 1 is what click says when it meets this first.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
+        return 1
     except SystemExit as done:
         if done.code is None or isinstance(done.code, int):
             return done.code or 0

@@ -10,9 +10,10 @@ sys.argv[0] = "egressguard"
 try:
     from interceptor.cli.main import main
 except ModuleNotFoundError as error:  # a damaged environment, such as a half-restored backup
-    sys.exit(
+    sys.stderr.write(
         f"egressguard: {error}.\n"
-        f"  The private environment is damaged. Fix: rm -r {sys.prefix} and run this again."
+        f"  The private environment is damaged. Fix: rm -r {sys.prefix} and run this again.\n"
     )
+    sys.exit(125)
 
 main()
