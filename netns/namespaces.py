@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import enum
+import errno
 import os
 from pathlib import Path
 from typing import Final
@@ -330,3 +331,28 @@ def map_own_ids(uid: int, gid: int) -> None:
         Path("/proc/self/gid_map").write_text(f"{gid} {gid} 1\n", "ascii")
     finally:
         prctl(Prctl.SET_DUMPABLE, 1 if dumpable == 1 else 0)
+
+
+def landlock_version() -> int:
+    """Highest Landlock ABI of this kernel, 0 without Landlock.
+
+    Source: landlock_create_ruleset(2), LANDLOCK_CREATE_RULESET_VERSION; number 444 everywhere.
+
+    """
+    version = _libc.syscall(ctypes.c_long(444), None, ctypes.c_size_t(0), ctypes.c_uint(1))
+    return max(0, int(version))
+
+
+def io_uring_answers() -> bool:
+    """Whether io_uring_setup(2) exists here and is allowed; number 425 everywhere."""
+    result = _libc.syscall(ctypes.c_long(425), ctypes.c_uint(1), None)
+    return bool(result >= 0 or ctypes.get_errno() == errno.EFAULT)
+
+
+def library_loads(name: str) -> bool:
+    """Whether the dynamic linker finds the shared library `name`, such as `libseccomp.so.2`."""
+    try:
+        ctypes.CDLL(name)
+    except OSError:
+        return False
+    return True

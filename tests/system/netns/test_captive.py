@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from netns import maker, namespaces, nft, remedies
+from netns import maker, namespaces, nft, probe, remedies
 from netns.captive import Captive, CaptiveError, Preparation, create
 from netns.namespaces import Namespace
 
@@ -703,3 +703,26 @@ def test_set_up_takes_less_than_fifty_milliseconds() -> None:
             seconds.append(jail.seconds)
             jail.close()
         assert statistics.median(seconds) < 0.05, seconds
+
+
+def test_doctor_leaves_the_host_as_it_was_and_finds_what_is_here() -> None:
+    before, open_before = host_state(), descriptors()
+    features = {feature.name: feature for feature in probe.probe()}
+    assert host_state() == before
+    assert descriptors() == open_before
+    assert features[probe.CAPTIVE_ROOT].present
+    assert "ready in" in features[probe.CAPTIVE_ROOT].detail
+    assert probe.choose(list(features.values()), root=True).runs
+
+
+def test_doctor_says_what_mends_a_missing_nft(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(remedies, "SYSTEM_PATH", str(tmp_path))
+    features = probe.probe()
+    found = {feature.name: feature for feature in features}
+    assert not found["nft"].present
+    assert found["nft"].fix == "sudo apt-get install nftables"
+    assert found[probe.CAPTIVE_ROOT].fix == "sudo apt-get install nftables"
+    assert found["bubblewrap"].fix == "sudo apt-get install bubblewrap"
+    assert not probe.choose(features, root=True).runs
