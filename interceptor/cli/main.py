@@ -10,7 +10,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 import click
 
@@ -21,14 +21,39 @@ EXIT_USAGE = 2
 EXIT_SETUP = 125
 """egressguard itself failed; the command was not started, or its end is unknown."""
 
-COMMANDS: dict[str, tuple[str, str]] = {
-    "jail": ("interceptor.cli.jail", "Run a command with no way out but egressguard."),
-    "demo": ("interceptor.cli.demo", "Watch an agent try to leak a key; needs no network."),
-    "doctor": ("interceptor.cli.doctor", "Say what this machine offers and what is missing."),
-    "policy": ("interceptor.cli.policy", "Show and check policies."),
-    "ps": ("interceptor.cli.ps", "List live jails and reclaim what dead ones left."),
+
+class Entry(NamedTuple):
+    """One command of the table."""
+
+    module: str
+    """Has a click command named `command`."""
+    line: str
+    """What it does, in the list of commands."""
+    examples: tuple[str, ...] = ()
+    """Shown below its help, unless it has an epilog of its own."""
+
+
+COMMANDS: dict[str, Entry] = {
+    "jail": Entry("interceptor.cli.jail", "Run a command with no way out but egressguard."),
+    "doctor": Entry(
+        "interceptor.cli.doctor",
+        "Say what this machine offers and what is missing.",
+        ("sudo egressguard doctor", "egressguard doctor --json"),
+    ),
+    "policy": Entry(
+        "interceptor.cli.policy",
+        "Show and check policies.",
+        (
+            "egressguard policy check egressguard.yaml",
+            "egressguard policy show --preset strict > egressguard.yaml",
+        ),
+    ),
+    "ps": Entry(
+        "interceptor.cli.ps",
+        "List live jails and reclaim what dead ones left.",
+        ("sudo egressguard ps", "sudo egressguard ps --json"),
+    ),
 }
-"""Name of a command: its module, which has a click command named `command`, and its help line."""
 
 EPILOG = """\b
 Exit codes (docs/exit-codes.md):
@@ -58,13 +83,15 @@ class LazyGroup(click.Group):
         entry = COMMANDS.get(cmd_name)
         if entry is None:
             return None
-        command: click.Command = importlib.import_module(entry[0]).command
+        command: click.Command = importlib.import_module(entry.module).command
+        if command.epilog is None and entry.examples:
+            command.epilog = "\n  ".join(("\b\nExamples:", *entry.examples))
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands from the table, without importing any."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+            formatter.write_dl([(name, entry.line) for name, entry in COMMANDS.items()])
 
 
 @click.group(

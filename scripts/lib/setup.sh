@@ -19,9 +19,10 @@ fail() {
     exit 125
 }
 
-# have NAME: a program on the PATH or of the system, or a shared library.
+# have NAME: a program on the PATH or of the system, a shared library, or a file by its full path.
 have() {
     case $1 in
+        /*) [ -e "$1" ] ;;
         lib*.so.*) { ldconfig -p 2> /dev/null || /sbin/ldconfig -p; } | grep -q "$1" ;;
         *) command -v "$1" > /dev/null || [ -x "/usr/sbin/$1" ] ;;
     esac
@@ -149,7 +150,7 @@ prepare_runtime() {
     before=$(date +%s)
     take_lock
     ensure_packages bwrap:bubblewrap nft:nftables libseccomp.so.2:libseccomp2 \
-        update-ca-certificates:ca-certificates || true
+        /etc/protocols:netbase update-ca-certificates:ca-certificates || true
     hash=$(sha256sum < "$root/requirements/runtime.txt")
     environment=$data/venv-${hash%"${hash#????????????????}"}
     ! complete || return 0
@@ -163,7 +164,7 @@ prepare_runtime() {
 prepare_tests() {
     take_lock
     ensure_packages bwrap:bubblewrap nft:nftables libseccomp.so.2:libseccomp2 ip:iproute2 \
-        update-ca-certificates:ca-certificates git:git curl:curl wget:wget openssl:openssl \
+        /etc/protocols:netbase update-ca-certificates:ca-certificates git:git curl:curl wget:wget openssl:openssl \
         node:nodejs || true
     ensure_environment clients clients.txt
     clients=$environment
