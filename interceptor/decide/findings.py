@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Sequence
 
 import msgspec
@@ -73,6 +74,27 @@ class Weigher:
             return False
         hosts, places = entry
         return where in places and hosts.find(target.host, target.port) is not None
+
+
+def unknown_rule(policy: Policy, rules: Iterable[str]) -> str:
+    """Return a message about the first rule id in the policy's tuning that no rule has, or "".
+
+    A misspelt id only leaves a rule in force, but an operator wants to hear of it at once.
+    """
+    known = sorted(rules)
+    tuning = policy.rules
+    named = {
+        "suppress": [entry.rule for entry in tuning.suppress],
+        "warn": [entry.rule for entry in tuning.warn],
+        "homes": [entry.rule for entry in tuning.homes],
+    }
+    for key, ids in named.items():
+        for i, rule in enumerate(ids):
+            if rule not in known:
+                close = difflib.get_close_matches(rule, known, n=1)
+                hint = f"; did you mean `{close[0]}`?" if close else ""
+                return f"rules.{key}[{i}].rule: there is no rule {rule!r}{hint}"
+    return ""
 
 
 def _by_rule(entries: Iterable[RuleAt]) -> dict[str, HostSet]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Sequence
 
 import msgspec
 
@@ -63,19 +62,6 @@ def parse_network(text: str) -> tuple[int, int, int]:
             raise ValueError(f"the network has host bits set; write {fixed}") from None
         raise ValueError("expected an address or a CIDR network such as 10.1.0.0/16") from None
     return network.version, int(network.network_address), int(network.broadcast_address)
-
-
-def fits(patterns: Sequence[HostPattern], host: str, port: int) -> bool:
-    """Say whether any of a few patterns fits; `interceptor.decide.hosts` compiles long lists."""
-    for pattern in patterns:
-        if pattern.port is not None and pattern.port != port:
-            continue
-        if pattern.subdomains:
-            if not pattern.host or host.endswith("." + pattern.host):
-                return True
-        elif host == pattern.host:
-            return True
-    return False
 
 
 def _split_port(text: str) -> tuple[str, int | None]:

@@ -25,7 +25,10 @@ _DELIMITERS = b" :.,_;-\t\r\n"
 
 GATES: tuple[tuple[str, str], ...] = (
     ("percent", r"%(?:0[AaDd]|[2-7][0-9A-Fa-f])"),
-    ("entities", r"&(?:#[0-9]{2}|#[xX][02-7]|amp;|lt;|gt;|quot;|sol;|lowbar;|period;|colon;|equals;|plus;|hyphen;)"),
+    (
+        "entities",
+        r"&(?:#[0-9]{2}|#[xX][02-7]|(?:amp|lt|gt|quot|sol|lowbar|period|colon|equals|plus|hyphen);)",
+    ),
     ("escapes", r"\\(?:u00[2-7]|u\{|x[2-7]|[01][0-7]{2}|/[A-Za-z0-9+/\\])"),
     ("base64", r"[A-Za-z0-9+/_-]{24}"),
     ("hex", r"[0-9A-Fa-f]{40}"),

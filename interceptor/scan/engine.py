@@ -10,7 +10,6 @@ Vectorscan is imported when a scanner is built, not before.
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,8 +18,8 @@ import msgspec
 
 from interceptor.scan import cache
 from interceptor.scan.decode import GATES, MAX_DEPTH, Seen, decode
-from interceptor.scan.ruleset import MAX_SPAN, KnownSecret, Rule, Ruleset
-from interceptor.scan.validators import VALIDATORS
+from interceptor.scan.ruleset import KnownSecret, Rule, Ruleset
+from interceptor.scan.spans import CloseLook
 
 DECODED_BYTES = 16 * 1024 * 1024
 """Bytes that decoders may produce for one item unless the caller says otherwise."""
@@ -59,36 +58,6 @@ class RulePatternError(Exception):
     """A pattern that Vectorscan refuses; names the rule."""
 
 
-class _CloseLook:
-    """Finds the span of a hit and asks the validator; patterns are compiled at their first hit."""
-
-    def __init__(self, rules: Sequence[Rule]) -> None:
-        self._rules = rules
-        self._patterns: dict[tuple[int, bool], re.Pattern[bytes]] = {}
-
-    def span(
-        self, number: int, text: bytes, end: int, surface: str, *, folded: bool
-    ) -> tuple[int, int] | None:
-        """Return the span of the secret whose match ends at `end`; None if it is none."""
-        rule = self._rules[number]
-        if surface != "head" and surface not in rule.surfaces:
-            return None
-        pattern = self._patterns.get((number, folded))
-        if pattern is None:
-            flags = re.IGNORECASE if rule.caseless or folded else re.NOFLAG
-            pattern = re.compile(b"(?:" + rule.pattern.encode("ascii") + rb")\Z", flags)
-            self._patterns[number, folded] = pattern
-        match = pattern.search(text, max(0, end - MAX_SPAN), end)
-        if match is None:
-            return None
-        start, stop = match.span(pattern.groups)
-        if rule.validator:
-            after = text[stop : stop + MAX_SPAN]
-            if not VALIDATORS[rule.validator](text[start:stop], after):
-                return None
-        return start, stop
-
-
 class Scanner:
     """Finds credentials in bytes.
 
@@ -111,7 +80,7 @@ class Scanner:
         self._folded = folded
         self._known = known
         self._literals = [secret.value for secret in literals]
-        self._close = _CloseLook(rules.rules)
+        self._close = CloseLook(rules.rules)
         self._scratches = [
             None if db is None else db.scratch for db in (self._plain, self._folded, self._known)
         ]
@@ -232,6 +201,7 @@ class Scanner:
         first_known = first_gate + len(GATES)
         spans: dict[tuple[int, int], int] = {}
         counts: dict[int, int] = {}
+        rejected: set[tuple[int, bytes]] = set()
         for index, end in hits:
             if first_gate <= index < first_known:
                 mask |= 1 << (index - first_gate)
@@ -246,7 +216,7 @@ class Scanner:
                 )
             else:
                 number = index
-                span = self._close.span(index, text, end, surface, folded=folded)
+                span = self._close.span(index, text, end, surface, rejected, folded=folded)
             if span is None:
                 continue
             # A pattern with a variable tail hits once for each length: the longest stays.

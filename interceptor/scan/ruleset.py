@@ -165,6 +165,20 @@ def example(parts: Iterable[str], salt: str) -> bytes:
     return text.encode("utf-8")
 
 
+def widest(pattern: str) -> int:
+    """Return the most bytes a pattern can match, at most `MAX_SPAN`.
+
+    `re` measures this for itself; where its parser is not to be had, every pattern is taken to be
+    as wide as allowed, which costs time only.
+    """
+    try:
+        from re import _parser  # type: ignore[attr-defined]
+
+        return min(MAX_SPAN, int(_parser.parse(pattern).getwidth()[1]))
+    except (ImportError, AttributeError):
+        return MAX_SPAN
+
+
 def _drawn(alphabet: str, count: int, salt: str) -> str:
     stream = hashlib.shake_128(salt.encode()).digest(count * 2)
     words = (stream[i] << 8 | stream[i + 1] for i in range(0, count * 2, 2))
@@ -187,5 +201,7 @@ def _check(rule: Rule, file: str) -> None:
         raise RulesetError(f"{where}: bad pattern: {error}") from None
     if compiled.groups > 1:
         raise RulesetError(f"{where}: one group at most, the secret; write (?:...) otherwise")
+    if widest(rule.pattern) >= MAX_SPAN:
+        raise RulesetError(f"{where}: a match may take at most {MAX_SPAN - 1} bytes")
     if compiled.match(b""):
         raise RulesetError(f"{where}: the pattern matches nothing at all")
