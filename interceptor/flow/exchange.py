@@ -116,7 +116,7 @@ class HttpConnection:
         elif self.phase is not Phase.CLOSED:
             self.phase = check(self.phase, Phase.CLOSED)
 
-    def unwritable(self, now: float) -> None:
+    def unwritable(self) -> None:
         """The evidence of the last `Record` could not be written: nothing may go on."""
         self.steps.clear()
         started = self._response is not None and self._response.started
@@ -477,6 +477,7 @@ class HttpConnection:
                 address=self._address,
                 seconds=max(0.0, now - self._started),
                 reason=reason.value if reason is not None else "",
+                host=self._request_target().host,
             )
         )
 

@@ -150,9 +150,6 @@ def identify(context: FlowContext, scheme: str, host: str, port: int, now: float
 
 def _upgrade(head: RequestHead, judge: Judge) -> Verdict | None:
     """Refuse what an upgraded connection would carry unseen; an offer of h2c is just dropped."""
-    for _, lower, value in head.fields:
-        if lower == b"upgrade" and value.lower() not in (b"h2c", b"tls/1.2", b"tls/1.0"):
-            return judge.refuse(
-                Reason.HTTP_UNSUPPORTED, "an upgrade to another protocol is not relayed"
-            )
-    return None
+    if head.upgrade is None or head.upgrade.lower() in (b"h2c", b"tls/1.2", b"tls/1.0"):
+        return None
+    return judge.refuse(Reason.HTTP_UNSUPPORTED, "an upgrade to another protocol is not relayed")

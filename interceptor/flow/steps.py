@@ -38,6 +38,8 @@ class Finished(msgspec.Struct, frozen=True, gc=False):
     seconds: float
     reason: str = ""
     """Reason code when the exchange did not complete, else empty."""
+    host: str = ""
+    """Host of the exchange's target."""
 
 
 class Terminate(msgspec.Struct, frozen=True, gc=False):

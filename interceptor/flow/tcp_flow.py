@@ -148,10 +148,10 @@ class TcpFlow:
             self._refuse(refused or self._context.judge.refuse(Reason.TIMEOUT, "nothing was said"))
         return self._take()
 
-    def unwritable(self, now: float) -> list[Step]:
+    def unwritable(self) -> list[Step]:
         """The evidence for the last `Record` could not be written; steps after it were dropped."""
         if self._http is not None:
-            self._http.unwritable(now)
+            self._http.unwritable()
         elif not self._done:
             self._close(reset=True)
         return self._take()

@@ -39,7 +39,7 @@ class Upload:
         Raises:
             HttpError: INCOMPLETE when a content coding is not known; LIMIT_EXCEEDED.
         """
-        codings = content_codings(head.fields)
+        codings = content_codings(head.codings)
         self._chunked = head.framing is Framing.CHUNKED
         self.reader = BodyReader(head.framing, head.length, Reason.HTTP_MALFORMED)
         self._content = ContentReader(codings, limits.decoded_bytes) if codings else None

@@ -257,7 +257,7 @@ class AgentConnection(asyncio.BufferedProtocol):
                     try:
                         self._service.record(step, self._origin)
                     except EvidenceError:
-                        queue = self._flow.unwritable(self._service.loop.time())
+                        queue = self._flow.unwritable()
                         at = 0
                 elif isinstance(step, Finished):
                     self._service.finished(step, self._origin)

@@ -6,22 +6,21 @@ A coding that cannot be undone is an error, never a reason to pass the bytes unr
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Final
 
 from interceptor.verdict import Reason
-from interceptor.wire.http1 import Field, HttpError
+from interceptor.wire.http1 import HttpError
 
 _PIECE: Final = 65536
 _CODINGS: Final = frozenset((b"gzip", b"x-gzip", b"deflate"))
 
 
-def content_codings(fields: Iterable[Field]) -> tuple[bytes, ...]:
-    """Codings that were applied, in the order in which they were applied; identity left out."""
-    found: list[bytes] = []
-    for _, lower, value in fields:
-        if lower == b"content-encoding":
-            found += [item.strip(b" \t").lower() for item in value.split(b",")]
+def content_codings(value: bytes | None) -> tuple[bytes, ...]:
+    """Codings that a Content-Encoding names, in the order applied; identity left out."""
+    if not value:
+        return ()
+    found = [item.strip(b" \t").lower() for item in value.split(b",")]
     return tuple(item for item in found if item not in (b"", b"identity"))
 
 
@@ -43,16 +42,21 @@ class ContentReader:
         if len(codings) > 4:
             raise HttpError(Reason.INCOMPLETE, "more than four content codings")
         self._stages = [_Inflate(coding) for coding in reversed(codings)]
-        self._budget = budget
+        self._budget: int | None = budget
         self._fed = False
+
+    def lift_budget(self) -> None:
+        """Decode without end from now on: what comes out is no longer kept, so it costs nothing."""
+        self._budget = None
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Give decoded pieces of at most 64 KB each."""
         self._fed = self._fed or bool(data)
         for piece in self._run(data, 0):
-            self._budget -= len(piece)
-            if self._budget < 0:
-                raise HttpError(Reason.INCOMPLETE, "the decoded body is over the budget")
+            if self._budget is not None:
+                self._budget -= len(piece)
+                if self._budget < 0:
+                    raise HttpError(Reason.INCOMPLETE, "the decoded body is over the budget")
             yield piece
 
     def finish(self) -> None:

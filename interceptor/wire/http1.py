@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Iterable, Sequence
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -55,6 +55,11 @@ class RequestHead(msgspec.Struct, frozen=True, gc=False):
     expects_continue: bool
     raw: bytes
     """The head as received, without the closing empty line."""
+    connection: frozenset[bytes]
+    """Options of the Connection field, lower case: they and the fields they name end here."""
+    upgrade: bytes | None
+    codings: bytes | None
+    """Value of Content-Encoding."""
 
 
 class ResponseHead(msgspec.Struct, frozen=True, gc=False):
@@ -67,6 +72,7 @@ class ResponseHead(msgspec.Struct, frozen=True, gc=False):
     framing: Framing
     length: int
     keep_alive: bool
+    connection: frozenset[bytes]
 
 
 _TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
@@ -97,6 +103,11 @@ _HOP_RESPONSE: Final = frozenset(
 )
 # Fields that must not appear in trailers (RFC 9110 section 6.5.1).
 _NOT_IN_TRAILERS: Final = _HOP_REQUEST | _HOP_RESPONSE | {b"content-encoding", b"authorization"}
+# Fields that steer this hop: those that may stand once, and lists (RFC 9110 section 5.3).
+_SINGLE: Final = frozenset((b"host", b"content-length", b"transfer-encoding", b"expect"))
+_STEERING: Final = _SINGLE | {b"connection", b"upgrade", b"content-encoding"}
+_NO_TOKENS: Final[frozenset[bytes]] = frozenset()
+_PLAIN_OPTIONS: Final = frozenset((b"keep-alive", b"close"))
 _IDEMPOTENT: Final = frozenset(("GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"))
 
 
@@ -105,7 +116,15 @@ def is_idempotent(method: str) -> bool:
     return method in _IDEMPOTENT
 
 
-def split_fields(block: bytes, limit: int, reason: Reason) -> tuple[Field, ...]:
+class Fields(NamedTuple):
+    """A header section: all fields in order, and those that steer this hop by name."""
+
+    all: tuple[Field, ...]
+    steering: dict[bytes, bytes]
+    """Values of `_STEERING` fields by lower-case name; lists are joined by commas."""
+
+
+def split_fields(block: bytes, limit: int, reason: Reason) -> Fields:
     """Split a block of field lines, each ending in CRLF.
 
     Args:
@@ -114,44 +133,45 @@ def split_fields(block: bytes, limit: int, reason: Reason) -> tuple[Field, ...]:
         reason: the reason code of an error: the agent's or upstream's fault.
 
     Raises:
-        HttpError: on folding, bare CR or LF, NUL, a name that is no token, or too many fields.
+        HttpError: on folding, bare CR or LF, NUL, a name that is no token, too many fields, or a
+            second one of a field that may stand once.
     """
     if _FIELDS.fullmatch(block) is None:
         raise HttpError(reason, "a header field is malformed")
     lines = block.split(b"\r\n")
     if len(lines) - 1 > limit:
         raise HttpError(Reason.LIMIT_EXCEEDED, f"more than {limit} header fields")
+    del lines[-1]
     fields = []
-    for line in lines[:-1]:
+    steering: dict[bytes, bytes] = {}
+    for line in lines:
         name, _, value = line.partition(b":")
-        fields.append((name, name.lower(), value.strip(b" \t")))
-    return tuple(fields)
+        lower = name.lower()
+        value = value.strip(b" \t")
+        fields.append((name, lower, value))
+        if lower in _STEERING:
+            if lower not in steering:
+                steering[lower] = value
+            elif lower in _SINGLE:
+                raise HttpError(reason, f"duplicate {lower.decode('ascii')}")
+            else:
+                steering[lower] += b"," + value
+    return Fields(tuple(fields), steering)
 
 
-def _one(fields: Iterable[Field], name: bytes, reason: Reason) -> bytes | None:
-    """Value of a field that may stand once at most."""
-    found: bytes | None = None
-    for _, lower, value in fields:
-        if lower == name:
-            if found is not None:
-                raise HttpError(reason, f"duplicate {name.decode('ascii')}")
-            found = value
-    return found
+def _tokens(value: bytes | None) -> frozenset[bytes]:
+    """Members of a comma-separated list field, in lower case."""
+    if not value:
+        return _NO_TOKENS
+    if b"," not in value:
+        return frozenset((value.lower(),))
+    return frozenset(item.strip(b" \t") for item in value.lower().split(b","))
 
 
-def _tokens(fields: Iterable[Field], name: bytes) -> set[bytes]:
-    """Comma-separated members of a list field, in lower case."""
-    found: set[bytes] = set()
-    for _, lower, value in fields:
-        if lower == name:
-            found.update(item.strip(b" \t").lower() for item in value.split(b","))
-    return found
-
-
-def _framing(fields: tuple[Field, ...], minor: int, reason: Reason) -> tuple[Framing, int]:
+def _framing(steering: dict[bytes, bytes], minor: int, reason: Reason) -> tuple[Framing, int]:
     """Body framing by the fields alone; NONE when neither framing field stands."""
-    coding = _one(fields, b"transfer-encoding", reason)
-    length = _one(fields, b"content-length", reason)
+    coding = steering.get(b"transfer-encoding")
+    length = steering.get(b"content-length")
     if coding is not None:
         if length is not None:
             raise HttpError(reason, "both Transfer-Encoding and Content-Length")
@@ -191,7 +211,7 @@ def read_request(
     if line is None:
         raise HttpError(Reason.HTTP_MALFORMED, "the request line is malformed")
     bad = Reason.HTTP_MALFORMED
-    fields = split_fields(buffer[line.end() : end + 2], count_limit, bad)
+    fields, steering = split_fields(buffer[line.end() : end + 2], count_limit, bad)
     method = line[1].decode("ascii")
     target = line[2]
     if b"#" in target:
@@ -201,13 +221,13 @@ def read_request(
     if b"\x7f" in target:
         raise HttpError(bad, "a control character in the request target")
     minor = line[3][0] - 48
-    framing, length = _framing(fields, minor, bad)
-    host = _one(fields, b"host", bad)
+    framing, length = _framing(steering, minor, bad)
+    host = steering.get(b"host")
     if host is None and minor == 1:
         raise HttpError(bad, "no Host field")
-    connection = _tokens(fields, b"connection")
+    connection = _tokens(steering.get(b"connection"))
     keep = b"close" not in connection if minor else b"keep-alive" in connection
-    expect = _one(fields, b"expect", bad)
+    expect = steering.get(b"expect")
     if expect is not None and expect.lower() != b"100-continue":
         raise HttpError(bad, "an expectation other than 100-continue")
     head = RequestHead(
@@ -221,6 +241,9 @@ def read_request(
         keep_alive=keep,
         expects_continue=expect is not None and minor == 1,
         raw=buffer[start : end + 2],
+        connection=connection,
+        upgrade=steering.get(b"upgrade"),
+        codings=steering.get(b"content-encoding"),
     )
     return head, end + 4
 
@@ -245,16 +268,16 @@ def read_response(
     line = _STATUS_LINE.match(buffer)
     if line is None:
         raise HttpError(bad, "the status line is malformed")
-    fields = split_fields(buffer[line.end() : end + 2], count_limit, bad)
+    fields, steering = split_fields(buffer[line.end() : end + 2], count_limit, bad)
     status = int(line[2])
     minor = line[1][0] - 48
-    framing, length = _framing(fields, minor, bad)
+    framing, length = _framing(steering, minor, bad)
     # RFC 9112 section 6.3: these have no body whatever their fields say.
     if method == "HEAD" or status < 200 or status in (204, 304):
         framing = Framing.NONE
     elif framing is Framing.NONE:
         framing = Framing.CLOSE
-    connection = _tokens(fields, b"connection")
+    connection = _tokens(steering.get(b"connection"))
     keep = b"close" not in connection if minor else b"keep-alive" in connection
     return (
         ResponseHead(
@@ -265,22 +288,24 @@ def read_response(
             framing=framing,
             length=length,
             keep_alive=keep and framing is not Framing.CLOSE,
+            connection=connection,
         ),
         end + 4,
     )
 
 
-def _kept(fields: Sequence[Field], hop: frozenset[bytes]) -> list[bytes]:
+def _kept(
+    fields: Sequence[Field], hop: frozenset[bytes], connection: frozenset[bytes]
+) -> list[bytes]:
     """Field lines that go on to the next hop; those that Connection names stay behind."""
-    named = _tokens(fields, b"connection")
-    drop = hop | named if named else hop
+    drop = hop if connection <= _PLAIN_OPTIONS else hop | connection
     return [b"%b: %b\r\n" % (name, value) for name, lower, value in fields if lower not in drop]
 
 
 def write_request(head: RequestHead, path: bytes, authority: bytes) -> bytes:
     """Write the head for upstream: origin-form, one Host, one framing field."""
     lines = [b"%b %b HTTP/1.1\r\nHost: %b\r\n" % (head.method.encode("ascii"), path, authority)]
-    lines += _kept(head.fields, _HOP_REQUEST)
+    lines += _kept(head.fields, _HOP_REQUEST, head.connection)
     if head.framing is Framing.CHUNKED:
         lines.append(b"Transfer-Encoding: chunked\r\n\r\n")
     elif head.framing is Framing.LENGTH:
@@ -293,7 +318,7 @@ def write_request(head: RequestHead, path: bytes, authority: bytes) -> bytes:
 def write_response(head: ResponseHead, framing: Framing, *, close: bool, method: str) -> bytes:
     """Write the head for the agent, its body framed as `framing`."""
     lines = [b"HTTP/1.1 %d %b\r\n" % (head.status, head.phrase)]
-    lines += _kept(head.fields, _HOP_RESPONSE)
+    lines += _kept(head.fields, _HOP_RESPONSE, head.connection)
     if framing is Framing.CHUNKED:
         lines.append(b"Transfer-Encoding: chunked\r\n")
     elif framing is Framing.LENGTH:

@@ -138,6 +138,7 @@ class BodyReader:
             self._line = data[at:]
             return
         if size == 4:
-            self.trailers = split_fields(data[at : stop + 2], _TRAILER_COUNT, self._reason)
+            section = split_fields(data[at : stop + 2], _TRAILER_COUNT, self._reason)
+            self.trailers = section.all
         self.done = True
         self.rest = data[stop + size :]

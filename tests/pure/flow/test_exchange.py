@@ -271,7 +271,7 @@ def test_evidence_that_cannot_be_written_stops_everything() -> None:
     talk = Conversation()
     steps = talk.flow.client_bytes(get(), talk.now)
     assert isinstance(steps[0], Record)
-    talk.act(talk.flow.unwritable(talk.now))  # the rest of the steps is dropped
+    talk.act(talk.flow.unwritable())  # the rest of the steps is dropped
     assert talk.upstreams == []
     assert talk.statuses == [503]
     assert talk.explanation["reason"] == "evidence_unwritable"

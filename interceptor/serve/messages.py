@@ -1,0 +1,59 @@
+"""What supervisor and interceptor say to each other on the control socket.
+
+Sequenced packets; JSON, but for the certificate:
+
+    worker -> supervisor    the authority's certificate, PEM       or Failure
+    supervisor -> worker    Start, with the listeners' descriptors
+    worker -> supervisor    Ready                                  or Failure
+    supervisor -> worker    Stop
+    worker -> supervisor    Ready, when everything is in the evidence file
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from interceptor.policy.schema import Policy
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """What the supervisor tells the worker at its fork."""
+
+    jail: str
+    policy: Policy
+    evidence: int
+    """Descriptor of the evidence file, open for appending."""
+    cache: Path | None
+    """Directory of the compiled rule database."""
+
+
+class Start(msgspec.Struct, frozen=True):
+    """Everything else, once the namespace stands. Listeners come in this order."""
+
+    tcp: int
+    dns_udp: int
+    dns_tcp: int
+    command: tuple[str, ...]
+    user: str
+    uid: int
+    rootless: bool
+    versions: dict[str, str]
+
+
+class Stop(msgspec.Struct, frozen=True):
+    """The agent has ended."""
+
+    code: int
+    seconds: float
+
+
+class Ready(msgspec.Struct, frozen=True, tag="ready"):
+    """The worker has done what it was told."""
+
+
+class Failure(msgspec.Struct, frozen=True, tag="failure"):
+    """The worker cannot serve."""
+
+    cause: str
