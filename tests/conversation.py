@@ -121,7 +121,7 @@ class Conversation:
         leased = dict(leases or {})
         context = FlowContext(
             Origin("jail", "f1", address, port, name),
-            cast(Judge, judge or ScriptedJudge()),
+            cast("Judge", judge or ScriptedJudge()),
             limits or Limits(),
             lambda text, now: leased.get(text, ""),
         )

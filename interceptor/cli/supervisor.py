@@ -23,17 +23,20 @@ import msgspec
 
 import interceptor
 from interceptor.policy.schema import Policy
-from interceptor.serve.messages import Failure, Ready, Settings, Start, Stop
+from interceptor.serve.messages import Failure, Open, Ready, Settings, Start, Stop
 from netns.identity import Identity
 
 if TYPE_CHECKING:
-    from netns.captive import Captive, Preparation
+    from netns.captive import Captive
+    from netns.enclosure import Enclosure
+    from netns.registry import Registration
+    from netns.trust import Trust
 
 _START_SECONDS: Final = 20.0
 _STOP_SECONDS: Final = 5.0
 _DESCRIPTORS: Final = 16_384
 SELF_TEST_NAME: Final = "selftest.egressguard.test"
-_DIE: Final = "egressguard: the interceptor has ended; the agent is offline from here on\n"
+_DIE: Final = "the interceptor has ended; the agent is offline from here on"
 
 
 class SetupError(RuntimeError):
@@ -56,6 +59,8 @@ class Plan:
     home: str = "rw"
     writable: tuple[str, ...] = ()
     readable: tuple[str, ...] = ()
+    masks: tuple[str, ...] = ()
+    """What the agent must not see: evidence, policy, registry."""
     environ: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -110,6 +115,15 @@ class Interceptor:
             SetupError: with what the interceptor says.
         """
         self._understand(self._receive())
+
+    def open(self) -> None:
+        """Tell it that the agent comes now; from here on it records.
+
+        Raises:
+            SetupError: the evidence cannot be written.
+        """
+        self._control.send(msgspec.json.encode(Open()))
+        self.ready()
 
     def stop(self, code: int, seconds: float) -> str:
         """Tell it that the agent has ended; returns what went wrong with the evidence, or ''."""
@@ -182,43 +196,66 @@ def _become_interceptor(plan: Plan, evidence: int, control: socket.socket, paren
         os._exit(code)
 
 
-def supervise(plan: Plan, evidence: int, told: Callable[[str], None]) -> int:
+def supervise(plan: Plan, evidence: int, entry: Registration, told: Callable[[str], None]) -> int:
     """Run the agent of `plan` in a jail and return its exit code.
 
     Args:
         plan: what to run, and how.
         evidence: descriptor of the evidence file; closed here.
+        entry: the jail in the registry.
         told: called with lines for the operator.
 
     Raises:
-        SetupError, CaptiveError, EnclosureError, LaunchError: nothing is left behind.
+        SetupError, CaptiveError, EnclosureError and others: nothing is left behind.
     """
-    from netns import captive
+    from netns import captive, processes
+    from netns.enclosure import LaunchError
 
     with contextlib.ExitStack() as undo:
+        # Both children import what they need while the other works.
         preparation = captive.Preparation(rootless=plan.rootless)
         undo.callback(preparation.abandon)
         interceptor_process = Interceptor(plan, evidence)
         undo.callback(interceptor_process.kill)
         os.close(evidence)
-        return _run(plan, preparation, interceptor_process, told, undo)
+        entry.update([processes.process("interceptor", interceptor_process.pid)])
+        installed = _trust(plan, interceptor_process.certificate())
+        namespace = preparation.finish()
+        undo.callback(namespace.close)
+        interceptor_process.start(plan, namespace)
+        agent = _enclosure(plan, namespace, installed)
+        undo.callback(agent.close)
+        interceptor_process.ready()
+        agent.start()
+        for note in (*agent.notes, *installed.notes):
+            told(note)
+        entry.update([*entry.jail.processes, processes.process("agent", agent.pid)])
+        interceptor_process.open()
+        begin = time.monotonic()
+        try:
+            agent.open_gate()
+        except LaunchError as error:
+            interceptor_process.stop(error.exit_code, 0.0)
+            raise
+        code = agent.wait({interceptor_process.pidfd: lambda: told(_DIE)})
+        agent.close()
+        fault = interceptor_process.stop(code, time.monotonic() - begin)
+        if fault:
+            told(f"the evidence may be incomplete: {fault}")
+        return code
 
 
-def _run(
-    plan: Plan,
-    preparation: Preparation,
-    process: Interceptor,
-    told: Callable[[str], None],
-    undo: contextlib.ExitStack,
-) -> int:
-    from netns import enclosure, environment, trust
+def _trust(plan: Plan, certificate: bytes) -> Trust:
+    from netns import trust
 
-    namespace = preparation.finish()
-    undo.callback(namespace.close)
-    certificate = process.certificate()
-    process.start(plan, namespace)
-    installed = trust.prepare(certificate)
-    agent = enclosure.Enclosure(
+    home = plan.identity.home if plan.home != "private" else ""
+    return trust.prepare(certificate, plan.environ, home, plan.writable)
+
+
+def _enclosure(plan: Plan, namespace: Captive, installed: Trust) -> Enclosure:
+    from netns import enclosure, environment, launch
+
+    return enclosure.Enclosure(
         enclosure.EnclosureSpec(
             argv=plan.command,
             cwd=plan.cwd,
@@ -237,23 +274,11 @@ def _run(
             home_access=plan.home,
             writable=plan.writable,
             readable=plan.readable,
-            masks=(str(plan.evidence),),
+            masks=plan.masks,
             dns_name=SELF_TEST_NAME,
+            probes=launch.PROBES[: len(namespace.tcp)],
         )
     )
-    undo.callback(agent.close)
-    process.ready()
-    agent.start()
-    for note in agent.notes:
-        told(note)
-    begin = time.monotonic()
-    agent.open_gate()
-    code = agent.wait({process.pidfd: lambda: told(_DIE)})
-    agent.close()
-    fault = process.stop(code, time.monotonic() - begin)
-    if fault:
-        told(f"the evidence may be incomplete: {fault}")
-    return code
 
 
 def _versions() -> dict[str, str]:

@@ -112,7 +112,7 @@ def _classify(number: Number) -> AddressClass:
     found = _TABLES[version].find(value)
     if version == 4:
         return AddressClass(text, *found) if found else AddressClass(text, None)
-    inner = None if found and value <= 1 else _embedded(number)
+    inner = _embedded(number)
     if inner is not None:
         below = _classify((4, inner[0]))
         reason = below.reason or Reason.ADDRESS_RESERVED
@@ -127,7 +127,7 @@ def _classify(number: Number) -> AddressClass:
 def _embedded(number: Number) -> tuple[int, str] | None:
     """Return the IPv4 address inside an IPv6 one, and the form, else None."""
     version, value = number
-    if version == 4:
+    if version == 4 or value <= 1:  # `::` and `::1` are addresses of their own
         return None
     for first, last, shift, what in _EMBEDDED:
         if first <= value <= last:

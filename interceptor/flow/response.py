@@ -61,7 +61,7 @@ class Response:
         if self._body is None:
             self._buffer = self._buffer + data if self._buffer else data
             out = self._read_head(close=close)
-            if self._body is None:
+            if not self.started:
                 return b""
             data, self._buffer = self._buffer, b""
         return out + self._relay(data)

@@ -31,8 +31,10 @@ class TcpFlow:
         deadline: monotonic time in seconds at which `timer` wants to be called.
     """
 
-    __slots__ = ("_buffer", "_context", "_deadline", "_done", "_exchange", "_http", "_identity")
-    __slots__ += ("_sealed", "_steps")
+    __slots__ = (
+        *("_buffer", "_context", "_deadline", "_done", "_exchange", "_http", "_identity"),
+        *("_sealed", "_steps"),
+    )
 
     def __init__(self, context: FlowContext, now: float) -> None:
         self._context = context

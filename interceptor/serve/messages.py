@@ -4,6 +4,8 @@ Sequenced packets; JSON, but for the certificate:
 
     worker -> supervisor    the authority's certificate, PEM       or Failure
     supervisor -> worker    Start, with the listeners' descriptors
+    worker -> supervisor    Ready: it serves, and records nothing  or Failure
+    supervisor -> worker    Open, after the self-test: what comes now is the agent
     worker -> supervisor    Ready                                  or Failure
     supervisor -> worker    Stop
     worker -> supervisor    Ready, when everything is in the evidence file
@@ -42,7 +44,11 @@ class Start(msgspec.Struct, frozen=True):
     versions: dict[str, str]
 
 
-class Stop(msgspec.Struct, frozen=True):
+class Open(msgspec.Struct, frozen=True, tag="open"):
+    """The self-test has passed; from here on every decision is recorded."""
+
+
+class Stop(msgspec.Struct, frozen=True, tag="stop"):
     """The agent has ended."""
 
     code: int

@@ -8,7 +8,7 @@ import socket
 import ssl
 import struct
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, cast
 
 from interceptor.decide.judge import Judge
 from interceptor.evidence.log import EvidenceError
@@ -130,10 +130,11 @@ class AgentConnection(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Accepted: find out what was dialled and begin a flow."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101
         service = self._service
         now = service.loop.time()
-        self._transport = transport
+        # uvloop's transports are not subclasses of asyncio's.
+        self._transport = cast("asyncio.Transport", transport)
+        transport = self._transport
         sock: socket.socket = transport.get_extra_info("socket")
         try:
             address, port = original_destination(sock)

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from typing import Final, Protocol
+from typing import Final, Protocol, cast
 
 from interceptor.model import Target
 from interceptor.tls.session import TlsSession
@@ -56,10 +56,15 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         self._transport: asyncio.Transport | None = None
         self._waiter: asyncio.Future[None] | None = None
 
+    def itself(self) -> UpstreamConnection:
+        """Protocol factory for the one transport this connection has."""
+        return self
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """TCP is connected: begin the handshake."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101
-        self._transport = transport
+        # uvloop's transports are not subclasses of asyncio's.
+        self._transport = cast("asyncio.Transport", transport)
+        transport = self._transport
         transport.set_write_buffer_limits(high=_WRITE_HIGH)
         if self.tls is not None:
             self.tls.receive(b"")
@@ -268,7 +273,7 @@ class Dialler:
             connection = UpstreamConnection(key, address, tls)
             try:
                 async with asyncio.timeout(self._timeout):
-                    await self._loop.create_connection(lambda c=connection: c, address, target.port)
+                    await self._loop.create_connection(connection.itself, address, target.port)
                     await connection.ready()
             except TimeoutError:
                 fault = DialError(Reason.CONNECT_FAILED, f"{address} did not answer")

@@ -31,7 +31,7 @@ from interceptor.policy.schema import digest
 from interceptor.scan.engine import Scanner
 from interceptor.scan.ruleset import load_rules
 from interceptor.serve import dns
-from interceptor.serve.messages import Failure, Ready, Settings, Start, Stop
+from interceptor.serve.messages import Failure, Open, Ready, Settings, Start, Stop
 from interceptor.serve.tcp import Service
 from interceptor.serve.upstream import Dialler
 from interceptor.tls.authority import Authority
@@ -59,7 +59,6 @@ def run(settings: Settings, control: socket.socket, confine: Callable[[], None])
         start = msgspec.json.decode(message, type=Start)
         sockets = [socket.socket(fileno=descriptor) for descriptor in descriptors]
         confine()
-        worker.log_start(start)
     except Exception as error:  # noqa: BLE001 - whatever it is, the supervisor must be told
         with contextlib.suppress(OSError):
             control.send(msgspec.json.encode(Failure(f"{error}" or type(error).__name__)))
@@ -83,6 +82,7 @@ class _Worker:
         self.judge = Judge(policy, scanner, secrets.token_bytes(32))
         self.context = client_context(policy.upstream.ca_file, policy.upstream.min_tls)
         self.log = EvidenceLog(settings.evidence, settings.jail, digest(policy))
+        self.open = False
         _import_what_is_imported_late()
 
     def log_start(self, start: Start) -> None:
@@ -99,10 +99,12 @@ class _Worker:
         )
 
     def record(self, record: Record, origin: Origin) -> None:
-        self.log.write(record, origin, time.time())
+        if self.open:  # before that, only our own self-test can have asked
+            self.log.write(record, origin, time.time())
 
     def finished(self, step: Finished, origin: Origin) -> None:
-        self.log.finished(step, origin, time.time(), step.host)
+        if self.open:
+            self.log.finished(step, origin, time.time(), step.host)
 
     async def serve(
         self, sockets: Sequence[socket.socket], start: Start, control: socket.socket
@@ -131,12 +133,15 @@ class _Worker:
         control.setblocking(False)  # noqa: FBT003
         try:
             await loop.sock_sendall(control, msgspec.json.encode(Ready()))
-            message = await loop.sock_recv(control, 4096)
-            if message:
-                stop = msgspec.json.decode(message, type=Stop)
-                service.close()
-                await asyncio.sleep(0)  # connections note their ends
-                self.log.stopped(time.time(), code=stop.code, seconds=stop.seconds)
+            while message := await loop.sock_recv(control, 4096):
+                order = msgspec.json.decode(message, type=Open | Stop)
+                if isinstance(order, Open):
+                    self.log_start(start)
+                    self.open = True
+                else:
+                    service.close()
+                    await asyncio.sleep(0)  # connections note their ends
+                    self.log.stopped(time.time(), code=order.code, seconds=order.seconds)
                 await loop.sock_sendall(control, msgspec.json.encode(Ready()))
         except EvidenceError as error:
             await loop.sock_sendall(control, msgspec.json.encode(Failure(str(error))))

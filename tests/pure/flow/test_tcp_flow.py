@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import ssl
 
 import pytest
@@ -242,7 +243,7 @@ def test_no_byte_leaves_before_a_verdict(
     talk = Conversation(port=port, answer=lambda _: OK, pooled=pooled)
     data = b"".join(pieces)
     edges = [0, *sorted(min(c, len(data)) for c in cuts), len(data)]
-    for a, b in zip(edges, edges[1:], strict=False):
+    for a, b in itertools.pairwise(edges):
         if not talk.flow.closed:
             talk.say(data[a:b])
     allowed = False

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import contextlib
 import gzip
+import itertools
 import zlib
 
 import pytest
@@ -12,6 +14,13 @@ from interceptor.wire.content import ContentReader, content_codings
 from interceptor.wire.http1 import Framing, HttpError, chunk, write_trailers
 from interceptor.wire.http1_body import BodyReader
 
+
+def unframe(data: bytes, step: int) -> None:
+    body = reader(Framing.CHUNKED)
+    feed_in_pieces(body, data, list(range(0, len(data), step)))
+    body.eof()
+
+
 CHUNKED = b"5\r\nhello\r\n6;ext=1\r\n world\r\n0\r\nX-Sum: 1\r\n\r\n"
 
 
@@ -21,7 +30,7 @@ def reader(framing: Framing, length: int = 0) -> BodyReader:
 
 def feed_in_pieces(body: BodyReader, data: bytes, cuts: list[int]) -> bytes:
     edges = [0, *sorted(cuts), len(data)]
-    return b"".join(body.feed(data[a:b]) for a, b in zip(edges, edges[1:], strict=False))
+    return b"".join(body.feed(data[a:b]) for a, b in itertools.pairwise(edges))
 
 
 def test_chunked_whole_and_at_every_cut() -> None:
@@ -60,14 +69,8 @@ def test_chunked_byte_by_byte() -> None:
 )
 @pytest.mark.parametrize("pieces", [False, True])
 def test_bad_chunks(data: bytes, pieces: bool) -> None:
-    body = reader(Framing.CHUNKED)
     with pytest.raises(HttpError):
-        if pieces:
-            for i in range(len(data)):
-                body.feed(data[i : i + 1])
-        else:
-            body.feed(data)
-        body.eof()
+        unframe(data, 1 if pieces else len(data))
 
 
 def test_trailers_have_a_limit() -> None:
@@ -88,9 +91,9 @@ def test_length_and_close() -> None:
     assert (body.done, body.rest) == (True, b"GET")
     body = reader(Framing.CLOSE)
     assert body.feed(b"abc") == b"abc"
-    assert not body.done
+    assert body.done is False
     body.eof()
-    assert body.done
+    assert bool(body.done)
     assert reader(Framing.NONE).done
     assert reader(Framing.LENGTH, 0).done
 
@@ -113,11 +116,9 @@ def test_chunks_round_trip_at_any_cut(pieces: list[bytes], cuts: list[int]) -> N
 @given(st.binary(max_size=200))
 def test_only_http_errors_come_out_of_chunks(data: bytes) -> None:
     body = reader(Framing.CHUNKED)
-    try:
+    with contextlib.suppress(HttpError):
         body.feed(data)
         body.eof()
-    except HttpError:
-        pass
 
 
 # -- content codings ------------------------------------------------------------------------
@@ -166,10 +167,14 @@ def test_a_bomb_meets_the_budget_in_constant_memory() -> None:
     bomb = gzip.compress(b"\0" * 50_000_000)
     content = ContentReader((b"gzip",), 1 << 20)
     biggest = 0
-    with pytest.raises(HttpError):
+    try:
         for piece in content.feed(bomb):
             biggest = max(biggest, len(piece))
-    assert 0 < biggest <= 65_536
+    except HttpError as error:
+        assert error.reason is Reason.INCOMPLETE  # noqa: PT017
+        assert 0 < biggest <= 65_536
+    else:
+        pytest.fail("the bomb was decoded to its end")
 
 
 def test_codings_are_listed_in_order() -> None:
@@ -179,7 +184,5 @@ def test_codings_are_listed_in_order() -> None:
 
 @given(st.binary(max_size=200), st.sampled_from([b"gzip", b"deflate"]))
 def test_only_http_errors_come_out_of_codings(data: bytes, coding: bytes) -> None:
-    try:
+    with contextlib.suppress(HttpError):
         decoded((coding,), data)
-    except HttpError:
-        pass

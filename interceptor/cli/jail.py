@@ -1,0 +1,209 @@
+"""`egressguard jail`: run a command with no way out but egressguard."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from interceptor.cli.main import EXIT_SETUP, EXIT_USAGE
+from interceptor.cli.supervisor import Plan
+from interceptor.evidence.place import default_path, directory, open_evidence
+
+if TYPE_CHECKING:
+    from netns.registry import Registration
+
+EPILOG = """\b
+Examples:
+  sudo egressguard jail -- claude
+  sudo egressguard jail --preset strict --policy egressguard.yaml -- python3 agent.py
+  sudo egressguard jail --user dev --env API_KEY -- bash
+  egressguard jail --rootless -- npm test
+
+\b
+Exit codes: the command's own, 128+n when signal n ended it; 2 usage or policy; 125 the jail could
+not be set up; 126 the command cannot be executed; 127 it was not found.
+"""
+
+
+class Fault(click.ClickException):
+    """One clear line and an exit code."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.code = exit_code
+
+    @property
+    def exit_code(self) -> int:  # type: ignore[override]
+        """Exit code of the process."""
+        return self.code
+
+    def show(self, file: object = None) -> None:  # noqa: ARG002
+        """Print it as every message of ours."""
+        tell(self.message)
+
+
+def tell(line: str) -> None:
+    """Print a line for the operator."""
+    sys.stderr.write(f"egressguard: {line.rstrip()}\n")
+    sys.stderr.flush()
+
+
+@click.command(
+    "jail",
+    epilog=EPILOG,
+    context_settings={"ignore_unknown_options": False, "allow_interspersed_args": False},
+)
+@click.option("--policy", "policy_file", metavar="FILE", help="Policy file (egressguard.yaml).")
+@click.option(
+    "--preset",
+    type=click.Choice(["strict", "balanced", "audit"]),
+    help="Start from this preset; `balanced` unless the policy names one.",
+)
+@click.option("--user", metavar="USER", help="Run as this user: NAME, UID or UID:GID.")
+@click.option("--rootless", is_flag=True, help="No root needed: use a user namespace.")
+@click.option("--evidence", metavar="FILE", help="Where the JSON events go.")
+@click.option("--env", multiple=True, metavar="NAME[=VALUE]", help="Keep or set a variable.")
+@click.option(
+    "--home",
+    type=click.Choice(["rw", "ro", "private"]),
+    default="rw",
+    show_default=True,
+    help="The agent's view of its home directory.",
+)
+@click.option("--bind", multiple=True, metavar="PATH", help="Make PATH writable in the jail.")
+@click.option("--ro-bind", multiple=True, metavar="PATH", help="Make PATH readable in the jail.")
+@click.option("--name", metavar="NAME", help="Name of the jail; made up if not given.")
+@click.option("--quiet", "-q", is_flag=True, help="No table at the end.")
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+def command(
+    policy_file: str | None,
+    preset: str | None,
+    user: str | None,
+    rootless: bool,  # noqa: FBT001 - click passes flags by name
+    evidence: str | None,
+    env: tuple[str, ...],
+    home: str,
+    bind: tuple[str, ...],
+    ro_bind: tuple[str, ...],
+    name: str | None,
+    quiet: bool,  # noqa: FBT001
+    command: tuple[str, ...],
+) -> int:
+    """Run COMMAND in a network namespace that has no path out.
+
+    Every TCP connection and DNS query of COMMAND and its children ends at egressguard, which
+    terminates TLS, reads both directions, decides, and only then connects. At the end a table says
+    what was asked for, what was refused, and why.
+    """
+    from interceptor.evidence.log import EvidenceError
+    from interceptor.policy.loading import PolicyError, load
+    from netns import identity
+    from netns.registry import Registry, RegistryError
+
+    _check_rights(rootless=rootless)
+    try:
+        policy = load(Path(policy_file) if policy_file else None, preset)
+        who = identity.resolve(user, os.environ, os.geteuid(), os.getegid())
+    except (PolicyError, identity.IdentityError) as error:
+        raise Fault(str(error), EXIT_USAGE) from error
+    try:
+        entry = Registry().register(
+            command,
+            began=time.time(),
+            rootless=rootless,
+            policy=policy_file or policy.preset.value,
+            name=name,
+        )
+        with entry:
+            path = Path(evidence).absolute() if evidence else default_path(entry.name)
+            plan = Plan(
+                jail=entry.name,
+                command=command,
+                policy=policy,
+                identity=who,
+                evidence=path,
+                cwd=str(Path.cwd()),
+                rootless=rootless,
+                cache=_cache(),
+                env=env,
+                home=home,
+                writable=bind,
+                readable=ro_bind,
+                masks=_masks(path, policy_file),
+                environ=dict(os.environ),
+            )
+            return _run(plan, entry, quiet=quiet)
+    except (EvidenceError, RegistryError) as error:
+        raise Fault(str(error), EXIT_SETUP) from error
+
+
+def _run(plan: Plan, entry: Registration, *, quiet: bool) -> int:
+    from interceptor.cli.supervisor import SetupError, supervise
+    from netns.captive import CaptiveError
+    from netns.enclosure import EnclosureError, LaunchError
+    from netns.environment import EnvironmentValueError
+    from netns.layout import LayoutError
+    from netns.seccomp import SeccompError
+    from netns.terminal import StdioError
+
+    faults = (SetupError, CaptiveError, EnclosureError, LayoutError, SeccompError, StdioError)
+    descriptor = open_evidence(plan.evidence)
+    start = os.fstat(descriptor).st_size
+    entry.update(evidence=str(plan.evidence))
+    try:
+        code = supervise(plan, descriptor, entry, tell)
+    except LaunchError as error:
+        raise Fault(str(error), error.exit_code) from error
+    except EnvironmentValueError as error:
+        raise Fault(str(error), EXIT_USAGE) from error
+    except faults as error:
+        raise Fault(f"the jail could not be set up: {error}", EXIT_SETUP) from error
+    if not quiet:
+        _show(plan.evidence, start)
+    return code
+
+
+def _show(path: Path, start: int) -> None:
+    """Print the table of this run: what was asked for, what was refused, why."""
+    from interceptor.evidence.summary import Summary
+
+    with path.open("rb") as file:
+        file.seek(start)
+        summary = Summary.from_lines(file)
+    if not summary.decisions and not summary.lost:
+        return
+    from rich.console import Console
+
+    from interceptor.decide.hints import HINTS
+
+    hints = {reason.value: hint for reason, hint in HINTS.items()}
+    summary.show(Console(stderr=True), hints, str(path))
+
+
+def _cache() -> Path:
+    if os.geteuid() == 0:
+        return Path("/var/cache/egressguard")
+    base = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
+    return Path(base) / "egressguard"
+
+
+def _masks(evidence: Path, policy_file: str | None) -> tuple[str, ...]:
+    """Paths of ours that the agent must not see, as far as they exist."""
+    # The registry lies under /run or /tmp, which are the jail's own.
+    ours = [evidence, directory(), _cache()]
+    if policy_file:
+        ours.append(Path(policy_file).absolute())
+    return tuple(str(path) for path in ours if path.exists() or path == evidence)
+
+
+def _check_rights(*, rootless: bool) -> None:
+    root = os.geteuid() == 0
+    if rootless and root:
+        raise Fault("--rootless is for ordinary users: leave it out, or leave sudo out", EXIT_USAGE)
+    if not rootless and not root:
+        raise Fault("needs root: put sudo before it, or add --rootless", EXIT_USAGE)
