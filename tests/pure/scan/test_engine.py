@@ -188,3 +188,12 @@ def test_hyperscan_is_not_imported_for_help() -> None:
         "assert 'hyperscan' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("escaped", [0, 20, len(SECRET) - 1])
+def test_one_escape_anywhere_in_a_block(scanner: Scanner, escaped: int) -> None:
+    """Decoding works on blocks near escapes; a secret may straddle their borders."""
+    secret = SECRET[:escaped] + b"%%%02x" % SECRET[escaped] + SECRET[escaped + 1 :]
+    for gap in [*range(1990, 2060), *range(4080, 4110)]:
+        scan = scanner.scan(b"." * gap + secret + b"." * 5000, "body")
+        assert [raw.encoding for raw in scan.findings] == ["percent"], gap

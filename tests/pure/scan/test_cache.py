@@ -1,0 +1,140 @@
+"""The database cache: used when safe, ignored when not, never a reason to fail."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import hyperscan
+import pytest
+
+from interceptor.scan import cache, engine
+from interceptor.scan.engine import Scanner
+from interceptor.scan.ruleset import Rule, Ruleset
+from interceptor.verdict import Severity
+
+RULES = Ruleset((Rule(id="one", title="One", pattern="needle[0-9]{4}", severity=Severity.LOW),))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "cache").mkdir(mode=0o755)
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def compiles(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    counted: list[int] = []
+    original = engine._compile
+
+    def counting(*arguments: list) -> object:  # type: ignore[type-arg]
+        counted.append(1)
+        return original(*arguments)
+
+    monkeypatch.setattr(engine, "_compile", counting)
+    return counted
+
+
+def works(scanner: Scanner) -> bool:
+    return len(scanner.scan(b"a needle1234 b", "body").findings) == 1
+
+
+def test_second_build_compiles_nothing(folder: Path, compiles: list[int]) -> None:
+    assert works(Scanner.build(RULES, folder))
+    assert len(compiles) == 2
+    assert works(Scanner.build(RULES, folder))
+    assert len(compiles) == 2
+    other = Ruleset((Rule(id="one", title="One", pattern="n[0-9]{4}", severity=Severity.LOW),))
+    Scanner.build(other, folder)
+    assert len(compiles) == 4
+
+
+def test_no_folder_yet(tmp_path: Path, compiles: list[int]) -> None:
+    assert works(Scanner.build(RULES, tmp_path / "a" / "b"))
+    assert works(Scanner.build(RULES, tmp_path / "a" / "b"))
+    assert len(compiles) == 2
+
+
+@pytest.mark.parametrize("damage", ["truncate", "flip", "empty", "swap", "garbage"])
+def test_damage_means_compiling_again(folder: Path, compiles: list[int], damage: str) -> None:
+    Scanner.build(RULES, folder)
+    first, second = sorted(folder.glob("*.db"))
+    data = first.read_bytes()
+    middle = len(data) // 2
+    first.write_bytes(
+        {
+            "truncate": data[:middle],
+            "flip": data[:middle] + bytes((data[middle] ^ 1,)) + data[middle + 1 :],
+            "empty": b"",
+            "swap": second.read_bytes(),
+            "garbage": os.urandom(5000),
+        }[damage]
+    )
+    assert works(Scanner.build(RULES, folder))
+    assert len(compiles) == 3
+
+
+def test_files_others_can_write_are_not_trusted(folder: Path) -> None:
+    assert cache.store(folder, "ab", b"body")
+    assert cache.load(folder, "ab") == b"body"
+    path = folder / "rules-ab.db"
+    path.chmod(0o666)
+    assert cache.load(folder, "ab") is None
+    path.chmod(0o644)
+    folder.chmod(0o777)
+    assert cache.load(folder, "ab") is None
+    folder.chmod(0o755)
+    real = path.rename(folder / "elsewhere")
+    path.symlink_to(real)
+    assert cache.load(folder, "ab") is None
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="changing the owner takes root")
+def test_files_of_others_are_not_trusted(folder: Path) -> None:
+    assert cache.store(folder, "ab", b"body")
+    os.chown(folder / "rules-ab.db", 12345, 12345)
+    assert cache.load(folder, "ab") is None
+    os.chown(folder / "rules-ab.db", 0, 0)
+    assert cache.load(folder, "ab") == b"body"
+    os.chown(folder, 12345, 12345)
+    assert cache.load(folder, "ab") is None
+
+
+def test_a_folder_that_cannot_be(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("x")
+    assert not cache.store(file, "ab", b"body")
+    assert cache.load(file, "ab") is None
+    assert works(Scanner.build(RULES, file))
+    assert cache.load(tmp_path / "nul\0", "ab") is None
+
+
+def test_a_stale_half_written_file_does_no_harm(folder: Path) -> None:
+    (folder / "rules-ab.new").write_bytes(b"half")
+    assert cache.store(folder, "ab", b"body")
+    assert cache.load(folder, "ab") == b"body"
+    assert not list(folder.glob("*.new"))
+
+
+def test_sealed_for_its_key(folder: Path) -> None:
+    assert cache.store(folder, "ab", b"body")
+    (folder / "rules-ab.db").rename(folder / "rules-cd.db")
+    assert cache.load(folder, "cd") is None
+
+
+def test_a_database_of_another_machine(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> object:
+        raise hyperscan.DatabasePlatformError
+
+    Scanner.build(RULES, folder)
+    monkeypatch.setattr(hyperscan, "loadb", refuse)
+    assert works(Scanner.build(RULES, folder))
+
+
+def test_known_secrets_are_not_cached(folder: Path) -> None:
+    from interceptor.scan.ruleset import KnownSecret
+
+    secret = KnownSecret(id="known", title="Known", value=b"very private value 4711")
+    Scanner.build(RULES, folder, literals=[secret])
+    for file in folder.iterdir():
+        assert b"private" not in file.read_bytes()

@@ -1,0 +1,134 @@
+"""Ordinary traffic, in the shapes agents make, gives no alarm."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import random
+import uuid
+import zlib
+from pathlib import Path
+
+import pytest
+
+from interceptor.scan.engine import Scanner
+
+DRAW = random.Random(20240611)
+
+
+def lockfile() -> bytes:
+    packages = {
+        f"node_modules/pkg-{n}": {
+            "version": f"1.{n}.0",
+            "resolved": f"https://registry.example.org/pkg-{n}/-/pkg-{n}-1.{n}.0.tgz",
+            "integrity": "sha512-" + base64.b64encode(DRAW.randbytes(64)).decode(),
+        }
+        for n in range(400)
+    }
+    return json.dumps({"lockfileVersion": 3, "packages": packages}, indent=2).encode()
+
+
+def requirements() -> bytes:
+    lines = [
+        f"package-{n}==1.{n}.0 \\\n    --hash=sha256:{DRAW.randbytes(32).hex()}" for n in range(400)
+    ]
+    return "\n".join(lines).encode()
+
+
+def minified() -> bytes:
+    names = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_$"
+    words = [
+        "function",
+        "return",
+        "var",
+        "this",
+        "prototype",
+        "length",
+        "call",
+        "sk",
+        "npm_",
+        "hf_",
+    ]
+    parts = []
+    for _ in range(20_000):
+        parts += [DRAW.choice(words), DRAW.choice(names) * DRAW.randint(1, 2)]
+        parts.append(DRAW.choice(["(", ")", "{", "}", ";", ",", "=", "!", "&&", "||", "?", ":"]))
+    return "".join(parts).encode()
+
+
+def chat() -> bytes:
+    text = (
+        "To configure the client, export OPENAI_API_KEY=sk-your-key-here and "
+        "AWS_ACCESS_KEY_ID=AKIAIOSFODNN7"
+        "EXAMPLE. Never commit tokens such as ghp_"
+        + "x"
+        * 36
+        + ". The token=abc123 in the docs is a placeholder; password: ${DB_PASSWORD}. Use "
+        "postgresql://user:password@localhost:5432/app or redis://cache:6379/0 in development. "
+        "A PEM file begins with -----BEGIN RSA PRIVATE" + " KEY----- and a JWT has three parts."
+    )
+    messages = [{"role": "user", "content": f"{n}: {text}"} for n in range(60)]
+    return json.dumps({"model": "m", "messages": messages, "stream": True}).encode()
+
+
+SAMPLES = {
+    "uuids": "\n".join(str(uuid.UUID(bytes=DRAW.randbytes(16))) for _ in range(3000)).encode(),
+    "sha1 and sha256": b"\n".join(
+        hashlib.new(name, str(n).encode()).hexdigest().encode()
+        for n in range(1500)
+        for name in ("sha1", "sha256", "md5", "sha512")
+    ),
+    "lockfile": lockfile(),
+    "requirements": requirements(),
+    "minified": minified(),
+    "chat": chat(),
+    "image as data URI": b'{"url":"data:image/png;base64,'
+    + base64.b64encode(DRAW.randbytes(400_000))
+    + b'"}',
+    "wrapped base64": base64.encodebytes(DRAW.randbytes(100_000)),
+    "urlsafe base64": base64.urlsafe_b64encode(DRAW.randbytes(300_000)),
+    "binary": DRAW.randbytes(800_000),
+    "git pack": b"".join(zlib.compress(DRAW.randbytes(20) * n) for n in range(1, 2000)),
+    "embeddings": json.dumps([DRAW.uniform(-1, 1) for _ in range(20_000)]).encode(),
+    "hex dump": DRAW.randbytes(60_000).hex(" ").encode(),
+    "json web token": b"Authorization: Bearer "
+    + b".".join(
+        base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=")
+        for part in ({"alg": "RS256", "typ": "JWT"}, {"sub": "1", "exp": 2}, {"s": "x" * 200})
+    ),
+    "cookies": b"; ".join(
+        b"c%d=" % n + base64.urlsafe_b64encode(DRAW.randbytes(48)) for n in range(200)
+    ),
+    "presigned": b"GET /o?X-Sig-Date=20240101T000000Z&X-Sig-Expires=900&X-Sig-Signature="
+    + DRAW.randbytes(32).hex().encode(),
+    "certificates": b"-----BEGIN CERTIFICATE-----\n"
+    + base64.encodebytes(DRAW.randbytes(1500))
+    + b"-----END CERTIFICATE-----\n",
+    "public key": b"-----BEGIN PUBLIC" + b" KEY-----\n" + base64.encodebytes(DRAW.randbytes(300)),
+    "ssh public key": b"ssh-ed25519 " + base64.b64encode(DRAW.randbytes(300)) + b" a@b",
+    "timestamps": b"\n".join(
+        b"2024-05-%02dT12:%02d:00Z: INFO ok" % (n % 28, n % 60) for n in range(999)
+    ),
+    "form": b"&".join(b"field%d=value+with%%20spaces%%2Fand%%2Fslashes" % n for n in range(500)),
+    "windows paths": b"\n".join(b"C:\\Users\\x\\Desktop\\file%d.txt" % n for n in range(2000)),
+    "chinese escapes": json.dumps("中文文本，没有秘密。" * 2000).encode(),
+}
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_ordinary_traffic(scanner: Scanner, name: str) -> None:
+    scan = scanner.scan(SAMPLES[name], "head")
+    assert [scanner.rules[raw.rule].id for raw in scan.findings] == []
+    assert not scan.incomplete
+
+
+def test_this_repository(scanner: Scanner) -> None:
+    """Our own sources hold no whole example, and an agent may upload them."""
+    root = Path(__file__).parents[3]
+    files = [*root.glob("interceptor/**/*.py"), *root.glob("interceptor/rules/*.toml")]
+    files += [*root.glob("tests/pure/**/*.py"), *root.glob("docs/*.md"), *root.glob("netns/*.py")]
+    assert len(files) > 30
+    for file in files:
+        scan = scanner.scan(file.read_bytes(), "body")
+        assert [scanner.rules[raw.rule].id for raw in scan.findings] == [], file
