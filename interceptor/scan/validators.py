@@ -29,7 +29,7 @@ _WEAK = frozenset(
     b"password123 supersecret".split()
 )
 _LOCAL = re.compile(
-    rb"(?:localhost|127\.|0\.0\.0\.0|\[::1\]|db\b|postgres\b|mysql\b|redis\b|host\b)"
+    rb"127\.|0\.0\.0\.0|\[::1\]|(?:localhost|db|postgres|mysql|redis|host)(?![A-Za-z0-9.-])"
 )
 _KEY_BODY = re.compile(rb"[A-Za-z0-9+/]{24}")
 _LINE_BREAK = re.compile(rb"\\+[rn]|[\s\"'+,]+")
@@ -78,6 +78,12 @@ def _mixed(secret: bytes, after: bytes) -> bool:
     return has_digit and has_alpha and _varied(secret, after)
 
 
+def _key_id(secret: bytes, after: bytes) -> bool:
+    """Pass varied ids; capitals without a digit that run on are words of a longer text."""
+    has_digit = any(48 <= byte <= 57 for byte in secret)
+    return (has_digit or not after[:1].isalnum()) and _varied(secret, after)
+
+
 def _crc_token(secret: bytes, after: bytes) -> bool:
     """Pass tokens whose checksum holds, and varied ones whose issuer may compute it otherwise."""
     body = secret.rpartition(b"_")[2]
@@ -117,6 +123,7 @@ def _url_password(secret: bytes, after: bytes) -> bool:
 VALIDATORS: dict[str, Validator] = {
     "varied": _varied,
     "mixed": _mixed,
+    "key-id": _key_id,
     "crc32": _crc_token,
     "jwt": _jwt,
     "pem": _pem,
