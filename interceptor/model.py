@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import enum
+from typing import Final
 
 import msgspec
+
+SELF_TEST_NAME: Final = "selftest.egressguard.test"
+"""Reserved for the self-test that runs before the agent: resolved like any host name."""
 
 
 class Kind(enum.StrEnum):

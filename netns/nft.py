@@ -50,9 +50,9 @@ _PROHIBITED: Final = "reject with icmpx admin-prohibited"  # RFC 1812 5.2.7.1, R
 
 REFUSALS: Final[tuple[Refusal, ...]] = (
     Refusal("quic", "udp dport 443", _PROHIBITED),
-    Refusal("udp", "meta l4proto udp", _PROHIBITED),
-    Refusal("icmp", "meta l4proto { icmp, ipv6-icmp }", _PROHIBITED),
-    Refusal("tcp", "meta l4proto tcp", "reject with tcp reset"),
+    Refusal("udp", "meta l4proto 17", _PROHIBITED),
+    Refusal("icmp", "meta l4proto { 1, 58 }", _PROHIBITED),
+    Refusal("tcp", "meta l4proto 6", "reject with tcp reset"),
     Refusal("other", "", _PROHIBITED),
 )
 """First match counts. The last one matches all, and after it stands the chain's policy: drop."""
@@ -98,8 +98,8 @@ def _redirect_chain(entry: Entry) -> list[str]:
         f"chain {entry.name}_redirect {{",
         f"  type nat hook {entry.redirect_hook} priority -100; policy accept;",
         *(f"  {rule}" for rule in _own(entry)),
-        f"  meta l4proto {{ tcp, udp }} th dport 53 redirect to :{DNS_PORT}",
-        f"  meta l4proto tcp redirect to :{TCP_PORT}",
+        f"  meta l4proto {{ 6, 17 }} th dport 53 redirect to :{DNS_PORT}",
+        f"  meta l4proto 6 redirect to :{TCP_PORT}",
         "}",
     ]
 
@@ -110,7 +110,7 @@ def _filter_chain(entry: Entry) -> list[str]:
     `related` lets our own refusals reach the sender: the kernel attaches them to the connection
     that they refuse.
     """
-    listeners = f"meta l4proto {{ tcp, udp }} th dport {{ {DNS_PORT}, {TCP_PORT} }}"
+    listeners = f"meta l4proto {{ 6, 17 }} th dport {{ {DNS_PORT}, {TCP_PORT} }}"
     direct = "ct status and dnat == 0"
     refused = []
     for refusal in REFUSALS:
@@ -121,7 +121,7 @@ def _filter_chain(entry: Entry) -> list[str]:
         f"  type filter hook {entry.filter_hook} priority 0; policy drop;",
         "  ct state established,related accept",
         "  ct status dnat accept",
-        f"  {listeners} {direct} meta l4proto tcp counter name refused_tcp reject with tcp reset",
+        f"  {listeners} {direct} meta l4proto 6 counter name refused_tcp reject with tcp reset",
         f"  {listeners} {direct} counter name refused_udp {_PROHIBITED}",
         *(f"  {rule}" for rule in _own(entry)),
         *(f"  {rule}" for rule in refused),

@@ -41,6 +41,7 @@ class ScriptedWindow:
         self.bad = bad
         self.hold = hold
         self.tail = b""
+        self.findings = ()
         self.verdict: Verdict | None = None
 
     def feed(self, data: bytes) -> bytes:
@@ -78,6 +79,10 @@ class ScriptedJudge:
 
     def request(self, target: Target, head: bytes, fields: object, body: bytes) -> Verdict:
         return self.refuse(Reason.SECRET) if self.bad in head or self.bad in body else ALLOW
+
+    def trailers(self, target: Target, fields: Sequence[tuple[bytes, bytes]]) -> Verdict:
+        found = any(self.bad in value for _, value in fields)
+        return self.refuse(Reason.SECRET) if found else ALLOW
 
     def body_window(self, target: Target) -> ScriptedWindow:
         return ScriptedWindow(self.bad)

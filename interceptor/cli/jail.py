@@ -15,6 +15,7 @@ from interceptor.cli.supervisor import Plan
 from interceptor.evidence.place import default_path, directory, open_evidence
 
 if TYPE_CHECKING:
+    from interceptor.policy.schema import Policy
     from netns.registry import Registration
 
 EPILOG = """\b
@@ -108,6 +109,8 @@ def command(
     _check_rights(rootless=rootless)
     try:
         policy = load(Path(policy_file) if policy_file else None, preset)
+        if policy.rules.suppress or policy.rules.warn or policy.rules.homes:
+            _check_rule_ids(policy)
         who = identity.resolve(user, os.environ, os.geteuid(), os.getegid())
     except (PolicyError, identity.IdentityError) as error:
         raise Fault(str(error), EXIT_USAGE) from error
@@ -183,6 +186,15 @@ def _show(path: Path, start: int) -> None:
 
     hints = {reason.value: hint for reason, hint in HINTS.items()}
     summary.show(Console(stderr=True), hints, str(path))
+
+
+def _check_rule_ids(policy: Policy) -> None:
+    from interceptor.decide.findings import unknown_rule
+    from interceptor.scan.ruleset import load_rules
+
+    wrong = unknown_rule(policy, load_rules().ids)
+    if wrong:
+        raise Fault(wrong, EXIT_USAGE)
 
 
 def _cache() -> Path:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 import msgspec
 
 import interceptor
+from interceptor.model import SELF_TEST_NAME
 from interceptor.policy.schema import Policy
 from interceptor.serve.messages import Failure, Open, Ready, Settings, Start, Stop
 from netns.identity import Identity
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 _START_SECONDS: Final = 20.0
 _STOP_SECONDS: Final = 5.0
 _DESCRIPTORS: Final = 16_384
-SELF_TEST_NAME: Final = "selftest.egressguard.test"
 _DIE: Final = "the interceptor has ended; the agent is offline from here on"
 
 

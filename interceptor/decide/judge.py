@@ -129,6 +129,12 @@ class Judge:
             found += [(where, raw) for raw in scan.findings]
         return self._weighed(self._weigher.weigh(found, target), ())
 
+    def passed(self, findings: tuple[Finding, ...]) -> Verdict:
+        """Return the verdict on findings that a window let pass: at home, warned or recorded."""
+        home = tuple(finding for finding in findings if finding.home)
+        others = tuple(finding for finding in findings if not finding.home)
+        return self._weighed(Weighed(warned=others, home=home), ())
+
     def body_window(self, target: Target) -> BodyWindow:
         """Return the window through which a streaming body of a request to `target` passes."""
 

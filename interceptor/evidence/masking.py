@@ -24,6 +24,7 @@ PATH_LIMIT = 512
 TEXT_LIMIT = 300
 """Characters of a detail that are written."""
 
+_QUERY_TYPE = re.compile(r"[A-Z][A-Z0-9-]{0,9}|TYPE[0-9]{1,5}")  # RFC 1035, RFC 3597
 # RFC 9110, RFC 5789, RFC 4918, RFC 3253, RFC 5323, RFC 4791 and the registry's newer ones
 # fmt: off
 METHODS = frozenset((
@@ -61,8 +62,8 @@ def tokens(text: str) -> str:
 
 
 def method(text: str) -> str:
-    """A registered method, empty, or the mask."""
-    return text if text in METHODS or not text else MASK
+    """A registered method or query type, empty, or the mask."""
+    return text if text in METHODS or _QUERY_TYPE.fullmatch(text) or not text else MASK
 
 
 def path(text: str, verdict: Verdict) -> str:

@@ -2,17 +2,17 @@
 
 | asked for | answered |
 |---|---|
-| A, AAAA of a host name | its synthetic address, also when policy will refuse the host |
+| A, AAAA of a host name | its synthetic address, also when policy will refuse the host, and also |
+| | when there is no such host (`db`, `proxy.invalid`): the refusal explains itself, and an agent |
+| | whose proxy variables name nonsense still works, as we are that proxy |
 | other types of it (HTTPS, SVCB, TXT, MX, SRV, ANY ...) | NODATA: no ECH keys, no h3 hints |
 | a name that carries a secret, or is no host name | NXDOMAIN with extended error "Blocked" |
 | `localhost`, `*.localhost` (RFC 6761) | 127.0.0.1, ::1 |
 | PTR of a leased address, of 127.0.0.1 and ::1 | its name |
 | other names below in-addr.arpa and ip6.arpa | NXDOMAIN |
 | the root and the rest of `.arpa` (resolver.arpa, ipv4only.arpa) | NODATA |
-| one label (`db`, `wpad`), A or AAAA | NXDOMAIN: there is no search list and no such host |
-| one label, other types | NODATA: a resolver that walks down from the root must not conclude |
-| | from the answer for `com` that nothing is below it (RFC 8020) |
-| `.local`, `.onion`, `.invalid`, `home.arpa` (RFC 6762, 7686, 6761, 8375) | NXDOMAIN |
+| `wpad` | NXDOMAIN: nobody configures the agent's proxies by its name |
+| `.local`, `.onion`, `home.arpa` (RFC 6762, 7686, 8375) | NXDOMAIN |
 | canary domains of browsers | NXDOMAIN: leave DNS to the system |
 | zone transfers, UPDATE, NOTIFY, classes other than IN | REFUSED |
 """
@@ -29,9 +29,6 @@ from interceptor.model import Kind, Target
 from interceptor.verdict import Reason, Verdict
 from interceptor.wire import dns
 
-SELF_TEST_NAME: Final = "selftest.egressguard.test"
-"""Reserved for the self-test that runs before the agent: resolved like any host name."""
-
 CANARIES: Final = frozenset({"use-application-dns.net", "mask.icloud.com", "mask-h2.icloud.com"})
 """Names whose absence tells Firefox and Apple's relay not to bypass the system's resolver."""
 
@@ -39,7 +36,7 @@ WINDOW: Final = 60.0
 """Seconds in which an allowed name and type is recorded once."""
 
 _REMEMBERED: Final = 4_096  # recorded questions kept; the oldest is forgotten and recorded again
-_ABSENT: Final = ("local", "onion", "invalid")
+_ABSENT: Final = ("local", "onion")
 _HOST = re.compile(
     r"(?=.{1,253}\Z)(?!(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)\Z)"
     r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
@@ -105,7 +102,7 @@ class DnsFlow:
             if query.qtype == dns.SOA:
                 return dns.authority(query), None
             return dns.negative(query, dns.NOERROR), None
-        verdict = self._judge.name(name)
+        verdict = self._judge.name(query.asked or name)
         if not verdict.allowed:
             return _blocked(query, verdict), verdict
         _, _, top = name.rpartition(".")
@@ -120,7 +117,7 @@ class DnsFlow:
         if not _HOST.fullmatch(name):
             refused = Verdict(reason=Reason.NAME_INVALID, detail="not a host name")
             return _blocked(query, refused), refused
-        if top == name:
+        if name == "wpad":
             return dns.negative(query, dns.NXDOMAIN), verdict
         try:
             offset = self._leases.offset(name, now)

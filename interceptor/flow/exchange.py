@@ -251,6 +251,9 @@ class HttpConnection:
         if out:
             self.steps.append(ToUpstream(out))
         if upload.done:
+            if upload.findings and self._request is not None:
+                passed = self._context.judge.passed(upload.findings)
+                self._record(passed, self._request.target)
             self._incoming = upload.reader.rest
             self._end_exchange(now)
 
@@ -274,6 +277,9 @@ class HttpConnection:
         request = self._request
         assert request is not None  # noqa: S101
         verdict = request.judge(self._context.judge, body)
+        if verdict.allowed and self._upload is not None and self._upload.done:
+            trailers = self._upload.judge_trailers(self._context.judge, request.target)
+            verdict = trailers if trailers is not None and not trailers.allowed else verdict
         if not verdict.allowed:
             self._refuse(verdict, request.target, now)
             return

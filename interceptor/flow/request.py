@@ -112,8 +112,7 @@ def _proxied(
     refused = inner.refused
     if refused is None and (named.host, port) != (identity.host, identity.port):
         # The connection's own name was judged when it was asked for; this one is new.
-        verdict = context.judge.name(inner.host)
-        refused = None if verdict.allowed else verdict
+        refused = _bad_name(context.judge, inner.host)
     return Request(head, target, path, refused=refused or _upgrade(head, context.judge))
 
 
@@ -127,9 +126,9 @@ def _connect(
     if head.framing is not Framing.NONE:
         raise HttpError(Reason.HTTP_MALFORMED, "CONNECT with a body")
     judge = context.judge
-    verdict = judge.name(inner.host)
-    if not verdict.allowed:
-        return Request(head, target, b"", refused=verdict)
+    refused = _bad_name(judge, inner.host)
+    if refused is not None:
+        return Request(head, target, b"", refused=refused)
     if identity.depth >= _DEPTH_LIMIT:
         refused = judge.refuse(Reason.LIMIT_EXCEEDED, f"more than {_DEPTH_LIMIT} tunnels")
         return Request(head, target, b"", refused=refused)
@@ -139,6 +138,14 @@ def _connect(
         "tcp", inner.host, inner.port, inner.refused, proxying=True, depth=identity.depth + 1
     )
     return Request(head, target, b"", tunnel=tunnel)
+
+
+def _bad_name(judge: Judge, host: str) -> Verdict | None:
+    """Judge a name that came from elsewhere than DNS; addresses are judged as such, not here."""
+    if ":" in host or host.rpartition(".")[2].isdigit():
+        return None
+    verdict = judge.name(host)
+    return None if verdict.allowed else verdict
 
 
 def identify(context: FlowContext, scheme: str, host: str, port: int, now: float) -> Identity:

@@ -7,13 +7,13 @@ only when everything it decodes to has left the window.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from interceptor.decide.judge import Judge
 from interceptor.model import Target
 from interceptor.policy.schema import Limits
 from interceptor.scan.window import BodyWindow
-from interceptor.verdict import Reason, Verdict
+from interceptor.verdict import Finding, Reason, Verdict
 from interceptor.wire.content import ContentReader, content_codings
 from interceptor.wire.http1 import Framing, HttpError, RequestHead, chunk, write_trailers
 from interceptor.wire.http1_body import BodyReader
@@ -30,7 +30,7 @@ class Upload:
 
     __slots__ = (
         *("_chunked", "_content", "_decoded", "_decoded_end", "_held", "_pieces", "_released"),
-        *("_limit", "_window", "payload", "reader", "sent", "verdict"),
+        *("_limit", "_of_trailers", "_window", "payload", "reader", "sent", "verdict"),
     )
 
     def __init__(self, head: RequestHead, limits: Limits) -> None:
@@ -46,6 +46,7 @@ class Upload:
         self._held: list[bytes] = []
         self._decoded: list[bytes] = []
         self._window: BodyWindow | None = None
+        self._of_trailers: Callable[[], Verdict | None] = lambda: None
         self._pieces: deque[tuple[bytes, int]] = deque()
         self._decoded_end = 0
         self._released = 0
@@ -91,9 +92,22 @@ class Upload:
             return data
         return chunk(data) + write_trailers(self.reader.trailers)
 
+    def judge_trailers(self, judge: Judge, target: Target) -> Verdict | None:
+        """Judge the trailers of a complete body; None when there are none."""
+        trailers = self.reader.trailers
+        if not trailers:
+            return None
+        return judge.trailers(target, [(lower, value) for _, lower, value in trailers])
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """Findings in a streaming body that did not block."""
+        return self._window.findings if self._window is not None else ()
+
     def stream(self, judge: Judge, target: Target) -> bytes:
         """Stop holding: pass everything on through a hold-back window from now on."""
         self._window = judge.body_window(target)
+        self._of_trailers = lambda: self.judge_trailers(judge, target)
         held, self._held = self._held, []
         if self._content is None:
             return b"".join([self._pass(piece, (piece,)) for piece in held])
@@ -170,8 +184,13 @@ class Upload:
         if self._content is not None:
             self._content.finish()
         self._released += len(window.finish())
-        if window.verdict is not None:
-            self.verdict = window.verdict
+        verdict = window.verdict
+        if verdict is None:
+            of_trailers = self._of_trailers()
+            if of_trailers is not None and not of_trailers.allowed:
+                verdict = of_trailers
+        if verdict is not None:
+            self.verdict = verdict
             self._pieces.clear()
             return b""
         out = self._release()

@@ -281,6 +281,8 @@ class Dialler:
                 fault = DialError(Reason.CONNECT_FAILED, f"{address}: {error.strerror or error}")
             except DialError as error:
                 fault = error
+                if error.reason is Reason.CERTIFICATE_INVALID:
+                    break  # another address of the host would not make the certificate better
             else:
                 return connection
             finally:

@@ -36,6 +36,8 @@ def client_context(ca_file: str | None, min_tls: str) -> ssl.SSLContext:
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_3 if min_tls == "1.3" else ssl.TLSVersion.TLSv1_2
+    # A name in the subject alone is none (RFC 9110 section 4.3.4, RFC 6125 section 6.4.4).
+    context.hostname_checks_common_name = False
     context.set_alpn_protocols(["http/1.1"])
     bundle = host_bundle()
     try:

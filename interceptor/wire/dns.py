@@ -86,6 +86,8 @@ class Query(msgspec.Struct, frozen=True, gc=False):
     payload: int = 0
     """UDP payload size the asker announced with EDNS; 0 without EDNS."""
     dnssec_ok: bool = False
+    asked: str = ""
+    """The name in the case it came in: base64 lives in it. Else like `name`."""
 
     @property
     def type_name(self) -> str:
@@ -132,9 +134,11 @@ def parse(data: bytes) -> Query:
         edns = _edns(data, end + 4, additionals, question)
     elif len(data) != end + 4:
         _refuse(data, question, FORMERR, "bytes after the query")
+    asked = _text(labels)
     return Query(
         ident=ident,
-        name=_text(labels),
+        name=asked.lower(),
+        asked=asked,
         qtype=qtype,
         question=question,
         flags=flags & (_RD | _CD),
@@ -243,11 +247,11 @@ def _labels(data: bytes) -> tuple[list[bytes], int]:
 
 
 def _text(labels: list[bytes]) -> str:
-    """Zone-file form, lower case."""
-    joined = b".".join(labels).lower()
+    """Zone-file form, in the case it came in."""
+    joined = b".".join(labels)
     if _PLAIN_NAME.fullmatch(joined) and joined.count(b".") < max(len(labels), 1):
         return joined.decode("ascii")
-    return ".".join(_escaped(label.lower()) for label in labels)
+    return ".".join(map(_escaped, labels))
 
 
 def _escaped(label: bytes) -> str:

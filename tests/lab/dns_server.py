@@ -67,11 +67,14 @@ class Names:
             self._asked[(name, kind)] = turn + 1
             addresses = entry.turns[min(turn, len(entry.turns) - 1)]
         for text in addresses:
-            version = ipaddress.ip_address(text).version
+            address = ipaddress.ip_address(text)
+            version = address.version
             if kind in ("A", "ANY") and version == 4:
                 reply.add_answer(dnslib.RR(name, dnslib.QTYPE.A, ttl=_TTL, rdata=dnslib.A(text)))
             elif kind in ("AAAA", "ANY") and version == 6:
-                row = dnslib.RR(name, dnslib.QTYPE.AAAA, ttl=_TTL, rdata=dnslib.AAAA(text))
+                row = dnslib.RR(
+                    name, dnslib.QTYPE.AAAA, ttl=_TTL, rdata=dnslib.AAAA(tuple(address.packed))
+                )
                 reply.add_answer(row)
 
 

@@ -139,6 +139,16 @@ def test_a_long_body_with_a_bad_head_is_refused_before_it_is_read() -> None:
     assert talk.closed is not None
 
 
+@pytest.mark.parametrize("size", [10, 500])
+def test_a_secret_in_the_trailers_never_leaves(size: int) -> None:
+    end = b"0\r\nX-Sum: SECRET\r\n\r\n"
+    talk = Conversation(limits=SMALL).say(CHUNKED, chunk(b"x" * size), end)
+    assert "secret" in talk.blocks
+    assert b"SECRET" not in talk.sent
+    assert not talk.sent.endswith(b"0\r\n\r\n")
+    assert talk.statuses == [403]
+
+
 def test_expect_continue_is_answered_here() -> None:
     head = b"POST / HTTP/1.1\r\nHost: api.example.com\r\nExpect: 100-continue\r\n"
     talk = Conversation(answer=lambda _: OK).say(head + b"Content-Length: 4\r\n\r\n")

@@ -44,8 +44,8 @@ def test_own_addresses_come_before_any_redirection() -> None:
         "ip6 daddr { ::1, fd65:6772:6573:7300::2 } accept",
     ]
     assert rules[3:] == [
-        "meta l4proto { tcp, udp } th dport 53 redirect to :61053",
-        "meta l4proto tcp redirect to :61443",
+        "meta l4proto { 6, 17 } th dport 53 redirect to :61053",
+        "meta l4proto 6 redirect to :61443",
     ]
 
 

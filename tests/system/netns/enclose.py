@@ -13,11 +13,10 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parents[3]), str(Path(__file__).parent)]
 
-from jails import captive  # noqa: E402
-
 from netns import environment, identity, trust  # noqa: E402
 from netns.enclosure import Enclosure, EnclosureError, EnclosureSpec, LaunchError  # noqa: E402
 from netns.layout import LayoutError  # noqa: E402
+from tests.system.netns.jails import captive  # noqa: E402
 
 
 def main() -> int:
