@@ -1,0 +1,159 @@
+"""Measure egressguard beside a direct connection and mitmproxy, in the lab, in one run."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tests.bench.load import Sample
+    from tests.bench.subjects import Subject
+    from tests.lab import Lab
+
+_EPILOG = """\
+examples:
+  sudo scripts/bench                       everything: some five minutes
+  sudo scripts/bench --quick               the same with little of each: under a minute
+  sudo scripts/bench --json bench.json     keep every sample
+  sudo scripts/bench --only start          jail -- true alone
+  sudo scripts/bench --only keep-alive --rounds 9
+
+exit codes: 0; 1 a stated goal was missed (the table says which); 2 usage; 125 it cannot run here.
+
+Everything runs in network namespaces without a route out. First use installs wrk and nginx (apt)
+and mitmproxy (pip, an environment of its own in /var/cache/egressguard/bench).
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, show, and say whether the goals are met."""
+    parser = argparse.ArgumentParser(
+        prog="scripts/bench",
+        description=__doc__,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--quick", action="store_true", help="short rounds, and few of them")
+    parser.add_argument("--rounds", type=int, metavar="N", help="how often each is measured")
+    parser.add_argument("--seconds", type=int, metavar="S", help="length of a sample under load")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every sample to FILE")
+    parser.add_argument(
+        "--only",
+        action="append",
+        metavar="TEXT",
+        help="measure only what has TEXT in its name (`start`, `memory` and the table's rows)",
+    )
+    chosen = parser.parse_args(arguments)
+    rounds = chosen.rounds or (3 if chosen.quick else 7)
+    seconds = chosen.seconds or (1 if chosen.quick else 3)
+    if rounds < 1 or seconds < 1:
+        parser.error("--rounds and --seconds must be at least 1")
+
+    from tests.bench.machine import BenchError
+    from tests.lab import LabError
+    from tests.lab.nginx import NginxError
+
+    try:
+        return _bench(rounds, seconds, chosen)
+    except (BenchError, LabError, NginxError) as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 125
+
+
+def _bench(rounds: int, seconds: int, chosen: argparse.Namespace) -> int:
+    from tests.bench import load, machine, report, startup, subjects
+    from tests.lab import Lab
+
+    begin = time.monotonic()
+    wanted = _wanted(chosen.only)
+    measures = [measure for measure in load.MEASURES if wanted(measure.name)]
+    machine.check()
+    if reason := Lab.missing():
+        raise machine.BenchError(reason)
+    machine.install_programs()
+    mitmdump = machine.mitmproxy()
+    startup.prepare()
+    before = machine.load_average()
+    samples: dict[str, dict[str, list[Sample]]] = {}
+    start: dict[str, Any] = {}
+    memory: dict[str, int] = {}
+    with Lab() as lab:
+        machine.say("the lab is up and sealed")
+        if wanted("start"):
+            start = startup.measure(lab, 5 if chosen.quick else 15)
+        url = lab.nginx(machine.CLIENT_CORE)
+        load.furnish(lab)
+        with _subjects(lab, url, mitmdump) as measured:
+            for measure in measures:
+                main = measure.unit == "requests/s" or not chosen.quick
+                rows = _interleave(measure, measured, rounds if main else 1, seconds, warm=main)
+                samples[measure.name] = {s.name: rows[s.name] for s in measured}
+        if wanted("memory") and not chosen.quick:
+            machine.say("memory, 1 MB against 1 GB")
+            with subjects.ours(lab, url) as ours:
+                memory = load.memory(ours, lab)
+    found = report.goals(samples, start)
+    facts = {
+        "machine": machine.describe(mitmdump),
+        "settings": {
+            "rounds": rounds,
+            "seconds": seconds,
+            "connections": load.CONNECTIONS,
+            "mitmproxy": " ".join(subjects.MITMPROXY_OPTIONS),
+        },
+        "load": [before, machine.load_average()],
+        "start": start,
+        "memory": memory,
+        "seconds": round(time.monotonic() - begin, 1),
+    }
+    print(report.table(facts, samples, found))
+    if chosen.json:
+        text = json.dumps(report.as_json(facts, samples, found), indent=1)
+        chosen.json.write_text(text + "\n", "utf-8")
+    missed = [goal.name for goal in found if not goal.met]
+    if missed:
+        print(f"\nMISSED: {'; '.join(missed)}")
+    return 1 if missed else 0
+
+
+def _interleave(
+    measure: Any, measured: Sequence[Subject], rounds: int, seconds: int, *, warm: bool
+) -> dict[str, list[Sample]]:
+    """A B C A B C ..., after a short run of each that warms up and is thrown away."""
+    from tests.bench.machine import say
+
+    rows: dict[str, list[Sample]] = {subject.name: [] for subject in measured}
+    for subject in measured if warm else ():
+        measure.take(subject, 1)
+    for turn in range(1, rounds + 1):
+        for subject in measured:
+            rows[subject.name].append(measure.take(subject, seconds))
+        shown = ", ".join(f"{s.name} {rows[s.name][-1].rate:,.0f}" for s in measured)
+        say(f"{measure.name}, round {turn} of {rounds}: {shown} {measure.unit}")
+    return rows
+
+
+@contextlib.contextmanager
+def _subjects(lab: Lab, url: str, mitmdump: Path) -> Iterator[list[Subject]]:
+    from tests.bench import subjects
+
+    with (
+        subjects.direct(lab, url) as direct,
+        subjects.ours(lab, url) as ours,
+        subjects.mitmproxy(lab, url, mitmdump) as other,
+    ):
+        yield [direct, ours, other]
+
+
+def _wanted(only: Sequence[str] | None) -> Any:
+    return lambda name: only is None or any(text in name for text in only)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
