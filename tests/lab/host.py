@@ -170,22 +170,19 @@ class Lab(Programs):
         """What is on the host now: compare before and after."""
         living = self.processes()
         listed = {"/run", "/tmp", "/home"}
-        shown = [
-            self.run(argv).stdout.decode()
-            for argv in (["nft", "list", "ruleset"], ["ip", "-o", "link"])
-        ]
+        rules = self.run(["nft", "list", "ruleset"]).stdout.decode()
+        network = seal.inventory(self._host_net)
         mounts = Path(f"/proc/{self.first_pid}/mountinfo").read_text("utf-8").splitlines()
-        files = {
-            "/" + str(path.relative_to(self.path("/")))
-            for top in listed
-            for path in self.path(top).rglob("*")
-        }
+        root = self.path("/")
+        found = (path for top in listed for path in self.path(top).rglob("*"))
+        every = ("/" + str(path.relative_to(root)) for path in found)
+        files = {path for path in every if not path.startswith(self._keep)}
         return Traces(
             frozenset(process.pid for process in living),
             namespaces(living),
             tuple(mounts),
-            shown[0],
-            shown[1],
+            rules,
+            tuple(str(entry) for entry in (*network.links, *network.routes)),
             frozenset(files),
         )
 

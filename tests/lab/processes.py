@@ -31,9 +31,25 @@ class Traces(msgspec.Struct, frozen=True):
     mounts: tuple[str, ...]
     rules: str
     """`nft list ruleset` on the host."""
-    links: str
+    network: tuple[str, ...]
+    """Its links and routes."""
     files: frozenset[str]
     """Everything below /run, /tmp and /home."""
+
+    def without_files(self) -> Traces:
+        """The same without the files."""
+        return msgspec.structs.replace(self, files=frozenset())
+
+    def changes(self, before: Traces) -> list[str]:
+        """What is here and was not before, and the other way round; for messages."""
+        found = []
+        for name in self.__struct_fields__:
+            new, old = getattr(self, name), getattr(before, name)
+            if isinstance(new, str):
+                new, old = new.splitlines(), old.splitlines()
+            found += [f"+ {name}: {entry}" for entry in new if entry not in old]
+            found += [f"- {name}: {entry}" for entry in old if entry not in new]
+        return found
 
 
 def members(namespace: int) -> list[Process]:

@@ -185,7 +185,7 @@ class Programs:
         :param user: who starts it: None for root, `dev` for a rootless jail (add `--rootless`)
         """
         number = time.monotonic_ns()
-        evidence = f"{world.DEV_HOME if user else '/run'}/evidence-{number}.jsonl"
+        evidence = f"{world.DEV_HOME if user else '/var/log'}/evidence-{number}.jsonl"
         command = self.jail_command(argv, *options, "--evidence", evidence, rootless=bool(user))
         done = self.run(
             command,
@@ -200,6 +200,22 @@ class Programs:
         finished.evidence = self.evidence(evidence)
         self.path(evidence).unlink(missing_ok=True)
         return finished
+
+    def start_jail(
+        self,
+        argv: Sequence[str],
+        *options: str,
+        env: Mapping[str, str | None] | None = None,
+        tty: bool = False,
+    ) -> Terminal:
+        """Like `jail`, but returns at once; root starts it, its evidence goes to /var/log."""
+        evidence = f"/var/log/evidence-{time.monotonic_ns()}.jsonl"
+        return self.popen(
+            self.jail_command(argv, *options, "--evidence", evidence),
+            env={**JAIL_ENVIRONMENT, **(env or {})},
+            cwd=world.DEV_WORK,
+            tty=tty,
+        )
 
     def jail_command(self, argv: Sequence[str], *options: str, rootless: bool = False) -> list[str]:
         """Command line of `egressguard jail` for `popen`; give it `JAIL_ENVIRONMENT`."""
