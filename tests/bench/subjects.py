@@ -102,6 +102,10 @@ class Shell:
             self._program.wait(20)
         except subprocess.TimeoutExpired:
             self._program.kill()
+            self._program.wait()
+        for pipe in (self._program.stdout, self._program.stderr):
+            if pipe is not None:
+                pipe.close()
 
     def _last_words(self) -> str:
         assert self._program.stderr is not None
