@@ -264,9 +264,13 @@ def _both(path: str) -> tuple[str, ...]:
 def _masked(paths: Iterable[str]) -> list[Mount]:
     """Cover directories with an empty read-only one, everything else with /dev/null."""
     out: list[Mount] = []
-    for path in paths:
+    covered: list[str] = []
+    for path in sorted(paths):  # a directory comes before what lies in it
+        if any(inside(path, folder) for folder in covered):
+            continue  # not there any more, so it could not be covered either
         if os.path.isdir(path):
             out += [Tmpfs(path), Sealed(path)]
+            covered.append(path)
         else:
             out.append(Bind("/dev/null", path))
     return out

@@ -35,6 +35,11 @@ class Entry(NamedTuple):
 
 COMMANDS: dict[str, Entry] = {
     "jail": Entry("interceptor.cli.jail", "Run a command with no way out but egressguard."),
+    "demo": Entry(
+        "interceptor.cli.demo",
+        "Watch an agent try to leak a key, in a sealed lab.",
+        ("sudo egressguard demo", "sudo egressguard demo --json"),
+    ),
     "doctor": Entry(
         "interceptor.cli.doctor",
         "Say what this machine offers and what is missing.",

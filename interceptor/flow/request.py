@@ -86,9 +86,21 @@ def read_target(head: RequestHead, context: FlowContext, identity: Identity, now
     if host is not None and refused is None:
         named = _with_port(host, identity.scheme)
         if named != Authority(identity.host, identity.port):
-            detail = f"Host names {named.host}, the connection was made for {identity.host}"
-            refused = judge.refuse(Reason.NAME_MISMATCH, detail)
+            refused = mismatch(judge, "Host", named.host, identity.host)
     return Request(head, target, path, refused=refused or _upgrade(head, judge))
+
+
+def mismatch(judge: Judge, where: str, named: str, host: str) -> Verdict:
+    """Refuse a name that is not the connection's; it is repeated only if it is clean."""
+    said = named
+    if not _is_address(named):
+        verdict = judge.name(named)
+        if not verdict.allowed:
+            return verdict
+        if verdict.findings:  # let pass by policy, but not into a log
+            said = "another host"
+    detail = f"{where} names {said}, the connection was made for {host}"
+    return judge.refuse(Reason.NAME_MISMATCH, detail)
 
 
 def _with_port(authority: Authority, scheme: str) -> Authority:
@@ -142,10 +154,14 @@ def _connect(
 
 def _bad_name(judge: Judge, host: str) -> Verdict | None:
     """Judge a name that came from elsewhere than DNS; addresses are judged as such, not here."""
-    if ":" in host or host.rpartition(".")[2].isdigit():
+    if _is_address(host):
         return None
     verdict = judge.name(host)
     return None if verdict.allowed else verdict
+
+
+def _is_address(host: str) -> bool:
+    return ":" in host or host.rpartition(".")[2].isdigit()
 
 
 def identify(context: FlowContext, scheme: str, host: str, port: int, now: float) -> Identity:

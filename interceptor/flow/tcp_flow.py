@@ -10,6 +10,7 @@ from typing import Final
 
 from interceptor.flow.context import FlowContext, Identity
 from interceptor.flow.exchange import HttpConnection
+from interceptor.flow.request import mismatch
 from interceptor.flow.states import Phase
 from interceptor.flow.steps import Close, Record, Step, Terminate
 from interceptor.model import Kind, Target
@@ -190,9 +191,7 @@ class TcpFlow:
         if hello.server_name and hello.server_name != identity.host:
             # The agent is answered under the name it asked for, so that it can read why not.
             name = hello.server_name
-            if refused is None:
-                detail = f"SNI names {name}, the connection was made for {identity.host}"
-                refused = judge.refuse(Reason.NAME_MISMATCH, detail)
+            refused = refused or mismatch(judge, "SNI", name, identity.host)
         self._identity = Identity(
             "https", identity.host, identity.port, refused, depth=identity.depth
         )

@@ -44,7 +44,7 @@ class Owner(Protocol):
 class UpstreamConnection(asyncio.BufferedProtocol):
     """One connection to one judged address."""
 
-    __slots__ = ("_transport", "_waiter", "address", "idle_since", "key", "owner", "tls")
+    __slots__ = ("_fault", "_transport", "_waiter", "address", "idle_since", "key", "owner", "tls")
 
     def __init__(self, key: tuple[str, str, int], address: str, tls: TlsSession | None) -> None:
         """Serve `key` (scheme, host, port) by the literal `address`."""
@@ -55,6 +55,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         self.idle_since = 0.0
         self._transport: asyncio.Transport | None = None
         self._waiter: asyncio.Future[None] | None = None
+        self._fault: DialError | None = None
 
     def itself(self) -> UpstreamConnection:
         """Protocol factory for the one transport this connection has."""
@@ -76,6 +77,8 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         Raises:
             DialError: CERTIFICATE_INVALID or CONNECT_FAILED.
         """
+        if self._fault is not None:
+            raise self._fault  # it broke before anybody waited
         if self.tls is None or self.tls.established:
             return
         self._waiter = asyncio.get_running_loop().create_future()
@@ -116,9 +119,8 @@ class UpstreamConnection(asyncio.BufferedProtocol):
             self.owner.upstream_eof()
 
     def _broken(self, error: ssl.SSLError) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_exception(_tls_fault(error))
-        elif self.owner is not None:
+        self._fail(_tls_fault(error))
+        if self.owner is not None:
             self.owner.upstream_eof()
         if self._transport is not None and self.tls is not None:
             self._transport.write(self.tls.outgoing())
@@ -135,11 +137,17 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         self._transport = None
 
     def _gone(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            fault = DialError(Reason.CONNECT_FAILED, "closed during the TLS handshake")
-            self._waiter.set_exception(fault)
+        if self.tls is not None and not self.tls.established:
+            self._fail(DialError(Reason.CONNECT_FAILED, "closed during the TLS handshake"))
         if self.owner is not None:
             self.owner.upstream_eof()
+
+    def _fail(self, fault: DialError) -> None:
+        """Note the first fault of the handshake; whoever waits, now or later, is told."""
+        if self._fault is None:
+            self._fault = fault
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_exception(self._fault)
 
     def pause_writing(self) -> None:
         """Our send buffer is full."""

@@ -37,8 +37,8 @@ class ContentReader:
         """Undo `codings`, last applied first; `budget` is the most bytes to give out."""
         for coding in codings:
             if coding not in _CODINGS:
-                name = coding.decode("latin-1")[:32]
-                raise HttpError(Reason.INCOMPLETE, f"content coding {name!r} cannot be read")
+                # Its name is the agent's text, and may be anything: it is not repeated.
+                raise HttpError(Reason.INCOMPLETE, "a content coding that cannot be read")
         if len(codings) > 4:
             raise HttpError(Reason.INCOMPLETE, "more than four content codings")
         self._stages = [_Inflate(coding) for coding in reversed(codings)]

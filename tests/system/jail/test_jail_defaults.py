@@ -1,0 +1,32 @@
+"""What `egressguard jail` does when it is told nothing."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+
+import pytest
+
+from tests.lab import Lab
+from tests.lab.programs import JAIL_ENVIRONMENT
+from tests.lab.world import BAD_CERTIFICATES
+
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(120)]
+
+
+def test_evidence_goes_to_its_own_place_and_the_agent_cannot_read_it(lab: Lab) -> None:
+    script = "id -u; cat /var/log/egressguard/* 2>/dev/null | wc -c; ls -A /var/log/egressguard"
+    command = lab.jail_command(["sh", "-c", script])
+    done = lab.run(command, env=JAIL_ENVIRONMENT, cwd="/home/dev/work")
+    assert done.returncode in (0, 2), done.stderr
+    assert done.stdout.split()[:2] == [b"4242", b"0"]
+    assert list(lab.path("/var/log/egressguard").glob("*.jsonl"))
+
+
+@pytest.mark.parametrize("name", sorted(BAD_CERTIFICATES))
+def test_a_bad_certificate_is_called_that_every_time(lab: Lab, name: str) -> None:
+    """Whether the alert arrives before or after the dialler waits for it."""
+    fetch = f"for i in $(seq 40); do curl -sS https://{name}/get; done"
+    done = lab.jail(["sh", "-c", fetch])
+    reasons = Counter(json.loads(line)["reason"] for line in done.text.splitlines())
+    assert reasons == {"certificate_invalid": 40}
