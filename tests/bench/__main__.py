@@ -79,6 +79,7 @@ def _bench(rounds: int, seconds: int, chosen: argparse.Namespace) -> int:
     machine.install_programs()
     mitmdump = machine.mitmproxy()
     startup.prepare()
+    described = machine.describe(mitmdump)  # now: the checkout may change under a long run
     before = machine.load_average()
     samples: dict[str, dict[str, list[Sample]]] = {}
     start: dict[str, Any] = {}
@@ -100,7 +101,7 @@ def _bench(rounds: int, seconds: int, chosen: argparse.Namespace) -> int:
                 memory = load.memory(ours, lab)
     found = report.goals(samples, start)
     facts = {
-        "machine": machine.describe(mitmdump),
+        "machine": described,
         "settings": {
             "rounds": rounds,
             "seconds": seconds,
