@@ -38,6 +38,8 @@ class Identity(msgspec.Struct, frozen=True, gc=False):
     proxy may name another target, which then is the identity (RFC 9112 section 3.2.2)."""
     depth: int = 0
     """Tunnels (CONNECT) around this connection."""
+    host_field: bytes = b""
+    """Host field of a client that leaves the default port out; empty where it must be read."""
 
     def target(self, method: str = "", path: str = "") -> Target:
         """Target of this identity."""

@@ -9,7 +9,13 @@ from interceptor.flow.context import FlowContext, Identity
 from interceptor.flow.upload import Upload
 from interceptor.model import Target
 from interceptor.verdict import Reason, Verdict
-from interceptor.wire.authority import Authority, default_port, parse_authority, parse_target
+from interceptor.wire.authority import (
+    Authority,
+    default_port,
+    parse_authority,
+    parse_target,
+    refuse_dot_segments,
+)
 from interceptor.wire.http1 import Framing, HttpError, RequestHead, write_request
 
 _DEPTH_LIMIT: Final = 4
@@ -64,8 +70,19 @@ def read_target(head: RequestHead, context: FlowContext, identity: Identity, now
     Raises:
         HttpError: when the target or the Host field is malformed, or they disagree.
     """
-    parsed = parse_target(head.method, head.target)
     judge = context.judge
+    if (
+        head.host
+        and head.host == identity.host_field
+        and head.target[:1] == b"/"
+        and head.upgrade is None
+        and head.method != "CONNECT"
+    ):
+        # Almost every request: origin-form, and Host is the connection's own name as it stands.
+        refuse_dot_segments(head.target)
+        target = identity.target(head.method, head.target.decode("ascii"))
+        return Request(head, target, head.target, refused=identity.refused)
+    parsed = parse_target(head.method, head.target)
     if parsed.form == "authority":
         assert parsed.authority is not None  # noqa: S101
         return _connect(head, parsed.authority, context, identity, now)

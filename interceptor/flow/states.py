@@ -24,6 +24,8 @@ class Phase(enum.Enum):
     """CONNECT was answered; the bytes belong to a flow inside."""
     CLOSED = "closed"
 
+    __hash__ = object.__hash__  # members are compared by identity; enum's own is Python code
+
 
 class LifecycleError(AssertionError):
     """A transition outside the table: a bug of ours. The flow is closed, never continued."""

@@ -15,6 +15,7 @@ from interceptor.flow.states import Phase
 from interceptor.flow.steps import Close, Record, Step, Terminate
 from interceptor.model import Kind, Target
 from interceptor.verdict import Reason, Verdict
+from interceptor.wire.authority import default_port
 from interceptor.wire.tls_hello import ClientHello, HelloError, looks_like_tls
 
 # The start of an HTTP request line: a method in capitals, whole or cut.
@@ -203,7 +204,13 @@ class TcpFlow:
         old = self._identity
         proxying = old.proxying and not self._sealed
         self._identity = identity = Identity(
-            scheme, old.host, old.port, old.refused, proxying=proxying, depth=old.depth
+            scheme,
+            old.host,
+            old.port,
+            old.refused,
+            proxying=proxying,
+            depth=old.depth,
+            host_field=old.host.encode("ascii") if old.port == default_port(scheme) else b"",
         )
         self._http = http = HttpConnection(
             self._context, identity, self._steps, self._exchange, now
@@ -250,6 +257,6 @@ class TcpFlow:
             return []
         taken = steps[:]
         steps.clear()
-        if isinstance(taken[-1], Close):
+        if type(taken[-1]) is Close:
             self._done = True
         return taken

@@ -164,22 +164,25 @@ class AgentConnection(asyncio.BufferedProtocol):
         """Bytes have come from the agent."""
         if self._closing:
             return  # lingering: what comes after a refusal is read and forgotten
-        self._receive(bytes(_BUFFER[:nbytes]), 0)
+        self._receive(_BUFFER[:nbytes], 0)
 
-    def _receive(self, data: bytes, depth: int) -> None:
+    def _receive(self, received: bytes | memoryview, depth: int) -> None:
         """Decrypt through the layers from `depth` inwards and feed the flow."""
         now = self._service.loop.time()
         ended = False
-        for layer in self._layers[depth:]:
+        established = True
+        for layer in self._layers[depth:] if depth else self._layers:
+            established = established and layer.established
             try:
-                data = layer.receive(data)
+                received = layer.receive(received)
             except ssl.SSLError as error:
                 self._flush_handshake()
                 text = (error.reason or "protocol error").replace("_", " ").lower()
                 self._act(self._flow.tls_failed(text))
                 return
             ended = ended or layer.ended
-        if self._layers:
+        data = bytes(received)  # out of the shared buffer; a copy only where there is no layer
+        if not established or (self._layers and not data):
             self._flush_handshake()
         if data:
             self._act(self._flow.client_bytes(data, now))
@@ -254,30 +257,30 @@ class AgentConnection(asyncio.BufferedProtocol):
                     if self._upstream is not None:
                         self._upstream.write(step.data)  # type: ignore[union-attr]
                     continue
-                if isinstance(step, Record):
+                if type(step) is Record:
                     try:
                         self._service.record(step, self._origin)
                     except EvidenceError:
                         queue = self._flow.unwritable()
                         at = 0
-                elif isinstance(step, Finished):
+                elif type(step) is Finished:
                     self._service.finished(step, self._origin)
-                elif isinstance(step, Resolve):
+                elif type(step) is Resolve:
                     pooled = None if step.fresh else self._service.dialler.pooled(step.target)
                     if pooled is None:
                         self._start(self._resolve(step.target))
                     else:
                         queue = queue[at:] + self._adopt(pooled, reused=True)
                         at = 0
-                elif isinstance(step, Dial):
+                elif type(step) is Dial:
                     self._start(self._dial(step))
-                elif isinstance(step, EndUpstream):
+                elif type(step) is EndUpstream:
                     self._end_upstream(reusable=step.reusable)
-                elif isinstance(step, Terminate):
+                elif type(step) is Terminate:
                     self._send(out)
                     out = []
                     self._terminate(step)
-                elif isinstance(step, Close):
+                elif type(step) is Close:
                     self._send(out)
                     out = []
                     self._close(reset=step.reset)
@@ -361,7 +364,7 @@ class AgentConnection(asyncio.BufferedProtocol):
                     self._transport.write(data)
 
     def _adjust_reading(self) -> None:
-        reading = self._flow.wants_client and not self._upstream_full
+        reading = not self._upstream_full and self._flow.wants_client
         if reading is not self._reading and not self._transport.is_closing():
             self._reading = reading
             if reading:

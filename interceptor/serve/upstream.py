@@ -93,12 +93,14 @@ class UpstreamConnection(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """Bytes have come."""
-        data = bytes(_BUFFER[:nbytes])
+        data = b""
         tls = self.tls
         ended = False
-        if tls is not None:
+        if tls is None:
+            data = bytes(_BUFFER[:nbytes])
+        else:
             try:
-                data = tls.receive(data)
+                data = tls.receive(_BUFFER[:nbytes])
             except ssl.SSLError as error:
                 self._broken(error)
                 return

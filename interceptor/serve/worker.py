@@ -51,8 +51,10 @@ def run(settings: Settings, control: socket.socket, confine: Callable[[], None])
         confine: gives up all privileges for good; called before the first byte of the agent's.
     """
     try:
-        worker = _Worker(settings)
-        control.send(worker.authority.certificate_pem)
+        authority = Authority(settings.jail, dt.datetime.now(dt.UTC))
+        # First of all, because the supervisor prepares the jail's trust from it meanwhile.
+        control.send(authority.certificate_pem)
+        worker = _Worker(settings, authority)
         message, descriptors, _, _ = socket.recv_fds(control, 1 << 20, _DESCRIPTORS)
         if not message:
             return  # the supervisor has given up
@@ -64,7 +66,6 @@ def run(settings: Settings, control: socket.socket, confine: Callable[[], None])
             control.send(msgspec.json.encode(Failure(f"{error}" or type(error).__name__)))
         return
     # What lives from here on lives as long as the jail: the collector need not look at it again.
-    gc.collect()
     gc.freeze()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(worker.serve(sockets, start, control))
@@ -73,11 +74,11 @@ def run(settings: Settings, control: socket.socket, confine: Callable[[], None])
 class _Worker:
     """The worker's state. Made while it may still read files."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, authority: Authority) -> None:
         policy = settings.policy
         self.policy = policy
         self.jail = settings.jail
-        self.authority = Authority(settings.jail, dt.datetime.now(dt.UTC))
+        self.authority = authority
         scanner = Scanner.build(load_rules(), settings.cache)
         self.judge = Judge(policy, scanner, secrets.token_bytes(32))
         self.context = client_context(policy.upstream.ca_file, policy.upstream.min_tls)

@@ -38,7 +38,7 @@ class TlsSession:
         self.established = False
         self.ended = False
 
-    def receive(self, data: bytes) -> bytes:
+    def receive(self, data: bytes | memoryview) -> bytes:
         """Take ciphertext, give the plaintext it holds. `outgoing` may have something to send.
 
         Raises:
@@ -62,6 +62,8 @@ class TlsSession:
                 if not piece:
                     self.ended = True
                     break
+                if len(piece) < _READ and not self._in.pending and not out:
+                    return piece  # the usual case: one record, whole
                 out.append(piece)
                 if not self._in.pending and not self._object.pending():
                     break

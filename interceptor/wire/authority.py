@@ -77,7 +77,7 @@ def parse_target(method: str, target: bytes) -> RequestTarget:
             raise HttpError(Reason.HTTP_MALFORMED, "CONNECT without a port")
         return RequestTarget("authority", b"", authority=authority)
     if target.startswith(b"/"):
-        _refuse_dot_segments(target)
+        refuse_dot_segments(target)
         return RequestTarget("origin", target)
     if target == b"*":
         if method != "OPTIONS":
@@ -91,11 +91,16 @@ def parse_target(method: str, target: bytes) -> RequestTarget:
     path = rest[cut:]
     if not path.startswith(b"/"):
         path = b"/" + path
-    _refuse_dot_segments(path)
+    refuse_dot_segments(path)
     return RequestTarget("absolute", path, name.decode("ascii"), parse_authority(rest[:cut]))
 
 
-def _refuse_dot_segments(path: bytes) -> None:
+def refuse_dot_segments(path: bytes) -> None:
+    """Refuse a path with dot segments, plain or percent-encoded.
+
+    Raises:
+        HttpError: HTTP_MALFORMED.
+    """
     # The cheap test first: almost no path holds any of these.
     query = path.find(b"?")
     only = path if query < 0 else path[:query]
