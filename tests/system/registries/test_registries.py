@@ -143,10 +143,11 @@ def pip(tmp_path_factory: pytest.TempPathFactory) -> Registry:
 
 
 @pytest.fixture(scope="module")
-def npm() -> Registry:
+def npm(tmp_path_factory: pytest.TempPathFactory) -> Registry:
     """The registry of npm's configuration, once npm itself has read from it."""
     url = without_jail(["npm", "config", "get", "registry"]).stdout.strip()
-    view = ["npm", "view", "--fetch-retries=0", PACKAGE, "dist.tarball"]
+    cache = tmp_path_factory.mktemp("cache")  # from its own it answers without a network
+    view = ["npm", "view", "--fetch-retries=0", f"--cache={cache}", PACKAGE, "dist.tarball"]
     tarball = without_jail(view).stdout.strip()
     return Registry(url.rstrip("/") + "/", frozenset({place(url), place(tarball)}))
 
