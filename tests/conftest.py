@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,17 @@ import pytest
 
 if TYPE_CHECKING:
     from tests.lab import Lab
+
+
+def pytest_configure() -> None:
+    """Give signals their usual meaning: nohup(1), or a shell that runs the tests in the background,
+    has some ignored, which programs under test would inherit and rightly keep.
+    """
+    for number in (signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
