@@ -14,9 +14,10 @@ import hashlib
 import secrets
 import socket
 import ssl
+import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import uvloop
@@ -111,6 +112,7 @@ class _Worker:
         self, sockets: Sequence[socket.socket], start: Start, control: socket.socket
     ) -> None:
         loop = asyncio.get_running_loop()
+        loop.set_exception_handler(_report)
         leases = Leases(secrets.token_bytes(32), _LEASES)
         service = Service(
             jail=self.jail,
@@ -161,6 +163,23 @@ class _Worker:
             await asyncio.sleep(_FLUSH_SECONDS)
             with contextlib.suppress(EvidenceError):
                 self.log.flush()
+
+
+def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:  # noqa: ARG001
+    """Say that a callback failed: what and where, never the message, which may quote the agent.
+
+    The event loop closes the connection it belongs to, so nothing goes on.
+    """
+    error = context.get("exception")
+    if isinstance(error, OSError):
+        return  # a peer went away while we wrote to it
+    place = ""
+    trace = error.__traceback__ if isinstance(error, BaseException) else None
+    while trace is not None:
+        place = f" at {trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    what = type(error).__name__ if error is not None else "an event loop fault"
+    sys.stderr.write(f"egressguard: internal error, connection closed: {what}{place}\n")
 
 
 def _import_what_is_imported_late() -> None:

@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from interceptor.serve import worker
+
+
+def test_a_fault_in_a_callback_is_one_line_without_its_message(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    loop = asyncio.new_event_loop()
+    secret = "AKIA" + "Q3EGRESS7XMPLE22"
+    try:
+        raise ValueError(secret)
+    except ValueError as error:
+        worker._report(loop, {"message": "x", "exception": error})
+    worker._report(loop, {"exception": ConnectionResetError("gone")})
+    loop.close()
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "ValueError" in said
+    assert __file__ in said
+    assert secret not in said
