@@ -110,7 +110,7 @@ def command(
     try:
         policy = load(Path(policy_file) if policy_file else None, preset)
         if policy.rules.suppress or policy.rules.warn or policy.rules.homes:
-            _check_rule_ids(policy)
+            _check_rule_ids(policy, policy_file)
         who = identity.resolve(user, os.environ, os.geteuid(), os.getegid())
     except (PolicyError, identity.IdentityError) as error:
         raise Fault(str(error), EXIT_USAGE) from error
@@ -130,7 +130,7 @@ def command(
                 policy=policy,
                 identity=who,
                 evidence=path,
-                cwd=str(Path.cwd()),
+                cwd=_working_directory(),
                 rootless=rootless,
                 cache=_cache(),
                 env=env,
@@ -188,13 +188,22 @@ def _show(path: Path, start: int) -> None:
     summary.show(Console(stderr=True), hints, str(path))
 
 
-def _check_rule_ids(policy: Policy) -> None:
+def _working_directory() -> str:
+    try:
+        return str(Path.cwd())
+    except FileNotFoundError:
+        raise Fault(
+            "the working directory does not exist any more: cd to another one", EXIT_SETUP
+        ) from None
+
+
+def _check_rule_ids(policy: Policy, file: str | None) -> None:
     from interceptor.decide.findings import unknown_rule
     from interceptor.scan.ruleset import load_rules
 
     wrong = unknown_rule(policy, load_rules().ids)
     if wrong:
-        raise Fault(wrong, EXIT_USAGE)
+        raise Fault(f"{file}: {wrong}" if file else wrong, EXIT_USAGE)
 
 
 def _cache() -> Path:
@@ -210,7 +219,8 @@ def _masks(evidence: Path, policy_file: str | None) -> tuple[str, ...]:
     ours = [evidence, directory(), _cache()]
     if policy_file:
         ours.append(Path(policy_file).absolute())
-    return tuple(str(path) for path in ours if path.exists() or path == evidence)
+    # os.path: a path that may not even be looked at is not there; Path.exists() raises.
+    return tuple(str(path) for path in ours if path == evidence or os.path.exists(path))  # noqa: PTH110
 
 
 def _check_rights(*, rootless: bool) -> None:
