@@ -165,7 +165,7 @@ prepare_tests() {
     take_lock
     ensure_packages bwrap:bubblewrap nft:nftables libseccomp.so.2:libseccomp2 ip:iproute2 \
         /etc/protocols:netbase update-ca-certificates:ca-certificates git:git curl:curl wget:wget openssl:openssl \
-        node:nodejs || true
+        node:nodejs dig:bind9-dnsutils || true
     ensure_environment clients clients.txt
     clients=$environment
     ensure_environment dev dev.txt
