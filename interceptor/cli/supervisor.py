@@ -102,9 +102,13 @@ class Interceptor:
             versions=_versions(),
         )
         listeners = [*captive.tcp, *captive.dns_udp, *captive.dns_tcp]
-        socket.send_fds(
-            self._control, [msgspec.json.encode(start)], [sock.fileno() for sock in listeners]
-        )
+        try:
+            socket.send_fds(
+                self._control, [msgspec.json.encode(start)], [sock.fileno() for sock in listeners]
+            )
+        except OSError:
+            self.ready()  # it has gone; its last words say why
+            raise
         for sock in listeners:
             sock.close()
 

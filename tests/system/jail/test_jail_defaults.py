@@ -30,3 +30,16 @@ def test_a_bad_certificate_is_called_that_every_time(lab: Lab, name: str) -> Non
     done = lab.jail(["sh", "-c", fetch])
     reasons = Counter(json.loads(line)["reason"] for line in done.text.splitlines())
     assert reasons == {"certificate_invalid": 40}
+
+
+def test_a_trust_file_that_holds_none_is_said_clearly(clean_lab: Lab) -> None:
+    """The interceptor finds it; its last words are what the operator reads."""
+    clean_lab.path("/home/dev/work/junk.pem").write_text("junk\n")
+    policy = clean_lab.path("/home/dev/work/junk.yaml")
+    policy.write_text("version: 1\nupstream:\n  ca_file: junk.pem\n")
+    before = clean_lab.processes()
+    done = clean_lab.jail(["true"], "--policy", "/home/dev/work/junk.yaml")
+    assert done.returncode == 125
+    assert "cannot load trusted certificates from /home/dev/work/junk.pem" in done.errors
+    assert "Traceback" not in done.errors
+    assert clean_lab.processes() == before
