@@ -83,6 +83,7 @@ class Enclosure:
                     writable=spec.writable,
                     readable=spec.readable,
                     masks=spec.masks,
+                    protected=spec.protected,
                     trust=spec.trust,
                     console=self._stdio.console,
                 )

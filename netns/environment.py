@@ -20,6 +20,11 @@ DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 INJECTED = "EGRESSGUARD_INJECTED"
 """Names, separated by colons, of variables that our own launcher set for itself."""
 
+_PROXIES = (
+    *("http_proxy", "https_proxy", "all_proxy", "ftp_proxy", "no_proxy"),
+    *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "FTP_PROXY", "NO_PROXY"),
+)
+
 SCRUBBED: Mapping[str, str] = {
     "SSH_AUTH_SOCK": "agent of the operator's keys",
     "SSH_AGENT_PID": "agent of the operator's keys",
@@ -74,6 +79,7 @@ SCRUBBED: Mapping[str, str] = {
     "TMP": "the host's; /tmp is private",
     "TEMP": "the host's; /tmp is private",
     "LD_*": "the dynamic linker's; also keeps them from every program we start on the way",
+    **dict.fromkeys(_PROXIES, "a proxy of the host's; in the jail every path is ours"),
     "OLDPWD": "set anew by shells",
     "MAIL": "belongs to the operator's session",
     "EGRESSGUARD_*": "our own",

@@ -72,6 +72,8 @@ class EnclosureSpec:
     readable: tuple[str, ...] = ()
     masks: tuple[str, ...] = ()
     """Evidence, policy and registry: hidden even when they lie in the agent's home."""
+    protected: tuple[str, ...] = ()
+    """What the next start would run: read-only even when it lies in the agent's home."""
     stdio: tuple[int, int, int] = (0, 1, 2)
     user_namespaces: bool = False
     """Let the agent make user namespaces (nested sandboxes need them)."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from netns.identity import Identity
 from netns.mounts import Bind, Data, Dev, Directory, Mount, Proc, Sealed, Tmpfs
@@ -83,6 +84,8 @@ class View:
     """Directories or files below private places (such as /tmp) that the agent may read."""
     masks: tuple[str, ...] = ()
     """Directories and files that the agent must not see: evidence, policy, registry."""
+    protected: tuple[str, ...] = ()
+    """Directories that the agent must not change: what the next start would run."""
     trust: tuple[Mount, ...] = ()
     console: str = ""
     """Path of the agent's terminal on the host, such as /dev/pts/3, or empty."""
@@ -129,12 +132,23 @@ def plan(view: View) -> Layout:
     cwd = os.path.realpath(view.cwd)
     if not os.path.isdir(cwd):
         raise LayoutError(f"{view.cwd}: the working directory does not exist")
+    masks = [path for mask in (*_MASKED, *view.masks) for path in _both(mask)]
+    protected = [os.path.realpath(path) for path in view.protected]
+    kept = (*masks, *protected)
+    roots: list[str] = []
     if identity.home:
         mounts += _home(identity.home, view.home_access)
+        if view.home_access == "rw":
+            roots.append(identity.home)
+            mounts += _pinned(identity.home, kept)
     for path in view.readable:
         mounts.append(_shown(path, writable=False))
-    if _writable_cwd(cwd, identity):
+    if any(inside(cwd, place) for place in protected):
+        notes.append(f"{cwd} stays read-only: egressguard itself runs from there")
+    elif _writable_cwd(cwd, identity):
         mounts.append(Bind(cwd, cwd, writable=True))
+        roots.append(cwd)
+        mounts += _pinned(cwd, kept)
     elif any(inside(cwd, place) for place in _PRIVATE) and cwd not in _PRIVATE:
         if not inside(cwd, "/tmp") and not inside(cwd, "/var/tmp"):  # noqa: S108
             raise LayoutError(f"{cwd}: the jail has its own; choose another working directory")
@@ -143,12 +157,16 @@ def plan(view: View) -> Layout:
     elif not (view.home_access == "rw" and inside(cwd, home)):
         notes.append(f"{cwd} stays read-only: it is a system directory or not the agent's")
     for path in view.writable:
-        mounts.append(_shown(path, writable=True))
+        mounts.append(shown := _shown(path, writable=True))
+        roots.append(shown.target)
+        mounts += _pinned(shown.target, kept)
+    for path in protected:
+        if any(inside(path, root) for root in roots):
+            mounts.append(Bind(path, path))
 
     mounts += view.trust
     mounts += _names(view.hostname)
 
-    masks = [path for mask in (*_MASKED, *view.masks) for path in _both(mask)]
     for mask in masks:
         if inside(cwd, mask):
             raise LayoutError(f"{cwd}: the working directory lies in {mask}, which the jail hides")
@@ -163,6 +181,22 @@ def plan(view: View) -> Layout:
         masked_sockets=tuple(sockets),
         notes=tuple(notes),
     )
+
+
+def _pinned(root: str, kept: Iterable[str]) -> list[Mount]:
+    """Make the directories between a writable `root` and what is kept in it immovable.
+
+    A mount covers a place, not a name: an agent that may rename a directory above it would put
+    another one there for the next start to find. What is a mount point itself cannot be renamed
+    (rename(2), EBUSY).
+    """
+    above = {
+        str(folder)
+        for path in kept
+        for folder in Path(path).parents
+        if str(folder) != root and inside(str(folder), root)
+    }
+    return [Bind(path, path, writable=True) for path in sorted(above) if os.path.isdir(path)]
 
 
 def inside(path: str, folder: str) -> bool:

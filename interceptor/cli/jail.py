@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+import interceptor
 from interceptor.cli.main import EXIT_SETUP, EXIT_USAGE
 from interceptor.cli.supervisor import Plan
 from interceptor.evidence.place import default_path, directory, open_evidence
@@ -50,8 +52,9 @@ class Fault(click.ClickException):
 
 def tell(line: str) -> None:
     """Print a line for the operator."""
-    sys.stderr.write(f"egressguard: {line.rstrip()}\n")
-    sys.stderr.flush()
+    with contextlib.suppress(OSError, AttributeError):  # closed, or never there: nobody reads
+        sys.stderr.write(f"egressguard: {line.rstrip()}\n")
+        sys.stderr.flush()
 
 
 @click.command(
@@ -138,6 +141,7 @@ def command(
                 writable=bind,
                 readable=ro_bind,
                 masks=_masks(path, policy_file),
+                protected=_protected(),
                 environ=dict(os.environ),
             )
             return _run(plan, entry, quiet=quiet)
@@ -157,6 +161,8 @@ def _run(plan: Plan, entry: Registration, *, quiet: bool) -> int:
     faults = (SetupError, CaptiveError, EnclosureError, LayoutError, SeccompError, StdioError)
     descriptor = open_evidence(plan.evidence)
     start = os.fstat(descriptor).st_size
+    # Read through this descriptor at the end: the path may lead elsewhere by then.
+    reader = os.open(plan.evidence, os.O_RDONLY | os.O_CLOEXEC)
     entry.update(evidence=str(plan.evidence))
     try:
         code = supervise(plan, descriptor, entry, tell)
@@ -167,15 +173,18 @@ def _run(plan: Plan, entry: Registration, *, quiet: bool) -> int:
     except faults as error:
         raise Fault(f"the jail could not be set up: {error}", EXIT_SETUP) from error
     if not quiet:
-        _show(plan.evidence, start)
+        with contextlib.suppress(OSError):  # nobody can read it: the command's code still counts
+            _show(plan.evidence, reader, start)
     return code
 
 
-def _show(path: Path, start: int) -> None:
+def _show(path: Path, reader: int, start: int) -> None:
     """Print the table of this run: what was asked for, what was refused, why."""
     from interceptor.evidence.summary import Summary
 
-    with path.open("rb") as file:
+    with open(reader, "rb") as file:
+        if not path.exists() or not os.path.samestat(os.fstat(reader), path.stat()):
+            tell(f"{path} no longer leads to the evidence of this run: it was moved or replaced")
         file.seek(start)
         summary = Summary.from_lines(file)
     if not summary.decisions and not summary.lost:
@@ -217,10 +226,27 @@ def _masks(evidence: Path, policy_file: str | None) -> tuple[str, ...]:
     """Paths of ours that the agent must not see, as far as they exist."""
     # The registry lies under /run or /tmp, which are the jail's own.
     ours = [evidence, directory(), _cache()]
+    if os.geteuid():
+        # They must be there before the agent is, or it would make them.
+        for place in ours[1:]:
+            place.mkdir(mode=0o700, parents=True, exist_ok=True)
     if policy_file:
         ours.append(Path(policy_file).absolute())
     # os.path: a path that may not even be looked at is not there; Path.exists() raises.
     return tuple(str(path) for path in ours if path == evidence or os.path.exists(path))  # noqa: PTH110
+
+
+def _protected() -> tuple[str, ...]:
+    """Directories whose content the next start would run, perhaps as root."""
+    package = Path(interceptor.__file__).resolve().parent
+    checkout = package.parent
+    own = [checkout] if (checkout / "pyproject.toml").exists() else [package, checkout / "netns"]
+    environment = Path(sys.prefix).resolve()
+    # scripts/egressguard keeps its environments side by side, and picks one by its name.
+    own.append(environment.parent if environment.parent.name == "egressguard" else environment)
+    if sys.prefix == sys.base_prefix:
+        own.pop()  # the system's Python, which is not ours to protect
+    return tuple(map(str, own))
 
 
 def _check_rights(*, rootless: bool) -> None:

@@ -119,14 +119,24 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     Args:
         arguments: words after the program's name; None takes those of the process.
     """
-    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+    code = run(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:  # closed by the caller: >&-
+                stream.flush()
+        except OSError:
+            # A full device or a reader that has gone: leave nothing in the buffer, or the
+            # interpreter would trip over it at its end and lose the exit code.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    sys.exit(code)
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command line; return the exit code."""
     try:
         result = cli.main(list(arguments), prog_name="egressguard", standalone_mode=False)
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except click.exceptions.Exit as done:
         return done.exit_code
     except click.ClickException as error:  # usage errors are 2 already; others say their own

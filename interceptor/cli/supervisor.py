@@ -61,6 +61,8 @@ class Plan:
     readable: tuple[str, ...] = ()
     masks: tuple[str, ...] = ()
     """What the agent must not see: evidence, policy, registry."""
+    protected: tuple[str, ...] = ()
+    """What the agent must not change: our own program and its environment."""
     environ: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -95,7 +97,7 @@ class Interceptor:
             tcp=len(captive.tcp),
             dns_udp=len(captive.dns_udp),
             dns_tcp=len(captive.dns_tcp),
-            command=plan.command,
+            command=tuple(map(os.fsencode, plan.command)),
             user=plan.identity.name,
             uid=plan.identity.uid,
             rootless=plan.rootless,
@@ -279,6 +281,7 @@ def _enclosure(plan: Plan, namespace: Captive, installed: Trust) -> Enclosure:
             writable=plan.writable,
             readable=plan.readable,
             masks=plan.masks,
+            protected=plan.protected,
             dns_name=SELF_TEST_NAME,
             probes=launch.PROBES[: len(namespace.tcp)],
         )

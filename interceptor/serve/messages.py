@@ -37,7 +37,8 @@ class Start(msgspec.Struct, frozen=True):
     tcp: int
     dns_udp: int
     dns_tcp: int
-    command: tuple[str, ...]
+    command: tuple[bytes, ...]
+    """Bytes: an argument need not be UTF-8."""
     user: str
     uid: int
     rootless: bool

@@ -7,7 +7,7 @@ import ipaddress
 import socket
 import ssl
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Final, cast
 
 from interceptor.decide.judge import Judge
@@ -299,8 +299,15 @@ class AgentConnection(asyncio.BufferedProtocol):
         now = self._service.loop.time()
         return self._flow.connected(upstream.address, now, reused=reused)
 
-    def _start(self, work: object) -> None:
-        self._task = self._service.loop.create_task(work)  # type: ignore[arg-type]
+    def _start(self, work: Coroutine[None, None, None]) -> None:
+        self._task = self._service.loop.create_task(work)
+        self._task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """A task that failed is a defect of ours: the connection ends instead of waiting."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.drop()
+            self._service.loop.call_exception_handler({"message": "task", "exception": error})
 
     async def _resolve(self, target: Target) -> None:
         try:

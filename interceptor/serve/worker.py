@@ -11,6 +11,7 @@ import contextlib
 import datetime as dt
 import gc
 import hashlib
+import os
 import secrets
 import socket
 import ssl
@@ -91,7 +92,7 @@ class _Worker:
         der = ssl.PEM_cert_to_DER_cert(self.authority.certificate_pem.decode("ascii"))
         self.log.started(
             time.time(),
-            command=start.command,
+            command=[os.fsdecode(word) for word in start.command],
             user=start.user,
             uid=start.uid,
             rootless=start.rootless,
@@ -147,7 +148,7 @@ class _Worker:
                     self.log.stopped(time.time(), code=order.code, seconds=order.seconds)
                 await loop.sock_sendall(control, msgspec.json.encode(Ready()))
         except EvidenceError as error:
-            await loop.sock_sendall(control, msgspec.json.encode(Failure(str(error))))
+            await loop.sock_sendall(control, msgspec.json.encode(Failure(self._lost(error))))
         except OSError:
             pass  # the supervisor is gone
         finally:
@@ -156,6 +157,9 @@ class _Worker:
                 server.close()
             names.close()
             service.close()
+
+    def _lost(self, error: EvidenceError) -> str:
+        return f"{self.log.lost} decisions could not be recorded and were refused: {error}"
 
     async def _flush(self) -> None:
         """Write `finished` events out even when no verdict follows them."""

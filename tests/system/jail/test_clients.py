@@ -22,9 +22,18 @@ def _proxies(url: str) -> dict[str, str]:
 
 PROXIES = {
     "unset": {},
-    "nonsense": _proxies("http://no-such-proxy.example:9"),
+    "nonsense": _proxies("http://no-such-proxy.invalid:9"),
     "attacker": _proxies("http://proxy.attacker.example:3128"),
 }
+
+
+OUTSIDE = _proxies("http://127.0.0.1:9")
+"""What the operator's shell says: a proxy that only the host could reach. It does not go along."""
+
+
+def _inside(proxies: str, argv: list[str]) -> list[str]:
+    """A command that sets proxy variables in the jail, as an agent may."""
+    return ["env", *(f"{name}={value}" for name, value in PROXIES[proxies].items()), *argv]
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +58,7 @@ def test_client_works(equipped: Lab, name: str, proxies: str) -> None:
     _need(name)
     equipped.clear()
     argv = CLIENTS[name]("https://api.example.com/get?client=" + name)
-    done = equipped.jail(argv, env=PROXIES[proxies])
+    done = equipped.jail(_inside(proxies, argv), env=OUTSIDE)
     assert done.returncode == 0, done.errors
     seen = json.loads(done.text[done.text.index("{") :])
     assert (seen["name"], seen["host"]) == ("api.example.com", "api.example.com")
@@ -70,7 +79,7 @@ def test_git_clone(equipped: Lab, proxies: str) -> None:
         "git clone -q https://git.example.com/git/demo.git /tmp/demo && "
         "git -C /tmp/demo log --format=%s && ls /tmp/demo"
     )
-    done = equipped.jail(["sh", "-c", script], env=PROXIES[proxies])
+    done = equipped.jail(_inside(proxies, ["sh", "-c", script]), env=OUTSIDE)
     assert (done.returncode, done.text) == (0, "First\nREADME.md\ndata.bin\n"), done.errors
     assert {request.method for request in equipped.requests("git.example.com")} == {"GET", "POST"}
     assert equipped.oracle.records() == []
