@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import sys
 import time
 from pathlib import Path
@@ -19,6 +20,9 @@ from interceptor.evidence.place import default_path, directory, open_evidence
 if TYPE_CHECKING:
     from interceptor.policy.schema import Policy
     from netns.registry import Registration
+
+_DESCRIPTORS = 64
+"""Open descriptors that a start needs; the interceptor raises its own limit itself."""
 
 EPILOG = """\b
 Examples:
@@ -110,6 +114,7 @@ def command(
     from netns.registry import Registry, RegistryError
 
     _check_rights(rootless=rootless)
+    _check_paths(evidence, (*bind, *ro_bind))
     try:
         policy = load(Path(policy_file) if policy_file else None, preset)
         if policy.rules.suppress or policy.rules.warn or policy.rules.homes:
@@ -145,7 +150,9 @@ def command(
                 environ=dict(os.environ),
             )
             return _run(plan, entry, quiet=quiet)
-    except (EvidenceError, RegistryError) as error:
+    except RegistryError as error:
+        raise Fault(str(error), EXIT_USAGE if name else EXIT_SETUP) from error
+    except EvidenceError as error:
         raise Fault(str(error), EXIT_SETUP) from error
 
 
@@ -247,6 +254,21 @@ def _protected() -> tuple[str, ...]:
     if sys.prefix == sys.base_prefix:
         own.pop()  # the system's Python, which is not ours to protect
     return tuple(map(str, own))
+
+
+def _check_paths(evidence: str | None, shown: tuple[str, ...]) -> None:
+    """Find what is wrong with paths of the command line before anything starts."""
+    if evidence == "":
+        raise Fault(
+            "--evidence: the path is empty; leave the option out for the default", EXIT_USAGE
+        )
+    for path in shown:
+        if not os.path.exists(path):  # noqa: PTH110 - does not raise
+            raise Fault(f"{path}: cannot be shown in the jail: it does not exist", EXIT_USAGE)
+    if resource.getrlimit(resource.RLIMIT_NOFILE)[0] < _DESCRIPTORS:
+        raise Fault(
+            f"too few descriptors are allowed: ulimit -n {_DESCRIPTORS} or more", EXIT_SETUP
+        )
 
 
 def _check_rights(*, rootless: bool) -> None:

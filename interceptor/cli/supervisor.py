@@ -243,10 +243,16 @@ def supervise(plan: Plan, evidence: int, entry: Registration, told: Callable[[st
         except LaunchError as error:
             interceptor_process.stop(error.exit_code, 0.0)
             raise
-        code = agent.wait({interceptor_process.pidfd: lambda: told(_DIE)})
+        died: list[bool] = []
+
+        def offline() -> None:
+            died.append(True)
+            told(_DIE)
+
+        code = agent.wait({interceptor_process.pidfd: offline})
         agent.close()
         fault = interceptor_process.stop(code, time.monotonic() - begin)
-        if fault:
+        if fault and not died:
             told(f"the evidence may be incomplete: {fault}")
         return code
 

@@ -43,3 +43,30 @@ def test_a_trust_file_that_holds_none_is_said_clearly(clean_lab: Lab) -> None:
     assert "cannot load trusted certificates from /home/dev/work/junk.pem" in done.errors
     assert "Traceback" not in done.errors
     assert clean_lab.processes() == before
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "said"),
+    [
+        (("--name", "Bad Name"), 2, "jail name"),
+        (("--bind", "/no/such"), 2, "does not exist"),
+        (("--ro-bind", "/no/such"), 2, "does not exist"),
+        (("--policy", "/no/such.yaml"), 2, "no such file"),
+        (("--user", "no-such-user"), 2, "no such user"),
+    ],
+)
+def test_mistakes_on_the_command_line(
+    clean_lab: Lab, options: tuple[str, ...], code: int, said: str
+) -> None:
+    done = clean_lab.jail(["true"], *options)
+    assert done.returncode == code, done.errors
+    assert said in done.errors
+    assert "Traceback" not in done.errors
+
+
+@pytest.mark.parametrize("limit", [16, 40])
+def test_too_few_descriptors_is_said_clearly(clean_lab: Lab, limit: int) -> None:
+    command = " ".join(clean_lab.jail_command(["true"]))
+    done = clean_lab.run(["sh", "-c", f"ulimit -n {limit}; exec {command}"], env=JAIL_ENVIRONMENT)
+    assert done.returncode == 125
+    assert b"too few descriptors" in done.stderr
