@@ -185,10 +185,7 @@ class HttpConnection(Intake):
         except HttpError as error:
             self.upstream_failed(error.reason, error.detail, now)
             return
-        if out:
-            self.steps.append(ToClient(out))
-        if response.done:
-            self._end_exchange(now)
+        self._respond(response, out, now)
 
     def upstream_eof(self, now: float) -> None:
         """Upstream has ended its side."""
@@ -210,6 +207,9 @@ class HttpConnection(Intake):
         except HttpError as error:
             self.upstream_failed(error.reason, error.detail, now)
             return
+        self._respond(response, out, now)
+
+    def _respond(self, response: Response, out: bytes, now: float) -> None:
         if out:
             self.steps.append(ToClient(out))
         if response.done:
