@@ -149,6 +149,7 @@ class HttpConnection(Intake):
         verdict, literals = self._context.judge.addresses(target, addresses)
         if not verdict.allowed:
             self._refuse(verdict, target, now, close=self._upload is not None)
+            self._advance(now)
             return
         self.steps.append(Dial(target, literals))
 
@@ -221,8 +222,8 @@ class HttpConnection(Intake):
             return
         started = self._response is not None and self._response.started
         self._finish_event(now, 0 if started else status_of(reason), reason)
-        if self.phase is Phase.RELAY:
-            self.steps.append(EndUpstream(reusable=False))
+        # Also while a dial is under way: what it brings later must not meet the next request.
+        self.steps.append(EndUpstream(reusable=False))
         if started:
             # The agent must see that the response is cut: neither a last chunk nor a clean end.
             self._close(reset=True)

@@ -80,9 +80,7 @@ class TcpFlow:
                 self._sniff(now)
         else:
             http.client_bytes(data, now)
-            if http.phase is Phase.TUNNEL:
-                self._enter_tunnel(http, now)
-        return self._take()
+        return self._settle(now)
 
     def client_eof(self, now: float) -> list[Step]:
         """The agent has ended its side."""
@@ -117,31 +115,31 @@ class TcpFlow:
         """Addresses for the last `Resolve`."""
         if self._http is not None:
             self._http.resolved(addresses, now)
-        return self._take()
+        return self._settle(now)
 
     def connected(self, address: str, now: float, *, reused: bool) -> list[Step]:
         """Upstream stands: pooled (after `Resolve`) or new (after `Dial`)."""
         if self._http is not None:
             self._http.connected(address, now, reused=reused)
-        return self._take()
+        return self._settle(now)
 
     def upstream_failed(self, reason: Reason, detail: str, now: float) -> list[Step]:
         """Resolving, dialling, verifying or reading upstream failed."""
         if self._http is not None:
             self._http.upstream_failed(reason, detail, now)
-        return self._take()
+        return self._settle(now)
 
     def upstream_bytes(self, data: bytes, now: float) -> list[Step]:
         """Decrypted bytes from upstream."""
         if self._http is not None:
             self._http.upstream_bytes(data, now)
-        return self._take()
+        return self._settle(now)
 
     def upstream_eof(self, now: float) -> list[Step]:
         """Upstream has ended its side."""
         if self._http is not None:
             self._http.upstream_eof(now)
-        return self._take()
+        return self._settle(now)
 
     def timer(self, now: float) -> list[Step]:
         """`deadline` has passed."""
@@ -150,7 +148,7 @@ class TcpFlow:
         elif not self._done:
             refused = self._identity.refused
             self._refuse(refused or self._context.judge.refuse(Reason.TIMEOUT, "nothing was said"))
-        return self._take()
+        return self._settle(now)
 
     def unwritable(self) -> list[Step]:
         """The evidence for the last `Record` could not be written; steps after it were dropped."""
@@ -217,8 +215,6 @@ class TcpFlow:
         )
         data, self._buffer = self._buffer, b""
         http.client_bytes(data, now)
-        if http.phase is Phase.TUNNEL:
-            self._enter_tunnel(http, now)
 
     def _enter_tunnel(self, http: HttpConnection, now: float) -> None:
         """CONNECT was answered: what follows is a connection of its own, for another identity."""
@@ -250,6 +246,12 @@ class TcpFlow:
 
     def _close(self, *, reset: bool) -> None:
         self._steps.append(Close(reset=reset))
+
+    def _settle(self, now: float) -> list[Step]:
+        """Enter tunnels that were answered, whichever event that followed from; give the steps."""
+        while self._http is not None and self._http.phase is Phase.TUNNEL:
+            self._enter_tunnel(self._http, now)
+        return self._take()
 
     def _take(self) -> list[Step]:
         steps = self._steps

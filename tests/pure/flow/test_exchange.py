@@ -352,3 +352,34 @@ def test_the_lifecycle_table_holds() -> None:
             else:
                 with pytest.raises(LifecycleError):
                     check(old, new)
+
+
+# -- what is late belongs to nobody ------------------------------------------------------------
+
+
+def test_a_request_that_times_out_takes_its_dial_with_it() -> None:
+    """Or the connection that comes too late would be taken for the next request's."""
+    talk = Conversation()
+    steps = talk.flow.client_bytes(get("/1"), talk.now)
+    assert isinstance(steps[-1], Resolve)
+    steps = talk.flow.timer(talk.flow.deadline)
+    assert EndUpstream(reusable=False) in steps
+
+
+def test_a_refused_address_does_not_hold_up_what_is_pipelined() -> None:
+    hosts = {"a.example": ("10.0.0.5",), "b.example": ("192.0.2.1",)}
+    request = b"GET http://%b/ HTTP/1.1\r\nHost: %b\r\n\r\n"
+    talk = Conversation(name="p.example", port=3128, hosts=hosts, answer=lambda _: OK)
+    talk.say(request % (b"a.example", b"a.example") + request % (b"b.example", b"b.example"))
+    assert talk.statuses == [403, 200]
+
+
+def test_a_tunnel_that_was_asked_for_ahead_of_time_opens_in_its_turn() -> None:
+    connect = b"CONNECT b.example:80 HTTP/1.1\r\nHost: b.example:80\r\n\r\n"
+    talk = Conversation().say(get("/1") + connect)
+    assert len(talk.upstreams) == 1
+    talk.reply(OK)
+    talk.answer = lambda _: OK
+    talk.say(get("/2", host="b.example"))
+    assert talk.statuses == [200, 200, 200]
+    assert b"Host: b.example\r\n" in talk.upstreams[1]
