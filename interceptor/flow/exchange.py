@@ -58,9 +58,7 @@ class HttpConnection(Intake):
         verdict = self._context.judge.refuse(
             Reason.EVIDENCE_UNWRITABLE, "the decision could not be recorded"
         )
-        flow = self._context.origin.flow
-        target = self._request_target()
-        self.steps.append(ToClient(refusal(verdict, target, flow, close=True, body=True)))
+        self._explain(verdict, self._request_target(), close=True)
         self.phase = Phase.CLOSED
         self.steps.append(Close())
 
@@ -98,15 +96,19 @@ class HttpConnection(Intake):
         head = self._request.head if self._request is not None else None
         unread = self._unread(head)
         close = close or head is None or not head.keep_alive or unread > _DRAIN_LIMIT
-        body = head is None or head.method != "HEAD"
-        flow = self._context.origin.flow
-        self.steps.append(ToClient(refusal(verdict, target, flow, close=close, body=body)))
+        self._explain(verdict, target, close=close)
         if close:
             self._close()
         elif unread:
             self.phase = check(self.phase, Phase.DRAIN)
         else:
             self._next(now)
+
+    def _explain(self, verdict: Verdict, target: Target, *, close: bool) -> None:
+        """Answer with the reason; without a body where the request was a HEAD."""
+        body = self._request is None or self._request.head.method != "HEAD"
+        flow = self._context.origin.flow
+        self.steps.append(ToClient(refusal(verdict, target, flow, close=close, body=body)))
 
     def _unread(self, head: RequestHead | None) -> int:
         """Bytes of the request body still to come: what must be drained; very many if unknown."""
@@ -133,9 +135,7 @@ class HttpConnection(Intake):
         if answered:
             self._close(reset=True)
             return
-        flow = self._context.origin.flow
-        answer = refusal(verdict, self._request.target, flow, close=True, body=True)
-        self.steps.append(ToClient(answer))
+        self._explain(verdict, self._request.target, close=True)
         self._close()
 
     # -- upstream's side -------------------------------------------------------------------
@@ -167,7 +167,7 @@ class HttpConnection(Intake):
         if upload is None:
             self.steps.append(ToUpstream(head))
         elif upload.done and upload.payload <= self._context.limits.body_hold:
-            self.steps.append(ToUpstream(head + request.wire_body(upload)))
+            self.steps.append(ToUpstream(head + upload.held_body()))
         else:
             out = upload.stream(self._context.judge, request.target) + upload.finish_stream()
             self._after_stream(upload, head + out, now)
@@ -229,10 +229,8 @@ class HttpConnection(Intake):
             self._close(reset=True)
             return
         verdict = self._context.judge.refuse(reason, detail)
-        flow, target = self._context.origin.flow, self._request.target
         keep = self.phase is Phase.ASK and self._upload is None and self._request.head.keep_alive
-        body = self._request.head.method != "HEAD"
-        self.steps.append(ToClient(refusal(verdict, target, flow, close=not keep, body=body)))
+        self._explain(verdict, self._request.target, close=not keep)
         if keep:
             self._next(now)
             self._advance(now)

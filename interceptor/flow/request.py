@@ -6,7 +6,6 @@ from typing import Final
 
 from interceptor.decide.judge import Judge
 from interceptor.flow.context import FlowContext, Identity
-from interceptor.flow.upload import Upload
 from interceptor.model import Target
 from interceptor.verdict import Reason, Verdict
 from interceptor.wire.authority import (
@@ -58,10 +57,6 @@ class Request:
     def wire_head(self) -> bytes:
         """Bytes of the head for upstream."""
         return write_request(self.head, self._path, self._authority)
-
-    def wire_body(self, upload: Upload) -> bytes:
-        """Bytes of a held body for upstream."""
-        return upload.held_body()
 
 
 def read_target(head: RequestHead, context: FlowContext, identity: Identity, now: float) -> Request:

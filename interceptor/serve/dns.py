@@ -19,6 +19,7 @@ from typing import Final, cast
 from interceptor.flow.dns_flow import DnsFlow
 from interceptor.flow.steps import Record
 from interceptor.model import Origin
+from interceptor.serve.sockets import original_destination, reset_on_close
 from interceptor.wire import dns
 
 BATCH: Final = 64
@@ -31,7 +32,6 @@ CONNECTIONS: Final = 128
 _PORT = 53  # what the jail's rules redirect here; a datagram does not carry its original port
 _IP_PKTINFO = 8  # ip(7); the socket module of Python 3.11 does not name it
 _IPV6_FREEBIND = 78  # linux/in6.h
-_SO_ORIGINAL_DST = 80  # linux/netfilter_ipv4.h, and the same number for IPv6
 _IN_PKTINFO = struct.Struct("=I4s4s")
 _IN6_PKTINFO = struct.Struct("=16sI")
 _CONTROL = socket.CMSG_SPACE(_IN6_PKTINFO.size)
@@ -170,7 +170,7 @@ class DnsServer:
 
     async def _open(self, connection: socket.socket) -> None:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        resolver = _original_destination(connection)
+        resolver = _asked_destination(connection)
         await self._loop.connect_accepted_socket(
             lambda: _Stream(self, resolver, self._loop), connection
         )
@@ -298,16 +298,10 @@ def _asked_address(
     return "", []
 
 
-def _original_destination(connection: socket.socket) -> tuple[str, int]:
+def _asked_destination(connection: socket.socket) -> tuple[str, int]:
     """What the agent dialled, before the rules redirected it; the local address without them."""
     with contextlib.suppress(OSError):
-        if connection.family == socket.AF_INET6:
-            raw = connection.getsockopt(socket.IPPROTO_IPV6, _SO_ORIGINAL_DST, 28)
-            address = raw[8:24]
-        else:
-            raw = connection.getsockopt(socket.IPPROTO_IP, _SO_ORIGINAL_DST, 16)
-            address = raw[4:8]
-        return str(ipaddress.ip_address(address)), int.from_bytes(raw[2:4])
+        return original_destination(connection)
     name = connection.getsockname()
     return str(ipaddress.ip_address(name[0].partition("%")[0])), name[1]
 
@@ -315,6 +309,5 @@ def _original_destination(connection: socket.socket) -> tuple[str, int]:
 def _reset(connection: socket.socket) -> None:
     """Close with RST, so that the asker knows at once."""
     with contextlib.suppress(OSError):
-        linger = struct.pack("ii", 1, 0)
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        reset_on_close(connection)
     connection.close()

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import socket
 import ssl
-import struct
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Final, cast
 
@@ -30,6 +28,7 @@ from interceptor.flow.steps import (
 from interceptor.flow.tcp_flow import TcpFlow
 from interceptor.model import Origin, Target
 from interceptor.policy.schema import Limits
+from interceptor.serve.sockets import original_destination, reset_on_close
 from interceptor.serve.upstream import DialError, Dialler, UpstreamConnection
 from interceptor.tls.authority import Authority
 from interceptor.tls.session import TlsSession
@@ -39,8 +38,6 @@ _BUFFER: Final = memoryview(bytearray(65_536))
 _WRITE_HIGH: Final = 262_144
 _LINGER_SECONDS: Final = 2.0
 _LAYERS: Final = 3
-_SO_ORIGINAL_DST: Final = 80  # linux/netfilter_ipv4.h; IP6T_SO_ORIGINAL_DST has the same number
-_RESET: Final = struct.pack("ii", 1, 0)
 
 
 class Service:
@@ -91,26 +88,11 @@ class Service:
         self.dialler.close()
 
 
-def original_destination(sock: socket.socket) -> tuple[str, int]:
-    """Address and port that the agent dialled, before the redirection.
-
-    Raises:
-        OSError: when the connection was not redirected.
-    """
-    if sock.family == socket.AF_INET6:
-        raw = sock.getsockopt(socket.IPPROTO_IPV6, _SO_ORIGINAL_DST, 28)
-        address = ipaddress.IPv6Address(raw[8:24])
-        mapped = address.ipv4_mapped
-        return str(mapped or address), int.from_bytes(raw[2:4], "big")
-    raw = sock.getsockopt(socket.IPPROTO_IP, _SO_ORIGINAL_DST, 16)
-    return socket.inet_ntoa(raw[4:8]), int.from_bytes(raw[2:4], "big")
-
-
 class AgentConnection(asyncio.BufferedProtocol):
     """One connection from the agent."""
 
     __slots__ = (
-        *("_closing", "_flow", "_held", "_layers", "_lingering", "_origin", "_reading", "_task"),
+        *("_closing", "_flow", "_layers", "_origin", "_reading", "_task"),
         *("_service", "_timer", "_timer_at", "_transport", "_upstream", "_upstream_full"),
     )
 
@@ -122,7 +104,6 @@ class AgentConnection(asyncio.BufferedProtocol):
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
         self._closing = False
-        self._lingering = False
         self._reading = True
         self._upstream_full = False
 
@@ -249,15 +230,13 @@ class AgentConnection(asyncio.BufferedProtocol):
             while at < len(queue):
                 step = queue[at]
                 at += 1
-                kind = type(step)
-                if kind is ToClient:
-                    out.append(step.data)  # type: ignore[union-attr]
-                    continue
-                if kind is ToUpstream:
+                # Not isinstance: it is slow on these types, and steps have no subclasses.
+                if type(step) is ToClient:
+                    out.append(step.data)
+                elif type(step) is ToUpstream:
                     if self._upstream is not None:
-                        self._upstream.write(step.data)  # type: ignore[union-attr]
-                    continue
-                if type(step) is Record:
+                        self._upstream.write(step.data)
+                elif type(step) is Record:
                     try:
                         self._service.record(step, self._origin)
                     except EvidenceError:
@@ -300,6 +279,7 @@ class AgentConnection(asyncio.BufferedProtocol):
         return self._flow.connected(upstream.address, now, reused=reused)
 
     def _start(self, work: Coroutine[None, None, None]) -> None:
+        self._cancel_task()
         self._task = self._service.loop.create_task(work)
         self._task.add_done_callback(self._ended)
 
@@ -355,8 +335,11 @@ class AgentConnection(asyncio.BufferedProtocol):
     def _send(self, out: list[bytes]) -> None:
         if self._transport.is_closing() or not out:
             return
-        data = out[0] if len(out) == 1 else b"".join(out)
-        for layer in reversed(self._layers):
+        self._write(out[0] if len(out) == 1 else b"".join(out), len(self._layers))
+
+    def _write(self, data: bytes, depth: int) -> None:
+        """Send bytes through the outer `depth` layers of TLS."""
+        for layer in reversed(self._layers[:depth]):
             data = layer.send(data)
         self._transport.write(data)
 
@@ -364,11 +347,8 @@ class AgentConnection(asyncio.BufferedProtocol):
         """Send what the layers have to say, each through the layers around it."""
         for index in range(len(self._layers) - 1, -1, -1):
             data = self._layers[index].outgoing()
-            if data:
-                for layer in reversed(self._layers[:index]):
-                    data = layer.send(data)
-                if not self._transport.is_closing():
-                    self._transport.write(data)
+            if data and not self._transport.is_closing():
+                self._write(data, index)
 
     def _adjust_reading(self) -> None:
         reading = not self._upstream_full and self._flow.wants_client
@@ -411,15 +391,11 @@ class AgentConnection(asyncio.BufferedProtocol):
         if transport.is_closing():
             return
         if reset:
-            sock: socket.socket = transport.get_extra_info("socket")
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            reset_on_close(transport.get_extra_info("socket"))
             transport.abort()
             return
         for index in range(len(self._layers) - 1, -1, -1):
-            data = self._layers[index].close()
-            for layer in reversed(self._layers[:index]):
-                data = layer.send(data)
-            transport.write(data)
+            self._write(self._layers[index].close(), index)
         # A close with unread bytes would be a reset, and the agent would lose the answer: end our
         # side, read on for a moment (RFC 9112 section 9.6).
         transport.write_eof()
@@ -429,12 +405,14 @@ class AgentConnection(asyncio.BufferedProtocol):
             self._timer.cancel()
         self._timer = self._service.loop.call_later(_LINGER_SECONDS, self._tick)
 
+    def _cancel_task(self) -> None:
+        """One dial at a time: what an earlier one would bring is nobody's."""
+        task, self._task = self._task, None
+        if task is not None and task is not asyncio.current_task(self._service.loop):
+            task.cancel()
+
     def _drop_upstream(self) -> None:
-        if self._task is not None and not self._task.done():
-            current = asyncio.current_task(self._service.loop)
-            if self._task is not current:
-                self._task.cancel()
-        self._task = None
+        self._cancel_task()
         if self._upstream is not None:
             self._upstream.abort()
             self._upstream = None
