@@ -156,7 +156,7 @@ class Rig:
             finished=lambda step, origin: log.finished(step, origin, time.time(), step.host),
         )
         address, _ = leases.lease(HOST, loop.time())
-        tcp.original_destination = lambda sock: (address, 443)
+        vars(tcp)["original_destination"] = lambda sock: (address, 443)
         trusted = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         trusted.load_verify_locations(cadata=authority.certificate_pem.decode("ascii"))
 
