@@ -18,6 +18,10 @@ class Kind(enum.StrEnum):
     DNS_QUERY = "dns_query"
     HTTP_REQUEST = "http_request"
     HTTP_RESPONSE = "http_response"
+    WS_MESSAGE = "ws_message"
+    GRPC_MESSAGE = "grpc_message"
+    TCP_STREAM = "tcp_stream"
+    QUIC = "quic"
 
 
 class Origin(msgspec.Struct, frozen=True, gc=False):
@@ -39,7 +43,7 @@ class Target(msgspec.Struct, frozen=True, gc=False):
     """Where a unit wants to go. One identity: host is the leased name and nothing else."""
 
     scheme: str
-    """`https`, `http`, `dns` or `tcp`."""
+    """`https`, `http`, `dns`, `tcp`, `tls` (TCP inside TLS) or `quic`."""
     host: str
     """Lower-case A-label name without trailing dot, or canonical address text."""
     port: int

@@ -42,6 +42,8 @@ class Reason(enum.StrEnum):
     # secrets
     SECRET = "secret"
     SECRET_IN_NAME = "secret_in_name"
+    # what comes back
+    INJECTION = "injection"
     # names and identity
     NAME_INVALID = "name_invalid"
     NAME_MISMATCH = "name_mismatch"  # lease, SNI, Host, absolute-form or CONNECT disagree

@@ -116,8 +116,44 @@ class Limits(_Section, frozen=True):
     header_seconds: Seconds = 30.0
     """From the first byte of a request to the end of its header section."""
     connect_seconds: Seconds = 15.0
+    body_seconds: Seconds = 3600.0
+    """From the first byte of a request body that is held to its end."""
     connections: Count = 1024
     """Open connections of one jail."""
+    streams: Count = 128
+    """HTTP/2 streams open at once on one connection."""
+    message_bytes: Size = 16_777_216
+    """Largest WebSocket or gRPC message; each is judged whole."""
+    expansion: Count = 1000
+    """How many times larger than its input a decoder's output may be, beyond the first MiB."""
+
+
+class TcpService(_Section, frozen=True):
+    """A service that is reached by another protocol than HTTP: relayed, both directions scanned."""
+
+    host: Pattern
+    port: Port
+    protocol: Literal[
+        "ssh",
+        "smtp",
+        "imap",
+        "pop3",
+        "ftp",
+        "irc",
+        "postgres",
+        "mysql",
+        "redis",
+        "mongodb",
+        "any",
+    ]
+    """What is spoken there; another protocol on that port is refused. `any`: whatever it is."""
+
+
+class Inbound(_Section, frozen=True):
+    """What is looked for in what comes back."""
+
+    findings: Literal["block", "record"] = "record"
+    """`block`: text that tries to steer the agent cuts the response; `record`: it is noted."""
 
 
 class Upstream(_Section, frozen=True):
@@ -138,6 +174,10 @@ class Policy(_Section, frozen=True):
     hosts: Hosts = Hosts()
     ports: tuple[Port, ...] = (80, 443)
     requests: tuple[RequestRule, ...] = ()
+    tcp: tuple[TcpService, ...] = ()
+    http2: Literal["auto", "always", "never"] = "auto"
+    """What an agent that offers both versions gets: `auto` is HTTP/1.1, which is faster here."""
+    inbound: Inbound = Inbound()
     addresses: Addresses = Addresses()
     rules: RuleTuning = RuleTuning()
     limits: Limits = Limits()
