@@ -12,6 +12,10 @@ from interceptor.policy.schema import Limits
 from interceptor.verdict import Verdict
 
 
+def _no_randomness(size: int) -> bytes:
+    raise LookupError(f"{size} random bytes wanted of a flow that was given no source")
+
+
 class FlowContext(msgspec.Struct, frozen=True, gc=False):
     """Given to a flow at its start."""
 
@@ -20,6 +24,8 @@ class FlowContext(msgspec.Struct, frozen=True, gc=False):
     limits: Limits
     name_of: Callable[[str, float], str]
     """Leased name of a synthetic address at a time, or an empty string."""
+    random: Callable[[int], bytes] = _no_randomness
+    """Unpredictable bytes, such as the masks of WebSocket frames (RFC 6455 section 5.3)."""
 
 
 class Identity(msgspec.Struct, frozen=True, gc=False):
@@ -44,3 +50,10 @@ class Identity(msgspec.Struct, frozen=True, gc=False):
     def target(self, method: str = "", path: str = "") -> Target:
         """Target of this identity."""
         return Target(self.scheme, self.host, self.port, method, path)
+
+
+class Successor(msgspec.Struct, frozen=True, gc=False):
+    """What follows on a connection: the identity inside a tunnel, and its first bytes."""
+
+    identity: Identity
+    rest: bytes

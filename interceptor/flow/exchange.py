@@ -43,7 +43,7 @@ class HttpConnection(Intake):
             verdict = self._context.judge.refuse(Reason.TIMEOUT, "the request did not complete")
             self._refuse(verdict, self._request_target(), now, close=True)
         elif self.phase in (Phase.ASK, Phase.RELAY):
-            self.upstream_failed(Reason.TIMEOUT, "upstream was silent for too long", now)
+            self.upstream_failed(Reason.TIMEOUT, "upstream was silent for too long", now, 0)
 
     def unwritable(self) -> None:
         """The evidence of the last `Record` could not be written: nothing may go on."""
@@ -140,7 +140,7 @@ class HttpConnection(Intake):
 
     # -- upstream's side -------------------------------------------------------------------
 
-    def resolved(self, addresses: tuple[str, ...], now: float) -> None:
+    def resolved(self, addresses: tuple[str, ...], now: float, lane: int) -> None:  # noqa: ARG002
         """The host's addresses, before any is dialled: all are judged."""
         if self.phase is not Phase.ASK:
             return
@@ -153,7 +153,15 @@ class HttpConnection(Intake):
             return
         self.steps.append(Dial(target, literals))
 
-    def connected(self, address: str, now: float, *, reused: bool) -> None:
+    def connected(
+        self,
+        address: str,
+        now: float,
+        lane: int,  # noqa: ARG002
+        *,
+        reused: bool,
+        alpn: str,  # noqa: ARG002
+    ) -> None:
         """A connection to a judged address stands; what was allowed may leave."""
         request, upload = self._request, self._upload
         if self.phase is not Phase.ASK or request is None:
@@ -174,7 +182,7 @@ class HttpConnection(Intake):
             if self.phase is Phase.RELAY:
                 self._advance(now)
 
-    def upstream_bytes(self, data: bytes, now: float) -> None:
+    def upstream_bytes(self, data: bytes, now: float, lane: int) -> None:
         """Take bytes from upstream."""
         response = self._response
         if self.phase is not Phase.RELAY or response is None:
@@ -184,11 +192,11 @@ class HttpConnection(Intake):
         try:
             out = response.feed(data, close=not upload_done)
         except HttpError as error:
-            self.upstream_failed(error.reason, error.detail, now)
+            self.upstream_failed(error.reason, error.detail, now, lane)
             return
         self._respond(response, out, now)
 
-    def upstream_eof(self, now: float) -> None:
+    def upstream_eof(self, now: float, lane: int) -> None:
         """Upstream has ended its side."""
         response, request = self._response, self._request
         if self.phase is not Phase.RELAY or response is None or request is None:
@@ -201,14 +209,23 @@ class HttpConnection(Intake):
                 self.steps.append(EndUpstream(reusable=False))
                 self._ask(now, fresh=True)
                 return
-            self.upstream_failed(Reason.UPSTREAM_CLOSED, "upstream closed without answering", now)
+            self.upstream_failed(
+                Reason.UPSTREAM_CLOSED, "upstream closed without answering", now, lane
+            )
             return
         try:
             out = response.eof()
         except HttpError as error:
-            self.upstream_failed(error.reason, error.detail, now)
+            self.upstream_failed(error.reason, error.detail, now, lane)
             return
         self._respond(response, out, now)
+
+    def upstream_full(self, now: float, lane: int, *, full: bool) -> None:  # noqa: ARG002
+        """The agent is not read while upstream cannot take more."""
+        self._full = full
+
+    def sealed(self, now: float, lane: int) -> None:
+        """Never asked for."""
 
     def _respond(self, response: Response, out: bytes, now: float) -> None:
         if out:
@@ -216,7 +233,7 @@ class HttpConnection(Intake):
         if response.done:
             self._end_exchange(now)
 
-    def upstream_failed(self, reason: Reason, detail: str, now: float) -> None:
+    def upstream_failed(self, reason: Reason, detail: str, now: float, lane: int) -> None:  # noqa: ARG002
         """No address, no connection, a bad certificate, or a connection that broke."""
         if self.phase not in (Phase.ASK, Phase.RELAY) or self._request is None:
             return

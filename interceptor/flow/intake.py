@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from interceptor.flow.context import FlowContext, Identity
+from interceptor.flow.context import FlowContext, Identity, Successor
 from interceptor.flow.request import Request, read_target
 from interceptor.flow.response import Response
 from interceptor.flow.states import Phase, check
@@ -28,8 +28,7 @@ class Intake:
     Attributes:
         steps: where steps go, in order; the owner takes them out.
         phase: where the connection stands.
-        tunnel: the identity inside, once CONNECT was answered.
-        rest: bytes that belong to the tunnel.
+        successor: what is inside, once CONNECT was answered.
         deadline: monotonic time at which `timer` should be called.
         exchange: number of the current exchange.
     """
@@ -45,8 +44,8 @@ class Intake:
             "_request",
             "_response",
         ),
-        *("_retried", "_started", "_upload", "deadline", "exchange", "phase", "rest", "steps"),
-        *("_drain", "_reused", "tunnel"),
+        *("_retried", "_started", "_upload", "deadline", "exchange", "phase", "steps"),
+        *("_drain", "_full", "_reused", "successor"),
     )
 
     def __init__(
@@ -56,8 +55,7 @@ class Intake:
         self._identity = identity
         self.steps = steps
         self.phase = Phase.HEAD
-        self.tunnel: Identity | None = None
-        self.rest = b""
+        self.successor: Successor | None = None
         self.exchange = exchange
         self.deadline = now + context.limits.header_seconds
         self._incoming = b""
@@ -71,12 +69,15 @@ class Intake:
         self._begun = False
         self._retried = False
         self._reused = False
+        self._full = False
 
     # -- the agent's side ------------------------------------------------------------------
 
     @property
     def wants_client(self) -> bool:
         """False while more bytes from the agent could not be used and would only pile up."""
+        if self._full:
+            return False
         if self.phase in (Phase.ASK, Phase.RELAY):
             # Read on, so that an agent that gives up is noticed, but keep little.
             return len(self._incoming) < _PENDING_LIMIT
@@ -149,9 +150,9 @@ class Intake:
         if request.refused is not None:
             self._refuse(request.refused, request.target, now)
         elif request.tunnel is not None:
-            self.tunnel = request.tunnel
+            self.successor = Successor(request.tunnel, self._incoming)
             self.phase = check(self.phase, Phase.TUNNEL)
-            self.rest, self._incoming = self._incoming, b""
+            self._incoming = b""
             self.steps.append(ToClient(b"HTTP/1.1 200 Connection established\r\n\r\n"))
         elif head.framing is Framing.NONE:
             self._judge(b"", now)

@@ -59,7 +59,9 @@ class Resolve(msgspec.Struct, frozen=True, gc=False):
 
     target: Target
     fresh: bool = False
-    """True when a pooled connection has just failed and a new one must be dialled."""
+    """True when only a new connection will do."""
+    lane: int = 0
+    """Which of the flow's upstream connections this is about; a flow of HTTP/1.1 has one."""
 
 
 class Dial(msgspec.Struct, frozen=True, gc=False):
@@ -70,12 +72,33 @@ class Dial(msgspec.Struct, frozen=True, gc=False):
 
     target: Target
     addresses: tuple[str, ...]
+    alpn: tuple[str, ...] = ("http/1.1",)
+    """Protocols to offer, in order of preference; none for what is not HTTP."""
+    lane: int = 0
+
+
+class Seal(msgspec.Struct, frozen=True, gc=False):
+    """Begin TLS on a connected lane, verified for `name` (STARTTLS and its like).
+
+    The server answers with `sealed()` or `upstream_failed()`.
+    """
+
+    name: str
+    lane: int = 0
 
 
 class ToUpstream(msgspec.Struct, frozen=True, gc=False):
     """Send these bytes upstream."""
 
     data: bytes
+    lane: int = 0
+
+
+class HoldUpstream(msgspec.Struct, frozen=True, gc=False):
+    """Stop reading from a lane, because what it brings cannot be passed on; or go on."""
+
+    hold: bool
+    lane: int = 0
 
 
 class ToClient(msgspec.Struct, frozen=True, gc=False):
@@ -85,9 +108,10 @@ class ToClient(msgspec.Struct, frozen=True, gc=False):
 
 
 class EndUpstream(msgspec.Struct, frozen=True, gc=False):
-    """The exchange is over: keep the upstream connection for another, or close it."""
+    """The lane is done with: keep the upstream connection for another flow, or close it."""
 
     reusable: bool
+    lane: int = 0
 
 
 class Close(msgspec.Struct, frozen=True, gc=False):
@@ -96,4 +120,16 @@ class Close(msgspec.Struct, frozen=True, gc=False):
     reset: bool = False
 
 
-Step = Record | Finished | Terminate | Resolve | Dial | ToUpstream | ToClient | EndUpstream | Close
+Step = (
+    Record
+    | Finished
+    | Terminate
+    | Resolve
+    | Dial
+    | Seal
+    | ToUpstream
+    | HoldUpstream
+    | ToClient
+    | EndUpstream
+    | Close
+)

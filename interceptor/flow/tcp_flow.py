@@ -8,10 +8,10 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from interceptor.flow.context import FlowContext, Identity
+from interceptor.flow.context import FlowContext, Identity, Successor
 from interceptor.flow.exchange import HttpConnection
 from interceptor.flow.request import mismatch
-from interceptor.flow.states import Phase
+from interceptor.flow.speaker import Speaker
 from interceptor.flow.steps import Close, Record, Step, Terminate
 from interceptor.model import Kind, Target
 from interceptor.verdict import Reason, Verdict
@@ -34,15 +34,15 @@ class TcpFlow:
     """
 
     __slots__ = (
-        *("_buffer", "_context", "_deadline", "_done", "_exchange", "_http", "_identity"),
-        *("_sealed", "_steps"),
+        *("_buffer", "_context", "_deadline", "_done", "_exchange", "_identity"),
+        *("_sealed", "_speaker", "_steps"),
     )
 
     def __init__(self, context: FlowContext, now: float) -> None:
         self._context = context
         self._steps: list[Step] = []
         self._buffer = b""
-        self._http: HttpConnection | None = None
+        self._speaker: Speaker | None = None
         self._exchange = 0
         self._done = False
         self._sealed = False
@@ -57,39 +57,43 @@ class TcpFlow:
     @property
     def deadline(self) -> float:
         """Monotonic time at which `timer` should be called, unless it has moved on by then."""
-        return self._http.deadline if self._http is not None else self._deadline
+        return self._speaker.deadline if self._speaker is not None else self._deadline
 
     @property
     def wants_client(self) -> bool:
         """False while the agent should not be read from."""
-        return not self._done and (self._http is None or self._http.wants_client)
+        return not self._done and (self._speaker is None or self._speaker.wants_client)
 
     @property
     def closed(self) -> bool:
         """True once a `Close` step was given."""
         return self._done
 
+    def begin(self, now: float) -> list[Step]:  # noqa: ARG002
+        """Steps that need no byte from the agent: protocols in which the server speaks first."""
+        return self._take()
+
     # -- events; each gives the steps that follow from it ------------------------------------
 
     def client_bytes(self, data: bytes, now: float) -> list[Step]:
         """Bytes from the agent: as they came, or decrypted after a `Terminate`."""
-        http = self._http
-        if http is None:
+        speaker = self._speaker
+        if speaker is None:
             if data and not self._done:
                 self._buffer += data
                 self._sniff(now)
         else:
-            http.client_bytes(data, now)
+            speaker.client_bytes(data, now)
         return self._settle(now)
 
     def client_eof(self, now: float) -> list[Step]:
         """The agent has ended its side."""
-        if self._http is not None:
+        if self._speaker is not None:
             if self._sealed:
                 # Nobody half-closes TLS and waits: the agent has given up.
-                self._http.client_lost(now)
+                self._speaker.client_lost(now)
             else:
-                self._http.client_eof(now)
+                self._speaker.client_eof(now)
             self._note_unasked()
         elif not self._done:
             self._note_unasked()
@@ -100,8 +104,8 @@ class TcpFlow:
         """The agent's connection is gone; whatever is open upstream must go too."""
         if not self._done:
             self._note_unasked()
-            if self._http is not None:
-                self._http.client_lost(now)
+            if self._speaker is not None:
+                self._speaker.client_lost(now)
             self._done = True
         return self._take()
 
@@ -111,40 +115,54 @@ class TcpFlow:
             self._refuse(self._context.judge.refuse(Reason.TLS_CLIENT_REJECTED, detail))
         return self._take()
 
-    def resolved(self, addresses: tuple[str, ...], now: float) -> list[Step]:
-        """Addresses for the last `Resolve`."""
-        if self._http is not None:
-            self._http.resolved(addresses, now)
+    def resolved(self, addresses: tuple[str, ...], now: float, lane: int = 0) -> list[Step]:
+        """Addresses for the last `Resolve` of the lane."""
+        if self._speaker is not None:
+            self._speaker.resolved(addresses, now, lane)
         return self._settle(now)
 
-    def connected(self, address: str, now: float, *, reused: bool) -> list[Step]:
+    def connected(
+        self, address: str, now: float, lane: int = 0, *, reused: bool, alpn: str = "http/1.1"
+    ) -> list[Step]:
         """Upstream stands: pooled (after `Resolve`) or new (after `Dial`)."""
-        if self._http is not None:
-            self._http.connected(address, now, reused=reused)
+        if self._speaker is not None:
+            self._speaker.connected(address, now, lane, reused=reused, alpn=alpn)
         return self._settle(now)
 
-    def upstream_failed(self, reason: Reason, detail: str, now: float) -> list[Step]:
+    def sealed(self, now: float, lane: int = 0) -> list[Step]:
+        """TLS that `Seal` asked for is established."""
+        if self._speaker is not None:
+            self._speaker.sealed(now, lane)
+        return self._settle(now)
+
+    def upstream_failed(self, reason: Reason, detail: str, now: float, lane: int = 0) -> list[Step]:
         """Resolving, dialling, verifying or reading upstream failed."""
-        if self._http is not None:
-            self._http.upstream_failed(reason, detail, now)
+        if self._speaker is not None:
+            self._speaker.upstream_failed(reason, detail, now, lane)
         return self._settle(now)
 
-    def upstream_bytes(self, data: bytes, now: float) -> list[Step]:
+    def upstream_bytes(self, data: bytes, now: float, lane: int = 0) -> list[Step]:
         """Decrypted bytes from upstream."""
-        if self._http is not None:
-            self._http.upstream_bytes(data, now)
+        if self._speaker is not None:
+            self._speaker.upstream_bytes(data, now, lane)
         return self._settle(now)
 
-    def upstream_eof(self, now: float) -> list[Step]:
+    def upstream_eof(self, now: float, lane: int = 0) -> list[Step]:
         """Upstream has ended its side."""
-        if self._http is not None:
-            self._http.upstream_eof(now)
+        if self._speaker is not None:
+            self._speaker.upstream_eof(now, lane)
+        return self._settle(now)
+
+    def upstream_full(self, now: float, lane: int = 0, *, full: bool) -> list[Step]:
+        """The lane's send buffer is full, or no longer is."""
+        if self._speaker is not None:
+            self._speaker.upstream_full(now, lane, full=full)
         return self._settle(now)
 
     def timer(self, now: float) -> list[Step]:
         """`deadline` has passed."""
-        if self._http is not None:
-            self._http.timer(now)
+        if self._speaker is not None:
+            self._speaker.timer(now)
         elif not self._done:
             refused = self._identity.refused
             self._refuse(refused or self._context.judge.refuse(Reason.TIMEOUT, "nothing was said"))
@@ -152,8 +170,8 @@ class TcpFlow:
 
     def unwritable(self) -> list[Step]:
         """The evidence for the last `Record` could not be written; steps after it were dropped."""
-        if self._http is not None:
-            self._http.unwritable()
+        if self._speaker is not None:
+            self._speaker.unwritable()
         elif not self._done:
             self._close(reset=True)
         return self._take()
@@ -210,21 +228,21 @@ class TcpFlow:
             depth=old.depth,
             host_field=old.host.encode("ascii") if old.port == default_port(scheme) else b"",
         )
-        self._http = http = HttpConnection(
+        self._speaker = http = HttpConnection(
             self._context, identity, self._steps, self._exchange, now
         )
         data, self._buffer = self._buffer, b""
         http.client_bytes(data, now)
 
-    def _enter_tunnel(self, http: HttpConnection, now: float) -> None:
-        """CONNECT was answered: what follows is a connection of its own, for another identity."""
-        assert http.tunnel is not None  # noqa: S101
-        self._exchange = http.exchange
-        self._identity = http.tunnel
+    def _succeed(self, successor: Successor, now: float) -> None:
+        """A tunnel was answered: what follows is a connection of its own, of another identity."""
+        assert self._speaker is not None  # noqa: S101
+        self._exchange = self._speaker.exchange
+        self._identity = successor.identity
         self._sealed = False
-        self._http = None
+        self._speaker = None
         self._deadline = now + self._context.limits.header_seconds
-        self._buffer = http.rest
+        self._buffer = successor.rest
         if self._buffer:
             self._sniff(now)
 
@@ -233,7 +251,7 @@ class TcpFlow:
     def _note_unasked(self) -> None:
         """Record a block that no request has met: the agent connected and left."""
         refused = self._identity.refused
-        asked = self._http is not None and self._http.exchange > self._exchange
+        asked = self._speaker is not None and self._speaker.exchange > self._exchange
         if refused is not None and not asked and not self._done:
             self._record(refused)
 
@@ -249,8 +267,11 @@ class TcpFlow:
 
     def _settle(self, now: float) -> list[Step]:
         """Enter tunnels that were answered, whichever event that followed from; give the steps."""
-        while self._http is not None and self._http.phase is Phase.TUNNEL:
-            self._enter_tunnel(self._http, now)
+        while self._speaker is not None:
+            successor = self._speaker.successor
+            if successor is None:
+                break
+            self._succeed(successor, now)
         return self._take()
 
     def _take(self) -> list[Step]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import socket
 import ssl
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import Final, cast
 
 from interceptor.decide.judge import Judge
@@ -18,8 +20,10 @@ from interceptor.flow.steps import (
     Dial,
     EndUpstream,
     Finished,
+    HoldUpstream,
     Record,
     Resolve,
+    Seal,
     Step,
     Terminate,
     ToClient,
@@ -92,20 +96,20 @@ class AgentConnection(asyncio.BufferedProtocol):
     """One connection from the agent."""
 
     __slots__ = (
-        *("_closing", "_flow", "_layers", "_origin", "_reading", "_task"),
-        *("_service", "_timer", "_timer_at", "_transport", "_upstream", "_upstream_full"),
+        *("_agent_full", "_closing", "_flow", "_lanes", "_layers", "_origin", "_reading"),
+        *("_service", "_tasks", "_timer", "_timer_at", "_transport"),
     )
 
     def __init__(self, service: Service) -> None:
         self._service = service
         self._layers: list[TlsSession] = []
-        self._upstream: UpstreamConnection | None = None
-        self._task: asyncio.Task[None] | None = None
+        self._lanes: dict[int, UpstreamConnection] = {}
+        self._tasks: dict[int, asyncio.Task[None]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
         self._closing = False
         self._reading = True
-        self._upstream_full = False
+        self._agent_full = False
 
     # -- transport events --------------------------------------------------------------------
 
@@ -126,7 +130,9 @@ class AgentConnection(asyncio.BufferedProtocol):
         transport.set_write_buffer_limits(high=_WRITE_HIGH)
         name = service.leases.name_of(address, now)
         self._origin = Origin(service.jail, service.next_flow(), address, port, name)
-        context = FlowContext(self._origin, service.judge, service.limits, service.leases.name_of)
+        context = FlowContext(
+            self._origin, service.judge, service.limits, service.leases.name_of, secrets.token_bytes
+        )
         self._flow = TcpFlow(context, now)
         if len(service.open) > service.limits.connections:
             verdict = service.judge.refuse(
@@ -135,6 +141,8 @@ class AgentConnection(asyncio.BufferedProtocol):
             target = Target("tcp", name or address, port)
             self._act([Record(verdict, target, "connection"), Close(reset=True)])
             return
+        if steps := self._flow.begin(now):
+            self._act(steps)
         self._arm(now)
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002
@@ -193,31 +201,33 @@ class AgentConnection(asyncio.BufferedProtocol):
 
     def pause_writing(self) -> None:
         """The agent reads slowly: stop reading from upstream."""
-        if self._upstream is not None:
-            self._upstream.hold_reading(hold=True)
+        self._agent_full = True
+        for upstream in self._lanes.values():
+            upstream.hold_reading(hold=True)
 
     def resume_writing(self) -> None:
         """The agent has caught up."""
-        if self._upstream is not None:
-            self._upstream.hold_reading(hold=False)
+        self._agent_full = False
+        for upstream in self._lanes.values():
+            if not upstream.held:
+                upstream.hold_reading(hold=False)
 
     # -- upstream events (Owner) -------------------------------------------------------------
 
-    def upstream_bytes(self, data: bytes) -> None:
+    def upstream_bytes(self, data: bytes, lane: int) -> None:
         """Decrypted bytes have come from upstream."""
-        self._act(self._flow.upstream_bytes(data, self._service.loop.time()))
+        self._act(self._flow.upstream_bytes(data, self._service.loop.time(), lane))
 
-    def upstream_eof(self) -> None:
+    def upstream_eof(self, lane: int) -> None:
         """Upstream has ended or broken."""
-        upstream = self._upstream
+        upstream = self._lanes.get(lane)
         if upstream is not None:
             upstream.owner = None
-        self._act(self._flow.upstream_eof(self._service.loop.time()))
+        self._act(self._flow.upstream_eof(self._service.loop.time(), lane))
 
-    def upstream_writable(self, *, writable: bool) -> None:
+    def upstream_full(self, lane: int, *, full: bool) -> None:
         """Upstream's send buffer is full, or no longer is."""
-        self._upstream_full = not writable
-        self._adjust_reading()
+        self._act(self._flow.upstream_full(self._service.loop.time(), lane, full=full))
 
     # -- carrying out ------------------------------------------------------------------------
 
@@ -234,8 +244,9 @@ class AgentConnection(asyncio.BufferedProtocol):
                 if type(step) is ToClient:
                     out.append(step.data)
                 elif type(step) is ToUpstream:
-                    if self._upstream is not None:
-                        self._upstream.write(step.data)
+                    upstream = self._lanes.get(step.lane)
+                    if upstream is not None:
+                        upstream.write(step.data)
                 elif type(step) is Record:
                     try:
                         self._service.record(step, self._origin)
@@ -247,14 +258,18 @@ class AgentConnection(asyncio.BufferedProtocol):
                 elif type(step) is Resolve:
                     pooled = None if step.fresh else self._service.dialler.pooled(step.target)
                     if pooled is None:
-                        self._start(self._resolve(step.target))
+                        self._start(self._resolve(step), step.lane)
                     else:
-                        queue = queue[at:] + self._adopt(pooled, reused=True)
+                        queue = queue[at:] + self._adopt(pooled, step.lane, reused=True)
                         at = 0
                 elif type(step) is Dial:
-                    self._start(self._dial(step))
+                    self._start(self._dial(step), step.lane)
                 elif type(step) is EndUpstream:
-                    self._end_upstream(reusable=step.reusable)
+                    self._end_upstream(step)
+                elif type(step) is HoldUpstream:
+                    self._hold(step)
+                elif type(step) is Seal:
+                    self._start(self._seal(step), step.lane)
                 elif type(step) is Terminate:
                     self._send(out)
                     out = []
@@ -271,57 +286,83 @@ class AgentConnection(asyncio.BufferedProtocol):
         if not self._closing:
             self._adjust_reading()
 
-    def _adopt(self, upstream: UpstreamConnection, *, reused: bool) -> list[Step]:
+    def _adopt(self, upstream: UpstreamConnection, lane: int, *, reused: bool) -> list[Step]:
         upstream.owner = self
-        self._upstream = upstream
-        self._upstream_full = False
+        upstream.lane = lane
+        upstream.held = False
+        self._lanes[lane] = upstream
+        if self._agent_full:
+            upstream.hold_reading(hold=True)
         now = self._service.loop.time()
-        return self._flow.connected(upstream.address, now, reused=reused)
+        alpn = "http/1.1" if reused else upstream.alpn
+        return self._flow.connected(upstream.address, now, lane, reused=reused, alpn=alpn)
 
-    def _start(self, work: Coroutine[None, None, None]) -> None:
-        self._cancel_task()
-        self._task = self._service.loop.create_task(work)
-        self._task.add_done_callback(self._ended)
+    def _hold(self, step: HoldUpstream) -> None:
+        upstream = self._lanes.get(step.lane)
+        if upstream is not None:
+            upstream.held = step.hold
+            upstream.hold_reading(hold=step.hold or self._agent_full)
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _start(self, work: Coroutine[None, None, None], lane: int) -> None:
+        self._cancel_task(lane)
+        task = self._service.loop.create_task(work)
+        self._tasks[lane] = task
+        task.add_done_callback(partial(self._ended, lane))
+
+    def _ended(self, lane: int, task: asyncio.Task[None]) -> None:
         """A task that failed is a defect of ours: the connection ends instead of waiting."""
+        if self._tasks.get(lane) is task:
+            del self._tasks[lane]
         if not task.cancelled() and (error := task.exception()) is not None:
             self.drop()
             self._service.loop.call_exception_handler({"message": "task", "exception": error})
 
-    async def _resolve(self, target: Target) -> None:
+    async def _resolve(self, step: Resolve) -> None:
         try:
-            addresses = await self._service.dialler.resolve(target)
+            addresses = await self._service.dialler.resolve(step.target)
         except DialError as error:
-            self._failed(error)
+            self._failed(error, step.lane)
             return
-        self._act(self._flow.resolved(addresses, self._service.loop.time()))
+        self._act(self._flow.resolved(addresses, self._service.loop.time(), step.lane))
 
     async def _dial(self, step: Dial) -> None:
         try:
-            upstream = await self._service.dialler.dial(step.target, step.addresses)
+            upstream = await self._service.dialler.dial(step.target, step.addresses, step.alpn)
         except DialError as error:
-            self._failed(error)
+            self._failed(error, step.lane)
             return
         if self._closing:
             upstream.close()
             return
-        self._act(self._adopt(upstream, reused=False))
+        self._act(self._adopt(upstream, step.lane, reused=False))
         self._arm(self._service.loop.time())
 
-    def _failed(self, error: DialError) -> None:
+    async def _seal(self, step: Seal) -> None:
+        upstream = self._lanes.get(step.lane)
+        if upstream is None:
+            return
+        try:
+            await self._service.dialler.seal(upstream, step.name)
+        except DialError as error:
+            self._failed(error, step.lane)
+            return
         now = self._service.loop.time()
-        self._act(self._flow.upstream_failed(error.reason, error.detail, now))
+        self._act(self._flow.sealed(now, step.lane))
         self._arm(now)
 
-    def _end_upstream(self, *, reusable: bool) -> None:
-        upstream, self._upstream = self._upstream, None
-        self._upstream_full = False
+    def _failed(self, error: DialError, lane: int) -> None:
+        now = self._service.loop.time()
+        self._act(self._flow.upstream_failed(error.reason, error.detail, now, lane))
+        self._arm(now)
+
+    def _end_upstream(self, step: EndUpstream) -> None:
+        upstream = self._lanes.pop(step.lane, None)
         if upstream is None:
-            self._drop_upstream()
-        elif reusable:
+            self._cancel_task(step.lane)
+        elif step.reusable:
             self._service.dialler.keep(upstream)
         else:
+            self._cancel_task(step.lane)  # of a handshake within it
             upstream.abort()
 
     def _terminate(self, step: Terminate) -> None:
@@ -351,7 +392,7 @@ class AgentConnection(asyncio.BufferedProtocol):
                 self._write(data, index)
 
     def _adjust_reading(self) -> None:
-        reading = not self._upstream_full and self._flow.wants_client
+        reading = self._flow.wants_client
         if reading is not self._reading and not self._transport.is_closing():
             self._reading = reading
             if reading:
@@ -405,17 +446,18 @@ class AgentConnection(asyncio.BufferedProtocol):
             self._timer.cancel()
         self._timer = self._service.loop.call_later(_LINGER_SECONDS, self._tick)
 
-    def _cancel_task(self) -> None:
-        """One dial at a time: what an earlier one would bring is nobody's."""
-        task, self._task = self._task, None
+    def _cancel_task(self, lane: int) -> None:
+        """One dial at a time for each lane: what an earlier one would bring is nobody's."""
+        task = self._tasks.pop(lane, None)
         if task is not None and task is not asyncio.current_task(self._service.loop):
             task.cancel()
 
     def _drop_upstream(self) -> None:
-        self._cancel_task()
-        if self._upstream is not None:
-            self._upstream.abort()
-            self._upstream = None
+        for lane in list(self._tasks):
+            self._cancel_task(lane)
+        for upstream in self._lanes.values():
+            upstream.abort()
+        self._lanes.clear()
 
     def drop(self) -> None:
         """Close at once."""

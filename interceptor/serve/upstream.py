@@ -31,20 +31,23 @@ class DialError(Exception):
 class Owner(Protocol):
     """Who uses an upstream connection: the agent's connection it serves."""
 
-    def upstream_bytes(self, data: bytes) -> None:
+    def upstream_bytes(self, data: bytes, lane: int) -> None:
         """Decrypted bytes have come."""
 
-    def upstream_eof(self) -> None:
+    def upstream_eof(self, lane: int) -> None:
         """Upstream has ended, or broken."""
 
-    def upstream_writable(self, *, writable: bool) -> None:
+    def upstream_full(self, lane: int, *, full: bool) -> None:
         """Upstream's send buffer is full, or no longer is."""
 
 
 class UpstreamConnection(asyncio.BufferedProtocol):
     """One connection to one judged address."""
 
-    __slots__ = ("_fault", "_transport", "_waiter", "address", "idle_since", "key", "owner", "tls")
+    __slots__ = (
+        *("_fault", "_transport", "_waiter", "address", "held", "idle_since", "key", "lane"),
+        *("owner", "tls"),
+    )
 
     def __init__(self, key: tuple[str, str, int], address: str, tls: TlsSession | None) -> None:
         """Serve `key` (scheme, host, port) by the literal `address`."""
@@ -52,6 +55,8 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         self.address = address
         self.tls = tls
         self.owner: Owner | None = None
+        self.lane = 0
+        self.held = False
         self.idle_since = 0.0
         self._transport: asyncio.Transport | None = None
         self._waiter: asyncio.Future[None] | None = None
@@ -116,14 +121,14 @@ class UpstreamConnection(asyncio.BufferedProtocol):
                 self.close()  # bytes that answer nothing, on a connection nobody uses
             return
         if data:
-            owner.upstream_bytes(data)
+            owner.upstream_bytes(data, self.lane)
         if ended and self.owner is not None:
-            self.owner.upstream_eof()
+            self.owner.upstream_eof(self.lane)
 
     def _broken(self, error: ssl.SSLError) -> None:
         self._fail(_tls_fault(error))
         if self.owner is not None:
-            self.owner.upstream_eof()
+            self.owner.upstream_eof(self.lane)
         if self._transport is not None and self.tls is not None:
             self._transport.write(self.tls.outgoing())
         self.close()
@@ -142,7 +147,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         if self.tls is not None and not self.tls.established:
             self._fail(DialError(Reason.CONNECT_FAILED, "closed during the TLS handshake"))
         if self.owner is not None:
-            self.owner.upstream_eof()
+            self.owner.upstream_eof(self.lane)
 
     def _fail(self, fault: DialError) -> None:
         """Note the first fault of the handshake; whoever waits, now or later, is told."""
@@ -154,12 +159,24 @@ class UpstreamConnection(asyncio.BufferedProtocol):
     def pause_writing(self) -> None:
         """Our send buffer is full."""
         if self.owner is not None:
-            self.owner.upstream_writable(writable=False)
+            self.owner.upstream_full(self.lane, full=True)
 
     def resume_writing(self) -> None:
         """Our send buffer has drained."""
         if self.owner is not None:
-            self.owner.upstream_writable(writable=True)
+            self.owner.upstream_full(self.lane, full=False)
+
+    def seal(self, tls: TlsSession) -> None:
+        """Begin TLS on a connection that was plain; `ready` waits for its end."""
+        self.tls = tls
+        tls.receive(b"")
+        if self._transport is not None:
+            self._transport.write(tls.outgoing())
+
+    @property
+    def alpn(self) -> str:
+        """Protocol that upstream chose; empty without TLS or choice."""
+        return (self.tls.alpn or "") if self.tls is not None else ""
 
     def write(self, data: bytes) -> None:
         """Send plaintext bytes."""
@@ -213,6 +230,7 @@ class Dialler:
         self._loop = loop
         self._context = context
         self._timeout = timeout
+        self._alpn: tuple[str, ...] | None = None
         self._idle: dict[tuple[str, str, int], list[UpstreamConnection]] = {}
         self._sweeper: asyncio.TimerHandle | None = None
 
@@ -268,7 +286,30 @@ class Dialler:
             raise DialError(Reason.RESOLVE_FAILED, text or "the name has no address") from None
         return tuple(dict.fromkeys(str(info[4][0]) for info in found))
 
-    async def dial(self, target: Target, addresses: tuple[str, ...]) -> UpstreamConnection:
+    def session(self, name: str, alpn: tuple[str, ...]) -> TlsSession:
+        """Begin TLS as a client that offers `alpn` and verifies for `name`."""
+        if alpn != self._alpn:
+            # OpenSSL copies the list into each new connection: one context serves all offers.
+            self._context.set_alpn_protocols(list(alpn))
+            self._alpn = alpn
+        return TlsSession(self._context, server_name=name)
+
+    async def seal(self, connection: UpstreamConnection, name: str) -> None:
+        """Put TLS into a connection that was plain so far.
+
+        Raises:
+            DialError: CONNECT_FAILED or CERTIFICATE_INVALID.
+        """
+        try:
+            async with asyncio.timeout(self._timeout):
+                connection.seal(self.session(name, ()))
+                await connection.ready()
+        except TimeoutError:
+            raise DialError(Reason.CONNECT_FAILED, "no answer in the TLS handshake") from None
+
+    async def dial(
+        self, target: Target, addresses: tuple[str, ...], alpn: tuple[str, ...] = ("http/1.1",)
+    ) -> UpstreamConnection:
         """Connect to the first of the judged literals that answers.
 
         Raises:
@@ -278,8 +319,8 @@ class Dialler:
         key = (target.scheme, target.host, target.port)
         for address in addresses:
             tls = None
-            if target.scheme == "https":
-                tls = TlsSession(self._context, server_name=target.host)
+            if target.scheme in ("https", "tls"):
+                tls = self.session(target.host, alpn)
             connection = UpstreamConnection(key, address, tls)
             try:
                 async with asyncio.timeout(self._timeout):
