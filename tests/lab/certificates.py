@@ -29,7 +29,7 @@ class Authority:
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._leaf_key = ec.generate_private_key(ec.SECP256R1())
         self._name = _name(common_name)
-        self._contexts: dict[str, ssl.SSLContext] = {}
+        self._contexts: dict[tuple[str, tuple[str, ...]], ssl.SSLContext] = {}
         identifier = x509.SubjectKeyIdentifier.from_public_key(self._key.public_key())
         self.root = (
             x509.CertificateBuilder()
@@ -94,24 +94,27 @@ class Authority:
         )
         return key + certificate.public_bytes(serialization.Encoding.PEM)
 
-    def context(self, name: str) -> ssl.SSLContext:
-        """Server context with the certificate of `name`, cached."""
-        if name not in self._contexts:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.set_alpn_protocols(["http/1.1"])
-            _load(context, self.leaf(name, BAD_CERTIFICATES.get(name, "")))
-            self._contexts[name] = context
-        return self._contexts[name]
+    def context(self, name: str, versions: tuple[str, ...] = ("http/1.1",)) -> ssl.SSLContext:
+        """Server context with the certificate of `name`, cached.
 
-    def listener(self, default: str) -> ssl.SSLContext:
+        :param versions: what it takes by ALPN, best first
+        """
+        if (name, versions) not in self._contexts:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.set_alpn_protocols(list(versions))
+            _load(context, self.leaf(name, BAD_CERTIFICATES.get(name, "")))
+            self._contexts[name, versions] = context
+        return self._contexts[name, versions]
+
+    def listener(self, default: str, versions: tuple[str, ...] = ("http/1.1",)) -> ssl.SSLContext:
         """Context for a listener: each handshake gets the certificate of the name it asks for."""
 
         def choose(tls: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:
             tls.lab_name = (name or "").lower()  # type: ignore[attr-defined]  # for the records
-            tls.context = self.context((name or default).lower())
+            tls.context = self.context((name or default).lower(), versions)
 
         chooser = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        chooser.set_alpn_protocols(["http/1.1"])
+        chooser.set_alpn_protocols(list(versions))
         _load(chooser, self.leaf(default))
         chooser.sni_callback = choose
         return chooser

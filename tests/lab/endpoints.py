@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import time
 
-from tests.lab import git_server, package_index
+from tests.lab import browser_page, git_server, llm_api, package_index
 from tests.lab.bad_responses import BAD
 from tests.lab.web_server import Exchange
 
@@ -40,7 +41,8 @@ def _described(exchange: Exchange) -> bytes:
         "method": request.method,
         "target": request.target,
         "name": request.name,
-        "host": request.field("host"),
+        "host": request.field("host") or request.field(":authority"),
+        "version": request.version,
         "fields": request.fields,
         "size": request.size,
         "sha256": request.digest,
@@ -71,28 +73,52 @@ async def _bytes(exchange: Exchange) -> None:
     await exchange.send(_BLOCK[:rest])
 
 
-def _chunk(data: bytes) -> bytes:
-    return b"%x\r\n%b\r\n" % (len(data), data)
-
-
 async def _stream(exchange: Exchange) -> None:
     count = int(exchange.path.rsplit("/", 1)[1])
-    exchange.head(200, [("Content-Type", "text/plain"), ("Transfer-Encoding", "chunked")])
+    exchange.stream([("Content-Type", "text/plain")])
     for number in range(count):
-        await exchange.send(_chunk(b"line %d\n" % number))
-    await exchange.send(b"0\r\n\r\n")
+        await exchange.piece(b"line %d\n" % number)
+    await exchange.end()
+
+
+_EVENTS = [("Content-Type", "text/event-stream"), ("Cache-Control", "no-store")]
 
 
 async def _sse(exchange: Exchange) -> None:
     """Server-sent events: ?n=3&interval=0.2 (seconds)."""
     count = int(exchange.query.get("n", "3"))
     interval = float(exchange.query.get("interval", "0.2"))
-    fields = [("Content-Type", "text/event-stream"), ("Cache-Control", "no-store")]
-    exchange.head(200, [*fields, ("Transfer-Encoding", "chunked")])
+    exchange.stream(_EVENTS)
     for number in range(count):
-        await exchange.send(_chunk(b"id: %d\ndata: event %d\n\n" % (number, number)))
+        await exchange.piece(b"id: %d\ndata: event %d\n\n" % (number, number))
         await asyncio.sleep(interval)
-    await exchange.send(b"0\r\n\r\n")
+    await exchange.end()
+
+
+async def _ticks(exchange: Exchange) -> None:
+    """/ticks/sse or /ticks/ndjson, ?n=3&interval=0.2: each event says when it was sent.
+
+    `sent` is CLOCK_MONOTONIC in seconds, which every process of the machine shares.
+    """
+    count = int(exchange.query.get("n", "3"))
+    interval = float(exchange.query.get("interval", "0.2"))
+    events = exchange.path.endswith("/sse")
+    exchange.stream(_EVENTS if events else [("Content-Type", "application/x-ndjson")])
+    for number in range(count):
+        tick = json.dumps({"number": number, "sent": time.monotonic()}).encode()
+        await exchange.piece(b"data: %b\n\n" % tick if events else tick + b"\n")
+        if number + 1 < count:
+            await asyncio.sleep(interval)
+    await exchange.end()
+
+
+async def _trickle(exchange: Exchange) -> None:
+    """?text=hello&interval=0.05: one byte a chunk."""
+    exchange.stream([("Content-Type", "text/plain")])
+    for octet in exchange.query.get("text", "trickle").encode():
+        await exchange.piece(bytes([octet]))
+        await asyncio.sleep(float(exchange.query.get("interval", "0.05")))
+    await exchange.end()
 
 
 async def _redirect(exchange: Exchange) -> None:
@@ -118,9 +144,9 @@ async def _close_delimited(exchange: Exchange) -> None:
 
 
 async def _trailers(exchange: Exchange) -> None:
-    fields = [("Transfer-Encoding", "chunked"), ("Trailer", "X-Checksum")]
-    exchange.head(200, [("Content-Type", "text/plain"), *fields])
-    await exchange.send(_chunk(b"with trailers\n") + b"0\r\nX-Checksum: 42\r\n\r\n")
+    exchange.stream([("Content-Type", "text/plain"), ("Trailer", "X-Checksum")])
+    await exchange.piece(b"with trailers\n")
+    await exchange.end([("X-Checksum", "42")])
 
 
 async def _early(exchange: Exchange) -> None:
@@ -165,6 +191,10 @@ ENDPOINTS = {
     "bytes": _bytes,
     "stream": _stream,
     "sse": _sse,
+    "ticks": _ticks,
+    "trickle": _trickle,
+    "page": browser_page.answer,
+    "v1": llm_api.answer,
     "redirect": _redirect,
     "slow": _slow,
     "status": _status,

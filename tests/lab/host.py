@@ -21,7 +21,7 @@ from tests.lab.keeper_plan import Plan
 from tests.lab.oracle_view import Oracle
 from tests.lab.processes import Process, Traces, members, namespaces
 from tests.lab.programs import ROOT, LabError, Programs, search_path
-from tests.lab.records import Question, Request
+from tests.lab.records import Arrival, Question, Request
 
 
 class Lab(Programs):
@@ -146,12 +146,21 @@ class Lab(Programs):
         found = msgspec.convert(self._ask("requests"), list[Request])
         return [entry for entry in found if name in ("", entry.name or entry.field("host"))]
 
+    def dials(self, address: str = "", port: int = 0) -> list[Arrival]:
+        """Connections to daemons since the last clear; of one address or port if given."""
+        found = msgspec.convert(self._ask("dials"), list[Arrival])
+        return [
+            entry
+            for entry in found
+            if address in ("", entry.destination) and port in (0, entry.port)
+        ]
+
     def dns_log(self) -> list[Question]:
         """DNS queries the resolver read since the last clear."""
         return msgspec.convert(self._ask("questions"), list[Question])
 
     def clear(self) -> None:
-        """Forget arrivals, requests and DNS questions."""
+        """Forget arrivals, dials, requests and DNS questions."""
         self._ask("clear")
 
     def set_name(self, name: str, answer: world.Answer) -> None:

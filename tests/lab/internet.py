@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import itertools
 import os
 import socket
+import ssl
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -112,6 +114,8 @@ class Internet:
                 return self._book.requests
             case "questions":
                 return self._book.questions
+            case "dials":
+                return self._book.dials
             case "clear":
                 self._book.clear()
             case "name":
@@ -151,13 +155,20 @@ class Internet:
                 sock=bound,
             )
             self._held.append(pair)
-        modern = self._authority.listener("example.com")
         legacy = self._authority.legacy_listener("tls11.tls.example")
-        for address in (*world.WEB, *world.ATTACKER, *world.LEGACY_TLS):
-            context = legacy if address in world.LEGACY_TLS else modern
-            for port in world.WEB_PORTS:
+        modern = self._authority.listener("example.com")
+        newer = self._authority.listener("h2.example.com", ("h2", "http/1.1"))
+        newest = self._authority.listener("h2only.example.com", ("h2",))
+        sites: tuple[tuple[tuple[str, ...], ssl.SSLContext, tuple[str, ...]], ...] = (
+            ((*world.WEB, *world.ATTACKER, *world.GIT), modern, ("HTTP/1.1",)),
+            (world.LEGACY_TLS, legacy, ("HTTP/1.1",)),
+            (world.HTTP2, newer, ("HTTP/2", "HTTP/1.1")),
+            (world.HTTP2_ONLY, newest, ("HTTP/2",)),
+        )
+        for addresses, context, versions in sites:
+            for address, port in itertools.product(addresses, world.WEB_PORTS):
                 secure = None if port == 80 else context
-                self._held.append(await self._web.listen(address, port, secure))
+                self._held.append(await self._web.listen(address, port, secure, versions))
         self._held += [sniffer, inside, own]
 
 

@@ -20,7 +20,7 @@ from typing import Any
 from tests.lab.certificates import Authority
 from tests.lab.listening import bound_socket
 from tests.lab.records import Arrival, Book
-from tests.lab.world import HOST_SERVICE_PORTS, INTERNET_LINK, served
+from tests.lab.world import HOST_SERVICE_PORTS, INTERNET_LINK, daemons, served
 
 TCP_PORT, UDP_PORT = 60001, 60002
 """Where nftables sends what nobody serves."""
@@ -58,11 +58,15 @@ _FILTER = (
 
 
 class Sniffer:
-    """Records every packet that arrives from the host and is not for something served."""
+    """Records every packet that arrives from the host and is not for something served.
+
+    The first packets of connections to daemons are kept apart, in `Book.dials`.
+    """
 
     def __init__(self, book: Book) -> None:
         self._book = book
         self._served = served()
+        self._daemons = daemons()
         self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, 0)
         code = b"".join(struct.pack("HBBI", *line) for line in _FILTER)
         buffer = ctypes.create_string_buffer(code)
@@ -86,9 +90,13 @@ class Sniffer:
 
     def _note(self, packet: bytes) -> None:
         entry = parse(packet)
-        if entry is None or (entry.protocol, entry.destination, entry.port) in self._served:
+        if entry is None:
             return
-        self._book.add(entry)
+        place = (entry.protocol, entry.destination, entry.port)
+        if place in self._daemons:
+            self._book.dialled(entry)
+        elif place not in self._served:
+            self._book.add(entry)
 
 
 def parse(packet: bytes) -> Arrival | None:

@@ -55,6 +55,8 @@ class Request(msgspec.Struct):
     digest: str = ""
     """SHA-256 of the whole body in hex, once it was read to its end."""
     trailers: list[tuple[str, str]] = msgspec.field(default_factory=list)
+    version: str = "HTTP/1.1"
+    """`HTTP/2` for a stream of such a connection: pseudo-header fields stand in `fields`."""
 
     def field(self, name: str) -> str:
         """First value of a header field, or an empty text."""
@@ -83,6 +85,8 @@ class Book:
         self.arrivals: list[Arrival] = []
         self.requests: list[Request] = []
         self.questions: list[Question] = []
+        self.dials: list[Arrival] = []
+        """Connections to the daemons (`world.daemons`)."""
 
     def add(self, entry: Arrival | Request | Question) -> None:
         """Append one entry to its list; forget the older half when the list is full."""
@@ -99,8 +103,15 @@ class Book:
         if len(book) > self.LIMIT:
             del book[: self.LIMIT // 2]
 
+    def dialled(self, entry: Arrival) -> None:
+        """Note a connection to a daemon."""
+        self.dials.append(entry)
+        if len(self.dials) > self.LIMIT:
+            del self.dials[: self.LIMIT // 2]
+
     def clear(self) -> None:
         """Forget everything."""
         self.arrivals.clear()
         self.requests.clear()
         self.questions.clear()
+        self.dials.clear()

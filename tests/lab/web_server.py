@@ -1,7 +1,7 @@
 """The lab's web servers: HTTP/1.1 over asyncio streams, written out so that tests can bend it.
 
 Reads requests of any legal framing, honours `Expect: 100-continue`, keeps connections alive and
-records every request. What is answered is in `endpoints`.
+records every request. What is answered is in `endpoints`; HTTP/2 is in `http2_server`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
+from tests.lab import http2_server
 from tests.lab.listening import bound_socket
 from tests.lab.records import Book, Request
 
@@ -125,6 +126,21 @@ class Exchange:
         self.writer.write(data)
         await self.writer.drain()
 
+    # A body without a length, in pieces: the same three calls in HTTP/1.1 and HTTP/2
+
+    def stream(self, fields: list[tuple[str, str]]) -> None:
+        """Begin a response whose body follows in pieces."""
+        self.head(200, [*fields, ("Transfer-Encoding", "chunked")])
+
+    async def piece(self, data: bytes) -> None:
+        """Send one piece of the body at once."""
+        await self.send(b"%x\r\n%b\r\n" % (len(data), data))
+
+    async def end(self, trailers: list[tuple[str, str]] | None = None) -> None:
+        """End the body."""
+        lines = "".join(f"{key}: {value}\r\n" for key, value in trailers or [])
+        await self.send(f"0\r\n{lines}\r\n".encode("latin-1"))
+
 
 Answerer = Callable[[Exchange], Awaitable[None]]
 
@@ -141,10 +157,24 @@ class WebServer:
         self._answerer = answerer
         self._numbers = itertools.count(1)
 
-    async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Handler for `asyncio.start_server`."""
+    async def handle(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        versions: tuple[str, ...] = ("HTTP/1.1",),
+    ) -> None:
+        """Serve one connection; `versions` are those that this listener speaks."""
         number = next(self._numbers)
+        tls = writer.get_extra_info("ssl_object")
+        chosen = tls.selected_alpn_protocol() if tls else None
         try:
+            if "HTTP/2" in versions and (
+                chosen == "h2" or (tls is None and await http2_server.is_preface(reader, versions))
+            ):
+                await http2_server.serve(self._book, self._answerer, reader, writer, number)
+                return
+            if "HTTP/1.1" not in versions:
+                return
             while (request := await self._read(reader, writer, number)) is not None:
                 self._book.add(request)
                 exchange = Exchange(request, reader, writer)
@@ -187,11 +217,15 @@ class WebServer:
         )
 
     async def listen(
-        self, address: str, port: int, tls: ssl.SSLContext | None = None
+        self,
+        address: str,
+        port: int,
+        tls: ssl.SSLContext | None = None,
+        versions: tuple[str, ...] = ("HTTP/1.1",),
     ) -> asyncio.Server:
         """Listen on one address of the internet namespace."""
         return await asyncio.start_server(
-            self.handle,
+            lambda reader, writer: self.handle(reader, writer, versions),
             sock=bound_socket(address, port),
             ssl=tls,
             limit=_HEAD_LIMIT,

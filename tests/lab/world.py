@@ -27,7 +27,24 @@ REFUSING = ("11.22.33.98", "2d00:77::98")
 """Every connect is answered by a reset."""
 SILENT = ("11.22.33.99", "2d00:77::99")
 """Every packet is dropped."""
+HTTP2 = ("11.22.33.20", "2d00:77::20")
+"""Speaks HTTP/2 and HTTP/1.1."""
+HTTP2_ONLY = ("11.22.33.21", "2d00:77::21")
+GRPC = ("11.22.33.30", "2d00:77::30")
+WEBSOCKET = ("11.22.33.31", "2d00:77::31")
+GIT = ("11.22.33.40", "2d00:77::40")
+"""The web sites, and ssh once `ssh_server.start` has started it."""
+DATABASE = ("11.22.33.50", "2d00:77::50")
+CACHE = ("11.22.33.51", "2d00:77::51")
 WEB_PORTS = (80, 443, 8443)
+DAEMON_PORTS = {
+    **dict.fromkeys(GRPC, (80, 443, 50051)),
+    **dict.fromkeys(WEBSOCKET, (80, 443, 8443)),
+    **dict.fromkeys(GIT, (22,)),
+    **dict.fromkeys(DATABASE, (5432,)),
+    **dict.fromkeys(CACHE, (6379, 6380)),
+}
+"""Address -> ports of the programs in `tests.lab.daemons`; refused until they are started."""
 METADATA = ("169.254.169.254", "fd00:ec2::254")
 LAN_SERVER = "10.0.0.5"
 
@@ -66,6 +83,13 @@ NAMES: Mapping[str, Answer] = MappingProxyType(
         "v6only.example.com": Answer(WEB[1:]),
         "alias.example.com": Answer(cname="www.example.com"),
         "bench.example.com": Answer(BENCH[:1]),
+        "h2.example.com": Answer(HTTP2),
+        "h2only.example.com": Answer(HTTP2_ONLY),
+        "grpc.example.com": Answer(GRPC),
+        "ws.example.com": Answer(WEBSOCKET),
+        "git.example.com": Answer(GIT),
+        "db.example.com": Answer(DATABASE),
+        "cache.example.com": Answer(CACHE),
         "attacker.example": Answer(ATTACKER),
         "*.attacker.example": Answer(ATTACKER),
         # certificates gone bad: see BAD_CERTIFICATES
@@ -138,8 +162,15 @@ def served() -> frozenset[tuple[str, str, int]]:
     """(protocol, address, port) of everything on the internet side that is not the oracle's."""
     web = {
         ("tcp", address, port)
-        for address in (*WEB, *ATTACKER, *LEGACY_TLS, *BENCH)
+        for address in (*WEB, *ATTACKER, *LEGACY_TLS, *BENCH, *HTTP2, *HTTP2_ONLY, *GIT)
         for port in WEB_PORTS
     }
     names = {(p, a, 53) for p in ("tcp", "udp") for a in (RESOLVER_V4, RESOLVER_V6)}
-    return frozenset(web | names)
+    return frozenset(web | names | daemons())
+
+
+def daemons() -> frozenset[tuple[str, str, int]]:
+    """(protocol, address, port) of the programs in `tests.lab.daemons`; dials are on record."""
+    return frozenset(
+        ("tcp", address, port) for address, ports in DAEMON_PORTS.items() for port in ports
+    )
