@@ -10,8 +10,10 @@ from typing import Protocol
 
 import msgspec
 
-from interceptor.model import Kind
+from interceptor.flow.context import FlowContext
+from interceptor.model import Kind, Target
 from interceptor.verdict import Verdict
+from interceptor.wire.http1 import ResponseHead
 
 
 class Passed(msgspec.Struct, frozen=True, gc=False):
@@ -55,4 +57,20 @@ class Channel(Protocol):
 
     def upstream_ended(self) -> Passed:
         """Take note that upstream has ended its side."""
+        ...
+
+
+class Upgrade(Protocol):
+    """An upgrade that the agent asks for and that can be relayed."""
+
+    def wire_head(self, path: bytes, authority: bytes) -> bytes:
+        """Bytes of the request's head for upstream: only what can be read is offered there."""
+        ...
+
+    def channel(self, head: ResponseHead, context: FlowContext, target: Target) -> Channel:
+        """Begin the channel after upstream's 101.
+
+        Raises:
+            HttpError: UPSTREAM_MALFORMED when that is not the answer to what was asked.
+        """
         ...

@@ -1,4 +1,4 @@
-"""HTTP/1.1 exchanges over one connection from the agent: request, verdict, response; again.
+"""One exchange: a request, its verdict, and the response; in any version of HTTP.
 
 The order of steps is the promise: an allowing `Record` precedes `Resolve`, which precedes `Dial`,
 which precedes `ToUpstream`. Everything that leaves is written from what was parsed.
@@ -8,301 +8,472 @@ from __future__ import annotations
 
 from typing import Final
 
-from interceptor.flow.intake import Intake
-from interceptor.flow.refusal import refusal, status_of
-from interceptor.flow.response import Response
+from interceptor.flow.body import Body
+from interceptor.flow.channel import Channel, Passed
+from interceptor.flow.context import FlowContext
+from interceptor.flow.refusal import status_of
+from interceptor.flow.request import Request
+from interceptor.flow.sides import AgentSide, Outlet
 from interceptor.flow.states import Phase, check
-from interceptor.flow.steps import (
-    Close,
-    Dial,
-    EndUpstream,
-    Finished,
-    Record,
-    Resolve,
-    ToClient,
-    ToUpstream,
-)
-from interceptor.model import Kind, Target
+from interceptor.flow.steps import Dial, Finished, Record
+from interceptor.flow.upload import open_body
+from interceptor.model import Kind
 from interceptor.verdict import Reason, Verdict
-from interceptor.wire.http1 import Framing, HttpError, RequestHead, is_idempotent
-from interceptor.wire.http1_body import BodyReader
+from interceptor.wire.http1 import Field, Framing, HttpError, ResponseHead, is_idempotent
 
-_DRAIN_LIMIT: Final = 1 << 20
+QUIET_SECONDS: Final = 0.1
+"""A streaming body that stays quiet for so long is waiting for an answer: what the window holds
+and has found clean goes on. A secret is still never completed, as the window remembers it."""
+_HOLD_QUIET_SECONDS: Final = 1.0
+"""The same for a body of unknown length that is still held to be judged whole."""
 
 
-class HttpConnection(Intake):
-    """A connection that speaks HTTP/1.1: judged requests out, responses back."""
+class Exchange:
+    """One exchange. Its owner calls it in the order in which things happen.
 
-    __slots__ = ()
+    Attributes:
+        number: number within the flow, from 1.
+        stream: id of the HTTP/2 stream, 0 in HTTP/1.
+        lane: the upstream connection that it uses or has asked for.
+        request: what was asked.
+        body: the request's content; None when there is none.
+        phase: where it stands.
+        deadline: monotonic time at which `timer` should be called.
+        started: the response's head was given to the agent.
+    """
 
-    def timer(self, now: float) -> None:
-        """`deadline` has passed."""
-        if self.phase is Phase.HEAD and not self._incoming and self.exchange:
-            self._close()  # an idle connection
-        elif self.phase in (Phase.HEAD, Phase.HOLD, Phase.DRAIN):
-            verdict = self._context.judge.refuse(Reason.TIMEOUT, "the request did not complete")
-            self._refuse(verdict, self._request_target(), now, close=True)
-        elif self.phase in (Phase.ASK, Phase.RELAY):
-            self.upstream_failed(Reason.TIMEOUT, "upstream was silent for too long", now, 0)
+    __slots__ = (
+        *("_address", "_agent", "_body_deadline", "_channel", "_context", "_outlet"),
+        *("_received", "_retried", "_reused", "_since", "_status", "body", "deadline", "lane"),
+        *("number", "phase", "request", "started", "stream"),
+    )
 
-    def unwritable(self) -> None:
-        """The evidence of the last `Record` could not be written: nothing may go on."""
-        self.steps.clear()
-        started = self._response is not None and self._response.started
-        if self.phase in (Phase.ASK, Phase.RELAY):
-            self.steps.append(EndUpstream(reusable=False))
-        if started or self.phase is Phase.CLOSED:
-            self.phase = Phase.CLOSED
-            self.steps.append(Close(reset=True))
+    def __init__(
+        self,
+        agent: AgentSide,
+        context: FlowContext,
+        request: Request,
+        number: int,
+        now: float,
+        stream: int = 0,
+    ) -> None:
+        self._agent = agent
+        self._context = context
+        self.request = request
+        self.number = number
+        self.stream = stream
+        self.lane = 0
+        self.phase = Phase.BEGIN
+        self.body: Body | None = None
+        self.started = False
+        self.deadline = now + context.limits.idle_seconds
+        self._since = now
+        self._body_deadline = 0.0
+        self._outlet: Outlet | None = None
+        self._channel: Channel | None = None
+        self._address = ""
+        self._status = 0
+        self._received = 0
+        self._retried = False
+        self._reused = False
+
+    # -- the agent's side ------------------------------------------------------------------
+
+    @property
+    def uploaded(self) -> bool:
+        """True when the agent has sent its whole request."""
+        return self.body is None or self.body.done
+
+    @property
+    def wants_body(self) -> bool:
+        """True while content of the request can be used."""
+        return self.body is not None and (self.phase is Phase.HOLD or self.phase is Phase.RELAY)
+
+    def begin(self, now: float) -> None:
+        """Judge the head, at once where that decides.
+
+        Raises:
+            HttpError: the body cannot be read; the owner refuses.
+        """
+        request = self.request
+        head = request.head
+        if request.refused is not None:
+            self.refuse(request.refused, now)
+        elif head.framing is Framing.NONE:
+            self._judge(b"", now)
+        else:
+            self._begin_body(now)
+
+    def _begin_body(self, now: float) -> None:
+        context, request = self._context, self.request
+        head, limits = request.head, context.limits
+        self.body = body = open_body(head, limits)
+        long = head.framing is Framing.LENGTH and head.length > limits.body_hold
+        if body.streaming:
+            self._judge(b"", now)
             return
-        verdict = self._context.judge.refuse(
-            Reason.EVIDENCE_UNWRITABLE, "the decision could not be recorded"
-        )
-        self._explain(verdict, self._request_target(), close=True)
-        self.phase = Phase.CLOSED
-        self.steps.append(Close())
+        if head.expects_continue or long:
+            # Head first: a refusal saves the agent from sending a body for nothing.
+            verdict = request.judge(context.judge, b"")
+            if not verdict.allowed:
+                self.refuse(verdict, now)
+                return
+            if head.expects_continue:
+                self._agent.proceed(self)
+        self.phase = check(self.phase, Phase.HOLD)
+        self._body_deadline = now + limits.body_seconds
+        if head.framing is Framing.LENGTH and head.length == 0:
+            body.end(())
+            self._judge(b"", now)
+
+    def content(self, data: bytes, now: float, *, end: bool, trailers: tuple[Field, ...]) -> None:
+        """Take content of the request; `end` when that was all of it."""
+        body = self.body
+        assert body is not None  # noqa: S101
+        try:
+            if self.phase is Phase.HOLD:
+                self._hold(body, data, now, end=end, trailers=trailers)
+            elif self.phase is Phase.RELAY:
+                self._stream(body, data, now, end=end, trailers=trailers)
+        except HttpError as error:
+            self.malformed(error, now)
+
+    def _hold(
+        self, body: Body, data: bytes, now: float, *, end: bool, trailers: tuple[Field, ...]
+    ) -> None:
+        limits = self._context.limits
+        if data:
+            body.hold(data)
+        if end:
+            body.end(trailers)
+            self._judge(body.readable(), now)
+        elif body.payload > limits.body_hold:
+            # Too long to be judged whole: the head now, the body through the window.
+            self._judge(b"", now)
+        else:
+            wait = limits.idle_seconds
+            if self.request.head.framing is not Framing.LENGTH:
+                wait = _HOLD_QUIET_SECONDS
+            self.deadline = min(now + wait, self._body_deadline)
+
+    def _stream(
+        self, body: Body, data: bytes, now: float, *, end: bool, trailers: tuple[Field, ...]
+    ) -> None:
+        out = body.feed(data) if data else b""
+        if end and body.verdict is None:
+            body.end(trailers)
+            out += body.finish()
+        self._pass_on(body, out, now)
+
+    def _pass_on(self, body: Body, out: bytes, now: float) -> None:
+        """Send what the window has released, or cut where it has found something."""
+        if body.verdict is not None:
+            self._cut_request(body.verdict, now, body.kind)
+            return
+        assert self._outlet is not None  # noqa: S101
+        if out:
+            self._outlet.data(out)
+        if body.done:
+            self._outlet.end(body.trailers)
+            self._note_passed(body)
+            self.deadline = now + self._context.limits.idle_seconds
+        else:
+            wait = QUIET_SECONDS if body.waiting else self._context.limits.idle_seconds
+            self.deadline = now + wait
+
+    def _note_passed(self, body: Body) -> None:
+        if body.findings:
+            self._record(self._context.judge.passed(body.findings), body.kind)
+
+    def malformed(self, error: HttpError, now: float) -> None:
+        """The agent broke the protocol within this request."""
+        verdict = self._context.judge.refuse(error.reason, error.detail)
+        if self.phase is Phase.RELAY:
+            self._cut_request(verdict, now, Kind.HTTP_REQUEST)
+        elif self.phase is not Phase.OVER:
+            if self._outlet is not None or self.phase is Phase.ASK:
+                self._drop_lane()
+            self.refuse(verdict, now, close=True)
+
+    def gone(self, reason: Reason, now: float) -> None:
+        """The agent has given this exchange up; whatever is open upstream must go too."""
+        if self.phase is Phase.CHANNEL:
+            self._end_channel(now, reason.value)
+        elif self.phase in (Phase.ASK, Phase.RELAY):
+            self._finish(now, 0, reason.value)
+            self._drop_lane()
+        if self.phase is not Phase.OVER:
+            self.phase = check(self.phase, Phase.OVER)
 
     # -- judging ---------------------------------------------------------------------------
 
-    def _judge(self, body: bytes, now: float) -> None:
+    def _judge(self, readable: bytes, now: float) -> None:
         """Judge head and body; the only way on to upstream."""
-        request = self._request
-        assert request is not None  # noqa: S101
-        verdict = request.judge(self._context.judge, body)
-        if verdict.allowed and self._upload is not None and self._upload.done:
-            trailers = self._upload.judge_trailers(self._context.judge, request.target)
-            verdict = trailers if trailers is not None and not trailers.allowed else verdict
+        judge, body = self._context.judge, self.body
+        verdict = self.request.judge(judge, readable)
+        if verdict.allowed and body is not None and body.done and body.trailers:
+            trailers = judge.trailers(
+                self.request.target, [(lower, value) for _, lower, value in body.trailers]
+            )
+            verdict = verdict if trailers.allowed else trailers
         if not verdict.allowed:
-            self._refuse(verdict, request.target, now)
+            self.refuse(verdict, now)
             return
-        self._record(verdict, request.target)
+        self._record(verdict, Kind.HTTP_REQUEST)
         self._ask(now, fresh=False)
 
-    def _record(self, verdict: Verdict, target: Target) -> None:
-        self.steps.append(Record(verdict, target, Kind.HTTP_REQUEST, self.exchange))
+    def _record(self, verdict: Verdict, kind: Kind) -> None:
+        self._agent.steps.append(Record(verdict, self.request.target, kind, self.number))
 
     def _ask(self, now: float, *, fresh: bool) -> None:
-        assert self._request is not None  # noqa: S101
         self.phase = check(self.phase, Phase.ASK)
         self.deadline = now + self._context.limits.connect_seconds * 2
-        self.steps.append(Resolve(self._request.target, fresh))
+        self._agent.open_lane(self, fresh=fresh)
 
-    def _refuse(self, verdict: Verdict, target: Target, now: float, *, close: bool = False) -> None:
-        """Record a block and answer it. The connection is kept where its state is certain."""
-        self._record(verdict, target)
-        self._answer(verdict, target, now, close=close)
+    def refuse(self, verdict: Verdict, now: float, *, close: bool = False) -> None:
+        """Record a block and answer it."""
+        self._record(verdict, Kind.HTTP_REQUEST)
+        self._answer(verdict, now, close=close)
 
-    def _answer(self, verdict: Verdict, target: Target, now: float, *, close: bool) -> None:
-        head = self._request.head if self._request is not None else None
-        unread = self._unread(head)
-        close = close or head is None or not head.keep_alive or unread > _DRAIN_LIMIT
-        self._explain(verdict, target, close=close)
-        if close:
-            self._close()
-        elif unread:
-            self.phase = check(self.phase, Phase.DRAIN)
-        else:
-            self._next(now)
+    def _answer(self, verdict: Verdict, now: float, *, close: bool) -> None:
+        self._agent.refused(self, verdict, now, close=close)
+        self.phase = check(self.phase, Phase.OVER)
 
-    def _explain(self, verdict: Verdict, target: Target, *, close: bool) -> None:
-        """Answer with the reason; without a body where the request was a HEAD."""
-        body = self._request is None or self._request.head.method != "HEAD"
-        flow = self._context.origin.flow
-        self.steps.append(ToClient(refusal(verdict, target, flow, close=close, body=body)))
-
-    def _unread(self, head: RequestHead | None) -> int:
-        """Bytes of the request body still to come: what must be drained; very many if unknown."""
-        if head is None or head.framing is Framing.NONE:
-            return 0
-        upload = self._upload
-        if head.expects_continue and self.phase is Phase.HEAD:
-            return _DRAIN_LIMIT + 1  # whether the body will be sent is not known
-        reader = upload.reader if upload is not None else _body_reader(head)
-        if reader.done:
-            return 0
-        if head.framing is not Framing.LENGTH:
-            return _DRAIN_LIMIT + 1
-        self._drain = reader
-        return head.length - (upload.payload if upload is not None else 0)
-
-    def _cut(self, verdict: Verdict, now: float) -> None:
+    def _cut_request(self, verdict: Verdict, now: float, kind: Kind) -> None:
         """A late finding in a streaming body: upstream never gets the end of it."""
-        assert self._request is not None  # noqa: S101
-        self._record(verdict, self._request.target)
-        answered = self._response is not None and self._response.started
-        self._finish_event(now, 0 if answered else status_of(verdict.reason), verdict.reason)
-        self.steps.append(EndUpstream(reusable=False))
-        if answered:
-            self._close(reset=True)
-            return
-        self._explain(verdict, self._request.target, close=True)
-        self._close()
+        self._record(verdict, kind)
+        self._finish(now, status_of(verdict.reason), verdict.reason.value)
+        self._drop_lane()
+        self._end_visibly(verdict, now, close=True)
+
+    def _end_visibly(self, verdict: Verdict, now: float, *, close: bool) -> None:
+        """Explain, or where the response has begun, show that it is not complete."""
+        if self.started:
+            self._agent.cut(self)
+            self.phase = check(self.phase, Phase.OVER)
+        else:
+            self._answer(verdict, now, close=close)
 
     # -- upstream's side -------------------------------------------------------------------
 
-    def resolved(self, addresses: tuple[str, ...], now: float, lane: int) -> None:  # noqa: ARG002
+    def resolved(self, addresses: tuple[str, ...], now: float, alpn: tuple[str, ...]) -> None:
         """The host's addresses, before any is dialled: all are judged."""
         if self.phase is not Phase.ASK:
             return
-        assert self._request is not None  # noqa: S101
-        target = self._request.target
+        target = self.request.target
         verdict, literals = self._context.judge.addresses(target, addresses)
         if not verdict.allowed:
-            self._refuse(verdict, target, now, close=self._upload is not None)
-            self._advance(now)
+            self._drop_lane()
+            self.refuse(verdict, now)
             return
-        self.steps.append(Dial(target, literals))
+        self._agent.steps.append(Dial(target, literals, alpn, self.lane))
 
-    def connected(
-        self,
-        address: str,
-        now: float,
-        lane: int,  # noqa: ARG002
-        *,
-        reused: bool,
-        alpn: str,  # noqa: ARG002
-    ) -> None:
+    def connected(self, outlet: Outlet, address: str, now: float, *, reused: bool) -> None:
         """A connection to a judged address stands; what was allowed may leave."""
-        request, upload = self._request, self._upload
-        if self.phase is not Phase.ASK or request is None:
+        if self.phase is not Phase.ASK:
             return
+        self._outlet = outlet
         self._address = address
         self._reused = reused
         self.phase = check(self.phase, Phase.RELAY)
         self.deadline = now + self._context.limits.idle_seconds
-        self._response = Response(request.head, self._context.limits)
-        head = request.wire_head()
-        if upload is None:
-            self.steps.append(ToUpstream(head))
-        elif upload.done and upload.payload <= self._context.limits.body_hold:
-            self.steps.append(ToUpstream(head + upload.held_body()))
+        request, body = self.request, self.body
+        if body is None:
+            outlet.request(request, b"", end=True)
+        elif body.done and body.payload <= self._context.limits.body_hold and not body.streaming:
+            outlet.request(request, body.held_body(), end=True, trailers=body.trailers)
         else:
-            out = upload.stream(self._context.judge, request.target) + upload.finish_stream()
-            self._after_stream(upload, head + out, now)
-            if self.phase is Phase.RELAY:
-                self._advance(now)
+            try:
+                out = body.stream(self._context.judge, request.target)
+                if body.done and body.verdict is None:
+                    out += body.finish()
+            except HttpError as error:
+                self.malformed(error, now)
+                return
+            outlet.request(request, b"", end=False)
+            self._pass_on(body, out, now)
 
-    def upstream_bytes(self, data: bytes, now: float, lane: int) -> None:
-        """Take bytes from upstream."""
-        response = self._response
-        if self.phase is not Phase.RELAY or response is None:
-            return
+    def response_head(self, head: ResponseHead, now: float) -> None:
+        """Take the head of the final response."""
+        self._status = head.status
+        self.started = True
         self.deadline = now + self._context.limits.idle_seconds
-        upload_done = self._upload is None or self._upload.done
-        try:
-            out = response.feed(data, close=not upload_done)
-        except HttpError as error:
-            self.upstream_failed(error.reason, error.detail, now, lane)
-            return
-        self._respond(response, out, now)
+        self._agent.answer(self, head)
 
-    def upstream_eof(self, now: float, lane: int) -> None:
-        """Upstream has ended its side."""
-        response, request = self._response, self._request
-        if self.phase is not Phase.RELAY or response is None or request is None:
-            return
-        if not response.touched:
+    def response_data(self, data: bytes, now: float) -> None:
+        """Take content of the response."""
+        self._received += len(data)
+        self.deadline = now + self._context.limits.idle_seconds
+        self._agent.answer_data(self, data)
+
+    def response_end(self, trailers: tuple[Field, ...], now: float) -> None:
+        """The response is complete; so is the exchange, even where the request is not."""
+        self._agent.answer_end(self, trailers)
+        self._finish(now, self._status, "")
+        self.phase = check(self.phase, Phase.OVER)
+        if self._outlet is not None:
+            self._outlet.release(complete=self.uploaded)
+        self._agent.over(self, now)
+
+    def upstream_ended(self, now: float) -> None:
+        """Upstream closed before it had answered completely."""
+        outlet, body = self._outlet, self.body
+        if outlet is not None and not outlet.touched:
             # A kept connection that upstream closed as we wrote: ask once more, if that is safe.
-            whole = self._upload is None or not self._upload.streaming
-            if self._reused and not self._retried and whole and is_idempotent(request.head.method):
+            whole = body is None or not body.streaming
+            if (
+                self._reused
+                and not self._retried
+                and whole
+                and is_idempotent(self.request.head.method)
+            ):
                 self._retried = True
-                self.steps.append(EndUpstream(reusable=False))
+                self._drop_lane()
                 self._ask(now, fresh=True)
                 return
-            self.upstream_failed(
-                Reason.UPSTREAM_CLOSED, "upstream closed without answering", now, lane
-            )
+            self.failed(Reason.UPSTREAM_CLOSED, "upstream closed without answering", now)
             return
-        try:
-            out = response.eof()
-        except HttpError as error:
-            self.upstream_failed(error.reason, error.detail, now, lane)
-            return
-        self._respond(response, out, now)
+        self.failed(Reason.UPSTREAM_CLOSED, "upstream closed within the response", now)
 
-    def upstream_full(self, now: float, lane: int, *, full: bool) -> None:  # noqa: ARG002
-        """The agent is not read while upstream cannot take more."""
-        self._full = full
-
-    def sealed(self, now: float, lane: int) -> None:
-        """Never asked for."""
-
-    def _respond(self, response: Response, out: bytes, now: float) -> None:
-        if out:
-            self.steps.append(ToClient(out))
-        if response.done:
-            self._end_exchange(now)
-
-    def upstream_failed(self, reason: Reason, detail: str, now: float, lane: int) -> None:  # noqa: ARG002
+    def failed(self, reason: Reason, detail: str, now: float) -> None:
         """No address, no connection, a bad certificate, or a connection that broke."""
-        if self.phase not in (Phase.ASK, Phase.RELAY) or self._request is None:
+        if self.phase is Phase.CHANNEL:
+            self._end_channel(now, reason.value)
+            self._agent.cut(self)
             return
-        started = self._response is not None and self._response.started
-        self._finish_event(now, 0 if started else status_of(reason), reason)
+        if self.phase not in (Phase.ASK, Phase.RELAY):
+            return
+        asked = self.phase is Phase.ASK and self.body is None
+        self._finish(now, 0 if self.started else status_of(reason), reason.value)
         # Also while a dial is under way: what it brings later must not meet the next request.
-        self.steps.append(EndUpstream(reusable=False))
-        if started:
-            # The agent must see that the response is cut: neither a last chunk nor a clean end.
-            self._close(reset=True)
-            return
-        verdict = self._context.judge.refuse(reason, detail)
-        keep = self.phase is Phase.ASK and self._upload is None and self._request.head.keep_alive
-        self._explain(verdict, self._request.target, close=not keep)
-        if keep:
-            self._next(now)
-            self._advance(now)
-        else:
-            self._close()
+        self._drop_lane()
+        self._end_visibly(self._context.judge.refuse(reason, detail), now, close=not asked)
 
-    def _end_exchange(self, now: float) -> None:
-        """Close the exchange once both directions are complete."""
-        response, upload, request = self._response, self._upload, self._request
-        if response is None or request is None or not response.done:
-            return
-        uploaded = upload is None or upload.done
-        self._finish_event(now, response.status, None)
-        self.steps.append(EndUpstream(reusable=response.reusable and uploaded))
-        self._response = None
-        if response.closes_client or not uploaded or self._eof:
-            self._close()
-        else:
-            self._next(now)
-            self._advance(now)
+    def _drop_lane(self) -> None:
+        outlet, self._outlet = self._outlet, None
+        if outlet is not None:
+            outlet.release(complete=False)
+        elif self.phase is Phase.ASK:
+            self._agent.close_lane(self)
 
     # -- ends ------------------------------------------------------------------------------
 
-    def _next(self, now: float) -> None:
-        self.phase = check(self.phase, Phase.HEAD)
-        self._request = self._upload = self._response = self._drain = None
-        self._address = ""
-        self._started = now
-        self.deadline = now + self._context.limits.idle_seconds
+    def timer(self, now: float) -> None:
+        """`deadline` has passed."""
+        body = self.body
+        if self.phase is Phase.HOLD:
+            assert body is not None  # noqa: S101
+            if now < self._body_deadline and self.request.head.framing is not Framing.LENGTH:
+                self._quiet(now)
+                return
+            verdict = self._context.judge.refuse(Reason.TIMEOUT, "the request did not complete")
+            self.refuse(verdict, now, close=True)
+        elif self.phase is Phase.RELAY and body is not None and body.waiting:
+            try:
+                out = body.flush()
+            except HttpError as error:
+                self.malformed(error, now)
+                return
+            self._pass_on(body, out, now)
+        elif self.phase in (Phase.ASK, Phase.RELAY):
+            self.failed(Reason.TIMEOUT, "upstream was silent for too long", now)
+        elif self.phase is Phase.CHANNEL:
+            self.failed(Reason.TIMEOUT, "both sides were silent for too long", now)
 
-    def _finish_event(self, now: float, status: int, reason: Reason | None) -> None:
-        upload, response = self._upload, self._response
-        self.steps.append(
+    def _quiet(self, now: float) -> None:
+        """A body of unknown length is waiting for an answer: it streams from here on."""
+        assert self.body is not None  # noqa: S101
+        if self.body.payload:
+            self._judge(b"", now)
+        else:
+            self.deadline = self._body_deadline
+
+    def _finish(self, now: float, status: int, reason: str) -> None:
+        body = self.body
+        self._agent.steps.append(
             Finished(
-                exchange=self.exchange,
-                status=response.status if response is not None and response.started else status,
-                sent=upload.sent if upload is not None else 0,
-                received=response.received if response is not None else 0,
+                exchange=self.number,
+                status=self._status if self.started else status,
+                sent=body.sent if body is not None else 0,
+                received=self._received,
                 address=self._address,
-                seconds=max(0.0, now - self._started),
-                reason=reason.value if reason is not None else "",
-                host=self._request_target().host,
+                seconds=max(0.0, now - self._since),
+                reason=reason,
+                host=self.request.target.host,
             )
         )
 
-    def _abort(self, reason: Reason, now: float) -> None:
-        self._finish_event(now, 0, reason)
-        self.steps.append(EndUpstream(reusable=False))
-        self._close(reset=True)
+    # -- upgraded --------------------------------------------------------------------------
 
-    def _close(self, *, reset: bool = False) -> None:
-        if self.phase is not Phase.CLOSED:
-            self.phase = check(self.phase, Phase.CLOSED)
-            self.steps.append(Close(reset=reset))
+    def switched(self, head: ResponseHead, rest: bytes, now: float) -> None:
+        """Upstream has agreed to an upgrade; `rest` are its first bytes after that.
 
+        Raises:
+            HttpError: nobody asked for it, or it is another one.
+        """
+        upgrade = self.request.upgrade
+        if upgrade is None:
+            # The field is never sent on unless the upgrade can be relayed.
+            raise HttpError(Reason.UPSTREAM_MALFORMED, "101 without an upgrade")
+        self._channel = upgrade.channel(head, self._context, self.request.target)
+        self._status = head.status
+        self.started = True
+        self.phase = check(self.phase, Phase.CHANNEL)
+        self.deadline = now + self._context.limits.idle_seconds
+        self._agent.switch(self, head)
+        if rest:
+            self.channel_bytes(rest, now)
 
-def _body_reader(head: RequestHead) -> BodyReader:
-    return BodyReader(head.framing, head.length, Reason.HTTP_MALFORMED)
+    def client_channel(self, data: bytes, now: float) -> None:
+        """Take bytes of the agent for the channel."""
+        if self._channel is not None:
+            self._carry(self._channel.from_client(data), now)
+
+    def channel_bytes(self, data: bytes, now: float) -> None:
+        """Take bytes of upstream for the channel."""
+        if self._channel is not None:
+            self._carry(self._channel.from_upstream(data), now)
+
+    def client_ended(self, now: float) -> None:
+        """The agent has ended its side of the channel."""
+        if self._channel is not None:
+            self._carry(self._channel.client_ended(), now)
+
+    def channel_ended(self, now: float) -> None:
+        """Upstream has ended its side of the channel."""
+        if self._channel is not None:
+            self._carry(self._channel.upstream_ended(), now)
+
+    def _carry(self, passed: Passed, now: float) -> None:
+        if self.phase is not Phase.CHANNEL:
+            return
+        self.deadline = now + self._context.limits.idle_seconds
+        for verdict, kind in passed.records:
+            self._record(verdict, kind)
+        if passed.to_upstream and self._outlet is not None:
+            self._outlet.channel_data(passed.to_upstream)
+        if passed.to_client:
+            self._agent.channel_data(self, passed.to_client)
+        if passed.over:
+            self._end_channel(now, self._channel.reason if self._channel is not None else "")
+            self._agent.over(self, now)
+
+    def _end_channel(self, now: float, reason: str) -> None:
+        channel = self._channel
+        if channel is not None and self.phase is Phase.CHANNEL:
+            self._agent.steps.append(
+                Finished(
+                    exchange=self.number,
+                    status=self._status,
+                    sent=channel.sent,
+                    received=channel.received,
+                    address=self._address,
+                    seconds=max(0.0, now - self._since),
+                    reason=reason,
+                    host=self.request.target.host,
+                )
+            )
+            outlet, self._outlet = self._outlet, None
+            if outlet is not None:
+                outlet.release(complete=False)
+            self.phase = check(self.phase, Phase.OVER)

@@ -9,8 +9,10 @@ import msgspec
 from interceptor.decide.hints import HINTS
 from interceptor.model import Target
 from interceptor.verdict import Reason, Verdict
+from interceptor.wire.http1 import Field, Framing, ResponseHead
 
-_PHRASES: Final = {400: "Bad Request", 403: "Forbidden", 408: "Request Timeout"} | {
+_PHRASES: Final = {200: "OK", 400: "Bad Request", 403: "Forbidden"} | {
+    421: "Misdirected Request",
     502: "Bad Gateway",
     503: "Service Unavailable",
     504: "Gateway Timeout",
@@ -30,6 +32,10 @@ _STATUS: Final = {
 _RETRY: Final = frozenset(
     (Reason.RESOLVE_FAILED, Reason.CONNECT_FAILED, Reason.UPSTREAM_CLOSED, Reason.TIMEOUT)
 )
+
+_GRPC_CODES: Final = {400: 13, 403: 7, 421: 7, 502: 14, 503: 14, 504: 4}
+"""INTERNAL, PERMISSION_DENIED, UNAVAILABLE, DEADLINE_EXCEEDED (gRPC status codes)."""
+_GRPC_UNAVAILABLE: Final = 14
 
 
 class Explanation(msgspec.Struct, frozen=True, gc=False):
@@ -51,17 +57,32 @@ def status_of(reason: Reason) -> int:
     return _STATUS.get(reason, 403)
 
 
-def refusal(verdict: Verdict, target: Target, flow: str, *, close: bool, body: bool) -> bytes:
-    """Write the response for a verdict that is not ALLOW.
+def refusal(
+    verdict: Verdict, target: Target, flow: str, *, status: int = 0, grpc: bool = False
+) -> tuple[ResponseHead, bytes]:
+    """Make the response for a verdict that is not ALLOW: its head and its content.
 
     Args:
         verdict: what was decided.
         target: where the request wanted to go.
         flow: id to find the event by.
-        close: say that the connection ends here.
-        body: False for HEAD, whose response has none (RFC 9110 section 9.3.2).
+        status: HTTP status if it is not that of the reason code.
+        grpc: answer a call of gRPC: its status stands in the head, and there is no content.
     """
-    explanation = Explanation(
+    status = status or status_of(verdict.reason)
+    reason = verdict.reason.value.encode("ascii")
+    fields = [_field(b"Cache-Control", b"no-store"), _field(b"X-Egressguard-Reason", reason)]
+    if grpc:
+        fields += [_field(b"Content-Type", b"application/grpc"), *grpc_status(verdict)]
+        return _head(200, fields, Framing.NONE, 0), b""
+    content = msgspec.json.encode(explain(verdict, target, flow)) + b"\n"
+    fields.append(_field(b"Content-Type", b"application/json"))
+    return _head(status, fields, Framing.LENGTH, len(content)), content
+
+
+def explain(verdict: Verdict, target: Target, flow: str) -> Explanation:
+    """Say what was decided, for the agent to read."""
+    return Explanation(
         error="egressguard",
         reason=verdict.reason.value,
         host=target.host,
@@ -72,13 +93,31 @@ def refusal(verdict: Verdict, target: Target, flow: str, *, close: bool, body: b
         retry=verdict.reason in _RETRY,
         flow=flow,
     )
-    content = msgspec.json.encode(explanation) + b"\n"
-    status = status_of(verdict.reason)
-    return (
-        f"HTTP/1.1 {status} {_PHRASES[status]}\r\n"
-        "Content-Type: application/json\r\n"
-        "Cache-Control: no-store\r\n"
-        f"X-Egressguard-Reason: {verdict.reason.value}\r\n"
-        f"Content-Length: {len(content)}\r\n"
-        f"{'Connection: close' + chr(13) + chr(10) if close else ''}\r\n"
-    ).encode("ascii") + (content if body else b"")
+
+
+def grpc_status(verdict: Verdict) -> list[Field]:
+    """Give the trailers that end a call of gRPC which was refused, or cut."""
+    code = _GRPC_CODES.get(status_of(verdict.reason), _GRPC_UNAVAILABLE)
+    text = f"egressguard: {verdict.reason.value}: {verdict.detail}. {HINTS.get(verdict.reason, '')}"
+    message = b"".join(
+        b"%c" % byte if 0x20 <= byte <= 0x7E and byte != 0x25 else b"%%%02X" % byte
+        for byte in text.encode()
+    )
+    return [_field(b"grpc-status", b"%d" % code), _field(b"grpc-message", message)]
+
+
+def _field(name: bytes, value: bytes) -> Field:
+    return name, name.lower(), value
+
+
+def _head(status: int, fields: list[Field], framing: Framing, length: int) -> ResponseHead:
+    return ResponseHead(
+        status=status,
+        phrase=_PHRASES[status].encode("ascii"),
+        minor=1,
+        fields=tuple(fields),
+        framing=framing,
+        length=length,
+        keep_alive=True,
+        connection=frozenset(),
+    )

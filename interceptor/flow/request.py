@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from interceptor.decide.judge import Judge
+from interceptor.flow.channel import Upgrade
 from interceptor.flow.context import FlowContext, Identity
 from interceptor.model import Target
 from interceptor.verdict import Reason, Verdict
@@ -29,9 +30,12 @@ class Request:
         target: where it goes: the identity of the connection, or what a proxy client named.
         refused: a block that is decided before any content is looked at.
         tunnel: the identity inside, for an acceptable CONNECT.
+        upgrade: the protocol that the agent would change to, where it can be relayed.
+        path: as it will be sent, origin-form.
+        authority: as it will be sent.
     """
 
-    __slots__ = ("_authority", "_path", "head", "refused", "target", "tunnel")
+    __slots__ = ("authority", "head", "path", "refused", "target", "tunnel", "upgrade")
 
     def __init__(
         self,
@@ -41,13 +45,15 @@ class Request:
         *,
         refused: Verdict | None = None,
         tunnel: Identity | None = None,
+        upgrade: Upgrade | None = None,
     ) -> None:
         self.head = head
         self.target = target
         self.refused = refused
         self.tunnel = tunnel
-        self._path = path
-        self._authority = target.authority.encode("ascii")
+        self.upgrade = upgrade
+        self.path = path
+        self.authority = target.authority.encode("ascii")
 
     def judge(self, judge: Judge, body: bytes) -> Verdict:
         """Judge head and readable body."""
@@ -55,8 +61,10 @@ class Request:
         return judge.request(self.target, self.head.raw, fields, body)
 
     def wire_head(self) -> bytes:
-        """Bytes of the head for upstream."""
-        return write_request(self.head, self._path, self._authority)
+        """Bytes of the head for upstream, in HTTP/1.1."""
+        if self.upgrade is not None:
+            return self.upgrade.wire_head(self.path, self.authority)
+        return write_request(self.head, self.path, self.authority)
 
 
 def read_target(head: RequestHead, context: FlowContext, identity: Identity, now: float) -> Request:

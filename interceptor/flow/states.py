@@ -1,4 +1,4 @@
-"""The lifecycle of an HTTP exchange, as a table. A transition that is not here cannot happen."""
+"""The lifecycle of an exchange, as a table. A transition that is not here cannot happen."""
 
 from __future__ import annotations
 
@@ -8,21 +8,20 @@ from typing import Final
 
 
 class Phase(enum.Enum):
-    """Where a connection from the agent stands."""
+    """Where an exchange stands."""
 
-    HEAD = "head"
-    """Waiting for, or within, a request head."""
+    BEGIN = "begin"
+    """Its head was read and nothing was decided."""
     HOLD = "hold"
     """Collecting a body that is judged whole before anything leaves."""
     ASK = "ask"
     """Allowed; waiting for addresses or for a connection."""
     RELAY = "relay"
     """Connected to upstream."""
-    DRAIN = "drain"
-    """Refused; reading the rest of the body away so that the connection can be kept."""
-    TUNNEL = "tunnel"
-    """CONNECT was answered; the bytes belong to a flow inside."""
-    CLOSED = "closed"
+    CHANNEL = "channel"
+    """Upgraded: both directions belong to another protocol."""
+    OVER = "over"
+    """Answered, refused or cut. Nothing of it goes on anywhere."""
 
     __hash__ = object.__hash__  # members are compared by identity; enum's own is Python code
 
@@ -32,15 +31,12 @@ class LifecycleError(AssertionError):
 
 
 TRANSITIONS: Final[Mapping[Phase, frozenset[Phase]]] = {
-    Phase.HEAD: frozenset(
-        (Phase.HEAD, Phase.HOLD, Phase.ASK, Phase.DRAIN, Phase.TUNNEL, Phase.CLOSED)
-    ),
-    Phase.HOLD: frozenset((Phase.HEAD, Phase.ASK, Phase.DRAIN, Phase.CLOSED)),
-    Phase.ASK: frozenset((Phase.HEAD, Phase.RELAY, Phase.DRAIN, Phase.CLOSED)),
-    Phase.RELAY: frozenset((Phase.HEAD, Phase.ASK, Phase.CLOSED)),
-    Phase.DRAIN: frozenset((Phase.HEAD, Phase.CLOSED)),
-    Phase.TUNNEL: frozenset(),
-    Phase.CLOSED: frozenset(),
+    Phase.BEGIN: frozenset((Phase.HOLD, Phase.ASK, Phase.OVER)),
+    Phase.HOLD: frozenset((Phase.ASK, Phase.OVER)),
+    Phase.ASK: frozenset((Phase.RELAY, Phase.OVER)),
+    Phase.RELAY: frozenset((Phase.ASK, Phase.CHANNEL, Phase.OVER)),
+    Phase.CHANNEL: frozenset((Phase.OVER,)),
+    Phase.OVER: frozenset(),
 }
 
 

@@ -9,7 +9,7 @@ import re
 from typing import Final
 
 from interceptor.flow.context import FlowContext, Identity, Successor
-from interceptor.flow.exchange import HttpConnection
+from interceptor.flow.http1_agent import Http1Connection
 from interceptor.flow.request import mismatch
 from interceptor.flow.speaker import Speaker
 from interceptor.flow.steps import Close, Record, Step, Terminate
@@ -228,7 +228,7 @@ class TcpFlow:
             depth=old.depth,
             host_field=old.host.encode("ascii") if old.port == default_port(scheme) else b"",
         )
-        self._speaker = http = HttpConnection(
+        self._speaker = http = Http1Connection(
             self._context, identity, self._steps, self._exchange, now
         )
         data, self._buffer = self._buffer, b""

@@ -334,6 +334,14 @@ def write_response(head: ResponseHead, framing: Framing, *, close: bool, method:
     return b"".join(lines)
 
 
+def write_switch(head: ResponseHead) -> bytes:
+    """Write a 101 for the agent: its fields as they stand, Connection and Upgrade included."""
+    lines = [b"HTTP/1.1 101 %b\r\n" % head.phrase]
+    lines += [b"%b: %b\r\n" % (name, value) for name, _, value in head.fields]
+    lines.append(b"\r\n")
+    return b"".join(lines)
+
+
 def write_trailers(trailers: Sequence[Field]) -> bytes:
     """End a chunked body, with the trailers that may pass (RFC 9112 section 7.1.2)."""
     lines = [b"0\r\n"]

@@ -1,0 +1,405 @@
+"""HTTP/1.1 with the agent: heads and bodies read in order, one exchange after the other."""
+
+from __future__ import annotations
+
+import enum
+from typing import Final
+
+from interceptor.flow.context import FlowContext, Identity, Successor
+from interceptor.flow.exchange import Exchange
+from interceptor.flow.http1_lane import Http1Lane
+from interceptor.flow.refusal import refusal
+from interceptor.flow.request import Request, read_target
+from interceptor.flow.states import Phase
+from interceptor.flow.steps import Close, EndUpstream, Record, Resolve, Step, ToClient
+from interceptor.model import Kind
+from interceptor.verdict import Reason, Verdict
+from interceptor.wire.http1 import (
+    Field,
+    Framing,
+    HttpError,
+    RequestHead,
+    ResponseHead,
+    chunk,
+    read_request,
+    write_response,
+    write_switch,
+    write_trailers,
+)
+from interceptor.wire.http1_body import BodyReader
+
+_ALPN: Final = ("http/1.1",)
+_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+_PENDING_LIMIT: Final = 65_536
+_DRAIN_LIMIT: Final = 1 << 20
+
+
+class _Turn(enum.Enum):
+    """What the connection is doing."""
+
+    HEAD = "waiting for a request, or within its head"
+    BUSY = "an exchange is under way"
+    DRAIN = "refused; reading the rest of the body away so that the connection can be kept"
+    LEFT = "what follows belongs to somebody else, or nothing follows"
+
+    __hash__ = object.__hash__
+
+
+class Http1Connection:
+    """See `interceptor.flow.speaker.Speaker` and `interceptor.flow.sides.AgentSide`.
+
+    Attributes:
+        steps: where steps go, in order; the owner takes them out.
+        exchange: number of the current or last exchange.
+        successor: what is inside, once CONNECT was answered.
+    """
+
+    __slots__ = (
+        *("_begun", "_chunked", "_closes", "_context", "_current", "_deadline", "_drain"),
+        *("_eof", "_full", "_identity", "_incoming", "_lane", "_reader", "_turn"),
+        *("exchange", "steps", "successor"),
+    )
+
+    def __init__(
+        self, context: FlowContext, identity: Identity, steps: list[Step], exchange: int, now: float
+    ) -> None:
+        self._context = context
+        self._identity = identity
+        self.steps = steps
+        self.exchange = exchange
+        self.successor: Successor | None = None
+        self._turn = _Turn.HEAD
+        self._deadline = now + context.limits.header_seconds
+        self._incoming = b""
+        self._eof = self._full = self._begun = False
+        self._current: Exchange | None = None
+        self._reader: BodyReader | None = None
+        self._drain: BodyReader | None = None
+        self._lane: Http1Lane | None = None
+        self._chunked = self._closes = False
+
+    # -- the agent's side ------------------------------------------------------------------
+
+    @property
+    def deadline(self) -> float:
+        """See `Speaker`."""
+        if self._turn is _Turn.BUSY and self._current is not None:
+            return self._current.deadline
+        return self._deadline
+
+    @property
+    def wants_client(self) -> bool:
+        """See `Speaker`."""
+        if self._full:
+            return False
+        if self._turn is _Turn.BUSY:
+            # Read on, so that an agent that gives up is noticed, but keep little.
+            return len(self._incoming) < _PENDING_LIMIT
+        return self._turn is not _Turn.LEFT
+
+    def client_bytes(self, data: bytes, now: float) -> None:
+        """See `Speaker`."""
+        self._incoming = self._incoming + data if self._incoming else data
+        self._advance(now)
+
+    def client_eof(self, now: float) -> None:
+        """The agent has ended its side; what was asked completely is still answered."""
+        self._eof = True
+        exchange = self._current
+        if self._turn is not _Turn.BUSY or exchange is None:
+            self._close()
+        elif exchange.phase is Phase.CHANNEL:
+            exchange.client_ended(now)
+        elif not exchange.uploaded:
+            exchange.gone(Reason.CLIENT_CLOSED, now)
+            self._close(reset=exchange.phase is not Phase.HOLD)
+
+    def client_lost(self, now: float) -> None:
+        """See `Speaker`."""
+        if self._current is not None:
+            self._current.gone(Reason.CLIENT_CLOSED, now)
+        self._turn = _Turn.LEFT
+
+    def _advance(self, now: float) -> None:
+        while self._incoming:
+            if self._turn is _Turn.HEAD:
+                if not self._read_head(now):
+                    return
+            elif self._turn is _Turn.BUSY:
+                if not self._read_on(now):
+                    return
+            elif self._turn is _Turn.DRAIN:
+                self._read_away(now)
+            else:
+                return
+
+    def _read_head(self, now: float) -> bool:
+        limits = self._context.limits
+        self._current = None
+        try:
+            found = read_request(self._incoming, limits.header_bytes, limits.header_count)
+            if found is None:
+                if not self._begun:
+                    # Set once: a head that trickles in has no more time than one that stalls.
+                    self._begun = True
+                    self._deadline = now + limits.header_seconds
+                return False
+            head, used = found
+            self._incoming = self._incoming[used:]
+            self.exchange += 1
+            self._begun = False
+            request = read_target(head, self._context, self._identity, now)
+        except HttpError as error:
+            self._malformed(error)
+            return True
+        self._begin(head, request, now)
+        return True
+
+    def _begin(self, head: RequestHead, request: Request, now: float) -> None:
+        if request.tunnel is not None and request.refused is None:
+            self.successor = Successor(request.tunnel, self._incoming)
+            self._turn = _Turn.LEFT
+            self._incoming = b""
+            self.steps.append(ToClient(b"HTTP/1.1 200 Connection established\r\n\r\n"))
+            return
+        self._turn = _Turn.BUSY
+        self._closes = not head.keep_alive
+        self._reader = None
+        if head.framing is not Framing.NONE:
+            self._reader = BodyReader(head.framing, head.length, Reason.HTTP_MALFORMED)
+        self._current = exchange = Exchange(self, self._context, request, self.exchange, now)
+        try:
+            exchange.begin(now)
+        except HttpError as error:
+            exchange.malformed(error, now)
+
+    def _malformed(self, error: HttpError) -> None:
+        """A head that is none: there is no exchange, and no next one."""
+        verdict = self._context.judge.refuse(error.reason, error.detail)
+        target = self._identity.target()
+        self.steps.append(Record(verdict, target, Kind.HTTP_REQUEST, self.exchange))
+        head, content = refusal(verdict, target, self._context.origin.flow)
+        out = write_response(head, head.framing, close=True, method="GET")
+        self.steps.append(ToClient(out + content))
+        self._close()
+
+    def _read_on(self, now: float) -> bool:
+        """Give the exchange what is its own; False when it cannot use more now."""
+        exchange, reader = self._current, self._reader
+        assert exchange is not None  # noqa: S101
+        if exchange.phase is Phase.CHANNEL:
+            data, self._incoming = self._incoming, b""
+            exchange.client_channel(data, now)
+            return True
+        usable = exchange.wants_body and reader is not None and not reader.done
+        if reader is None or not usable:
+            return False
+        data, self._incoming = self._incoming, b""
+        try:
+            payload = reader.feed(data)
+        except HttpError as error:
+            exchange.malformed(error, now)
+            return True
+        end = reader.done
+        if end:
+            self._incoming, reader.rest = reader.rest, b""
+        if payload or end:
+            exchange.content(payload, now, end=end, trailers=reader.trailers)
+        return True
+
+    def _read_away(self, now: float) -> None:
+        drain = self._drain
+        assert drain is not None  # noqa: S101
+        try:
+            drain.feed(self._incoming)
+        except HttpError:
+            self._close()
+            return
+        self._incoming, drain.rest = drain.rest, b""
+        if drain.done:
+            self._next(now)
+
+    # -- what exchanges want of the agent's side -------------------------------------------------
+
+    def open_lane(self, exchange: Exchange, *, fresh: bool) -> None:
+        """See `AgentSide`."""
+        self.steps.append(Resolve(exchange.request.target, fresh))
+
+    def close_lane(self, exchange: Exchange) -> None:  # noqa: ARG002
+        """See `AgentSide`."""
+        self.steps.append(EndUpstream(reusable=False))
+
+    def proceed(self, exchange: Exchange) -> None:  # noqa: ARG002
+        """See `AgentSide`."""
+        self.steps.append(ToClient(_CONTINUE))
+
+    def answer(self, exchange: Exchange, head: ResponseHead) -> None:
+        """See `AgentSide`."""
+        request = exchange.request.head
+        framing = head.framing
+        if framing in (Framing.CHUNKED, Framing.CLOSE):
+            # HTTP/1.0 knows no chunks; for HTTP/1.1 they keep the agent's connection usable.
+            framing = Framing.CHUNKED if request.minor else Framing.CLOSE
+        self._chunked = framing is Framing.CHUNKED
+        if framing is Framing.CLOSE or not exchange.uploaded:
+            self._closes = True
+        out = write_response(head, framing, close=self._closes, method=request.method)
+        self.steps.append(ToClient(out))
+
+    def answer_data(self, exchange: Exchange, data: bytes) -> None:  # noqa: ARG002
+        """See `AgentSide`."""
+        self.steps.append(ToClient(chunk(data) if self._chunked else data))
+
+    def answer_end(self, exchange: Exchange, trailers: tuple[Field, ...]) -> None:  # noqa: ARG002
+        """See `AgentSide`."""
+        if self._chunked:
+            self.steps.append(ToClient(write_trailers(trailers)))
+
+    def switch(self, exchange: Exchange, head: ResponseHead) -> None:  # noqa: ARG002
+        """See `AgentSide`."""
+        self.steps.append(ToClient(write_switch(head)))
+
+    def channel_data(self, exchange: Exchange, data: bytes) -> None:  # noqa: ARG002
+        """See `AgentSide`."""
+        self.steps.append(ToClient(data))
+
+    def refused(self, exchange: Exchange, verdict: Verdict, now: float, *, close: bool) -> None:
+        """See `AgentSide`. The connection is kept where its state is certain."""
+        unread = self._unread(exchange)
+        close = close or self._closes or unread > _DRAIN_LIMIT or self._eof
+        self._explain(exchange, verdict, close=close)
+        if close:
+            self._close()
+        elif unread:
+            self._turn = _Turn.DRAIN
+            self._drain = self._reader
+            self._deadline = now + self._context.limits.idle_seconds
+        else:
+            self._next(now)
+
+    def _explain(self, exchange: Exchange, verdict: Verdict, *, close: bool) -> None:
+        """Answer with the reason; without a body where the request was a HEAD."""
+        method = exchange.request.head.method
+        head, content = refusal(verdict, exchange.request.target, self._context.origin.flow)
+        out = write_response(head, head.framing, close=close, method=method)
+        self.steps.append(ToClient(out if method == "HEAD" else out + content))
+
+    def _unread(self, exchange: Exchange) -> int:
+        """Bytes of the request body still to come: what must be drained; very many if unknown."""
+        reader, head = self._reader, exchange.request.head
+        if reader is None or reader.done:
+            return 0
+        if head.expects_continue and exchange.phase is Phase.BEGIN:
+            return _DRAIN_LIMIT + 1  # whether the body will be sent is not known
+        if head.framing is not Framing.LENGTH:
+            return _DRAIN_LIMIT + 1
+        return head.length - (exchange.body.payload if exchange.body is not None else 0)
+
+    def cut(self, exchange: Exchange) -> None:  # noqa: ARG002
+        """See `AgentSide`: neither a last chunk nor a clean end."""
+        self._close(reset=True)
+
+    def over(self, exchange: Exchange, now: float) -> None:
+        """See `AgentSide`."""
+        if self._closes or not exchange.uploaded or self._eof:
+            self._close()
+        else:
+            self._next(now)
+
+    # -- upstream's side -------------------------------------------------------------------
+
+    def resolved(self, addresses: tuple[str, ...], now: float, lane: int) -> None:  # noqa: ARG002
+        """See `Speaker`."""
+        if self._current is not None:
+            self._current.resolved(addresses, now, _ALPN)
+            self._advance(now)
+
+    def connected(self, address: str, now: float, lane: int, *, reused: bool, alpn: str) -> None:  # noqa: ARG002
+        """See `Speaker`."""
+        exchange = self._current
+        if exchange is None:
+            return
+        self._lane = outlet = Http1Lane(lane, exchange, self.steps, self._context.limits)
+        exchange.connected(outlet, address, now, reused=reused)
+        if self._incoming:
+            self._advance(now)
+
+    def sealed(self, now: float, lane: int) -> None:
+        """Never asked for."""
+
+    def upstream_bytes(self, data: bytes, now: float, lane: int) -> None:  # noqa: ARG002
+        """See `Speaker`."""
+        if self._lane is None or self._turn is not _Turn.BUSY:
+            return
+        try:
+            self._lane.feed(data, now)
+        except HttpError as error:
+            self._fail(error.reason, error.detail, now)
+        if self._incoming:
+            self._advance(now)
+
+    def upstream_eof(self, now: float, lane: int) -> None:  # noqa: ARG002
+        """See `Speaker`."""
+        if self._lane is None or self._turn is not _Turn.BUSY:
+            return
+        try:
+            self._lane.eof(now)
+        except HttpError as error:
+            self._fail(error.reason, error.detail, now)
+        self._advance(now)
+
+    def upstream_failed(self, reason: Reason, detail: str, now: float, lane: int) -> None:  # noqa: ARG002
+        """See `Speaker`."""
+        self._fail(reason, detail, now)
+        self._advance(now)
+
+    def _fail(self, reason: Reason, detail: str, now: float) -> None:
+        if self._current is not None and self._turn is _Turn.BUSY:
+            self._current.failed(reason, detail, now)
+
+    def upstream_full(self, now: float, lane: int, *, full: bool) -> None:  # noqa: ARG002
+        """See `Speaker`: the agent is not read while upstream cannot take more."""
+        self._full = full
+
+    # -- ends ------------------------------------------------------------------------------
+
+    def timer(self, now: float) -> None:
+        """See `Speaker`."""
+        exchange = self._current
+        if self._turn is _Turn.BUSY and exchange is not None:
+            exchange.timer(now)
+            self._advance(now)
+        elif self._turn is _Turn.HEAD and not self._incoming and self.exchange:
+            self._close()  # an idle connection
+        elif self._turn is _Turn.HEAD:
+            self._malformed(HttpError(Reason.TIMEOUT, "the request did not complete"))
+        elif self._turn is _Turn.DRAIN:
+            self._close()
+
+    def unwritable(self) -> None:
+        """See `Speaker`: nothing may go on."""
+        self.steps.clear()
+        exchange = self._current
+        if self._lane is not None or (exchange is not None and exchange.phase is Phase.ASK):
+            self.steps.append(EndUpstream(reusable=False))
+        if exchange is None or exchange.started or self._turn is _Turn.LEFT:
+            self._turn = _Turn.LEFT
+            self.steps.append(Close(reset=True))
+            return
+        verdict = self._context.judge.refuse(
+            Reason.EVIDENCE_UNWRITABLE, "the decision could not be recorded"
+        )
+        self._explain(exchange, verdict, close=True)
+        self._turn = _Turn.LEFT
+        self.steps.append(Close())
+
+    def _next(self, now: float) -> None:
+        self._turn = _Turn.HEAD
+        self._reader = self._drain = None
+        self._lane = None
+        self._deadline = now + self._context.limits.idle_seconds
+
+    def _close(self, *, reset: bool = False) -> None:
+        if self._turn is not _Turn.LEFT:
+            self._turn = _Turn.LEFT
+            self.steps.append(Close(reset=reset))

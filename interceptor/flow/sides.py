@@ -1,0 +1,93 @@
+"""The two sides of an exchange, whatever version of HTTP either of them speaks.
+
+`AgentSide` answers the agent; an `Outlet` carries one request to upstream. Both append steps;
+neither decides anything.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from interceptor.verdict import Verdict
+from interceptor.wire.http1 import Field, ResponseHead
+
+if TYPE_CHECKING:
+    from interceptor.flow.exchange import Exchange
+    from interceptor.flow.request import Request
+    from interceptor.flow.steps import Step
+
+
+class AgentSide(Protocol):
+    """The connection from the agent, as its exchanges see it."""
+
+    steps: list[Step]
+
+    def open_lane(self, exchange: Exchange, *, fresh: bool) -> None:
+        """Find an upstream connection for an exchange that was allowed: `Resolve`, or one shared.
+
+        Args:
+            exchange: in phase ASK.
+            fresh: a kept connection has just failed; only a new one will do.
+        """
+
+    def close_lane(self, exchange: Exchange) -> None:
+        """Give up what `open_lane` has asked for."""
+
+    def proceed(self, exchange: Exchange) -> None:
+        """Tell the agent to send its body (RFC 9110 section 15.2.1)."""
+
+    def answer(self, exchange: Exchange, head: ResponseHead) -> None:
+        """Give the agent the head of the final response."""
+
+    def answer_data(self, exchange: Exchange, data: bytes) -> None:
+        """Give the agent content of the response."""
+
+    def answer_end(self, exchange: Exchange, trailers: tuple[Field, ...]) -> None:
+        """End the response."""
+
+    def switch(self, exchange: Exchange, head: ResponseHead) -> None:
+        """Give the agent the 101 after which the connection belongs to the exchange's channel."""
+
+    def channel_data(self, exchange: Exchange, data: bytes) -> None:
+        """Give the agent bytes of the channel."""
+
+    def refused(self, exchange: Exchange, verdict: Verdict, now: float, *, close: bool) -> None:
+        """Answer with the reason; the exchange is over.
+
+        Args:
+            exchange: nothing of its response was given to the agent yet.
+            verdict: why.
+            now: monotonic time in seconds.
+            close: what the agent still sends of this request has no meaning any more.
+        """
+
+    def cut(self, exchange: Exchange) -> None:
+        """Make it visible that a response that has begun is not complete; the exchange is over."""
+
+    def over(self, exchange: Exchange, now: float) -> None:
+        """The exchange has ended in order: go on to the next."""
+
+
+class Outlet(Protocol):
+    """The way of one request to upstream, and of the response back."""
+
+    @property
+    def touched(self) -> bool:
+        """True once upstream has sent anything of the response."""
+
+    def request(
+        self, request: Request, body: bytes, *, end: bool, trailers: tuple[Field, ...] = ()
+    ) -> None:
+        """Send the head, and the first or (with `end`) all of the content."""
+
+    def data(self, data: bytes) -> None:
+        """Send content."""
+
+    def end(self, trailers: tuple[Field, ...]) -> None:
+        """End the request."""
+
+    def channel_data(self, data: bytes) -> None:
+        """Send bytes of the channel."""
+
+    def release(self, *, complete: bool) -> None:
+        """The exchange is over. Unless both messages were complete, upstream must see that."""
