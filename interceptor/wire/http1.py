@@ -2,31 +2,54 @@
 
 Nothing here is lenient: what two parsers could read in two ways is refused, because the next
 hop may read it the other way (request smuggling). Nothing is relayed raw: what leaves is written
-from what was parsed.
+from what was parsed. docs/http1.md lists every case and its answer.
 """
 
 from __future__ import annotations
 
 import enum
+import functools
 import re
-from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 
 from interceptor.verdict import Reason
+from interceptor.wire.fields import (
+    HOP_REQUEST,
+    HOP_RESPONSE,
+    NOT_IN_TRAILERS,
+    SINGLE_RESPONSE,
+    Field,
+    HttpError,
+    has_bare_end,
+    onward,
+    over_limit,
+    read_fields,
+    split_fields,
+    tokens,
+    write_trailers,
+)
 
-Field = tuple[bytes, bytes, bytes]
-"""A header field: name as received, name in lower case, value without outer white space."""
-
-
-class HttpError(ValueError):
-    """The peer broke the protocol. `reason` says whose fault: the agent's or upstream's."""
-
-    def __init__(self, reason: Reason, detail: str) -> None:
-        super().__init__(detail)
-        self.reason = reason
-        self.detail = detail
+__all__ = [
+    "HOP_REQUEST",
+    "HOP_RESPONSE",
+    "NOT_IN_TRAILERS",
+    "Field",
+    "Framing",
+    "HttpError",
+    "RequestHead",
+    "ResponseHead",
+    "chunk",
+    "is_idempotent",
+    "read_request",
+    "read_response",
+    "refuse_method",
+    "write_request",
+    "write_response",
+    "write_switch",
+    "write_trailers",
+]
 
 
 class Framing(enum.Enum):
@@ -58,6 +81,7 @@ class RequestHead(msgspec.Struct, frozen=True, gc=False):
     connection: frozenset[bytes]
     """Options of the Connection field, lower case: they and the fields they name end here."""
     upgrade: bytes | None
+    """Value of Upgrade when Connection names it, else it has no meaning (RFC 9110 section 7.8)."""
     codings: bytes | None
     """Value of Content-Encoding."""
 
@@ -75,40 +99,35 @@ class ResponseHead(msgspec.Struct, frozen=True, gc=False):
     connection: frozenset[bytes]
 
 
-_TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
 # Possessive quantifiers: every byte is looked at once, whatever the input (no backtracking).
-_REQUEST_LINE: Final = re.compile(rb"(" + _TOKEN + rb"{1,32}+) ([\x21-\xff]++) HTTP/1\.([01])\r\n")
+# Methods are case-sensitive and all registered ones are capitals (RFC 9110 section 9.1): `post`
+# would pass by a rule for POST, and there are servers that take it for POST.
+_REQUEST_LINE: Final = re.compile(
+    rb"([A-Z][A-Z0-9_-]{0,31}+) ([\x21-\x7e\x80-\xff]++) HTTP/1\.([01])\r\n"
+)
 _STATUS_LINE: Final = re.compile(
     rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: ([\t\x20-\x7e\x80-\xff]*+))?\r\n"
 )
-_FIELDS: Final = re.compile(rb"(?:" + _TOKEN + rb"++:[\t\x20-\x7e\x80-\xff]*+\r\n)*+")
 _DIGITS: Final = re.compile(rb"[0-9]{1,18}")
 _NON_ASCII: Final = re.compile(rb"[\x80-\xff]")
 
 HEAD_END: Final = b"\r\n\r\n"
-# Connection-specific fields (RFC 9110 section 7.6.1), and those whose meaning ends at this hop.
-_HOP_REQUEST: Final = frozenset(
-    (
-        *(b"connection", b"keep-alive", b"proxy-connection", b"proxy-authorization", b"te"),
-        *(b"transfer-encoding", b"content-length", b"upgrade", b"host", b"expect", b"trailer"),
-        b"http2-settings",
-    )
-)
-# alt-svc is dropped so that no client is sent to QUIC, which is refused (RFC 7838).
-_HOP_RESPONSE: Final = frozenset(
-    (
-        *(b"connection", b"keep-alive", b"proxy-connection", b"proxy-authenticate", b"upgrade"),
-        *(b"transfer-encoding", b"content-length", b"trailer", b"alt-svc"),
-    )
-)
-# Fields that must not appear in trailers (RFC 9110 section 6.5.1).
-_NOT_IN_TRAILERS: Final = _HOP_REQUEST | _HOP_RESPONSE | {b"content-encoding", b"authorization"}
-# Fields that steer this hop: those that may stand once, and lists (RFC 9110 section 5.3).
-_SINGLE: Final = frozenset((b"host", b"content-length", b"transfer-encoding", b"expect"))
-_STEERING: Final = _SINGLE | {b"connection", b"upgrade", b"content-encoding"}
-_NO_TOKENS: Final[frozenset[bytes]] = frozenset()
-_PLAIN_OPTIONS: Final = frozenset((b"keep-alive", b"close"))
+_VERSION: Final = b"HTTP/1."
 _IDEMPOTENT: Final = frozenset(("GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"))
+_ECHOES: Final = frozenset(("TRACE", "TRACK"))
+# Connection may name none of these: taken away, they change what the message means (RFC 9110
+# section 7.6.1 forbids senders to name fields meant for all recipients).
+_NOT_OPTIONS: Final = frozenset(
+    (
+        *(b"host", b"content-length", b"transfer-encoding", b"content-encoding"),
+        *(b"content-type", b"expect"),
+    )
+)
+# Heads that are remembered: agents repeat them on and on. The key is the whole head, so what is
+# found is what would have been read. They may hold credentials, as the buffers they came from did:
+# few are kept, in the memory of this process, which serves one jail.
+_REMEMBERED: Final = 128
+_REMEMBERED_BYTES: Final = 4096
 
 
 def is_idempotent(method: str) -> bool:
@@ -116,56 +135,102 @@ def is_idempotent(method: str) -> bool:
     return method in _IDEMPOTENT
 
 
-class Fields(NamedTuple):
-    """A header section: all fields in order, and those that steer this hop by name."""
-
-    all: tuple[Field, ...]
-    steering: dict[bytes, bytes]
-    """Values of `_STEERING` fields by lower-case name; lists are joined by commas."""
-
-
-def split_fields(block: bytes, limit: int, reason: Reason) -> Fields:
-    """Split a block of field lines, each ending in CRLF.
-
-    Args:
-        block: zero or more field lines.
-        limit: the most fields allowed.
-        reason: the reason code of an error: the agent's or upstream's fault.
+def refuse_method(method: str) -> None:
+    """Refuse a method whose response repeats the request: what this hop adds must not come back.
 
     Raises:
-        HttpError: on folding, bare CR or LF, NUL, a name that is no token, too many fields, or a
-            second one of a field that may stand once.
+        HttpError: HTTP_UNSUPPORTED, on TRACE (RFC 9110 section 9.3.8).
     """
-    if _FIELDS.fullmatch(block) is None:
-        raise HttpError(reason, "a header field is malformed")
-    lines = block.split(b"\r\n")
-    if len(lines) - 1 > limit:
-        raise HttpError(Reason.LIMIT_EXCEEDED, f"more than {limit} header fields")
-    del lines[-1]
-    fields = []
-    steering: dict[bytes, bytes] = {}
-    for line in lines:
-        name, _, value = line.partition(b":")
-        lower = name.lower()
-        value = value.strip(b" \t")
-        fields.append((name, lower, value))
-        if lower in _STEERING:
-            if lower not in steering:
-                steering[lower] = value
-            elif lower in _SINGLE:
-                raise HttpError(reason, f"duplicate {lower.decode('ascii')}")
-            else:
-                steering[lower] += b"," + value
-    return Fields(tuple(fields), steering)
+    if method in _ECHOES:
+        raise HttpError(Reason.HTTP_UNSUPPORTED, "a method that echoes the request")
 
 
-def _tokens(value: bytes | None) -> frozenset[bytes]:
-    """Members of a comma-separated list field, in lower case."""
-    if not value:
-        return _NO_TOKENS
-    if b"," not in value:
-        return frozenset((value.lower(),))
-    return frozenset(item.strip(b" \t") for item in value.lower().split(b","))
+def read_request(
+    buffer: bytes, size_limit: int, count_limit: int
+) -> tuple[RequestHead, int] | None:
+    """Read one request head from the start of `buffer`.
+
+    Returns:
+        The head and the number of bytes it took, or None when more bytes are needed.
+
+    Raises:
+        HttpError: HTTP_MALFORMED, HTTP_UNSUPPORTED, or LIMIT_EXCEEDED when the head is longer than
+            `size_limit`. What cannot become valid is not waited for.
+    """
+    start = 0
+    # One or two empty lines before a request line are forgiven (RFC 9112 section 2.2).
+    while start < 4 and buffer.startswith(b"\r\n", start):
+        start += 2
+    end = buffer.find(HEAD_END, start, start + size_limit + 4)
+    if end < 0:
+        _refuse_part(buffer[start:], size_limit, Reason.HTTP_MALFORMED)
+        return None
+    raw = buffer[start : end + 2]
+    if end - start <= _REMEMBERED_BYTES:
+        head = _recent_request(raw)
+    else:
+        _refuse_flood(raw, count_limit, Reason.HTTP_MALFORMED)
+        head = _request(raw)
+    if len(head.fields) > count_limit:
+        _refuse_flood(raw, count_limit, Reason.HTTP_MALFORMED)
+    return head, end + 4
+
+
+def read_response(
+    buffer: bytes, method: str, size_limit: int, count_limit: int
+) -> tuple[ResponseHead, int] | None:
+    """Read one response head from the start of `buffer`; `method` is the request's.
+
+    Returns:
+        The head and the number of bytes it took, or None when more bytes are needed.
+
+    Raises:
+        HttpError: UPSTREAM_MALFORMED.
+    """
+    end = buffer.find(HEAD_END, 0, size_limit + 4)
+    if end < 0:
+        _refuse_part(buffer, size_limit, Reason.UPSTREAM_MALFORMED)
+        return None
+    raw = buffer[: end + 2]
+    if end <= _REMEMBERED_BYTES:
+        head = _recent_response(raw, method == "HEAD")
+    else:
+        _refuse_flood(raw, count_limit, Reason.UPSTREAM_MALFORMED)
+        head = _response(raw, method == "HEAD")
+    if len(head.fields) > count_limit:
+        _refuse_flood(raw, count_limit, Reason.UPSTREAM_MALFORMED)
+    return head, end + 4
+
+
+def _refuse_flood(raw: bytes, limit: int, reason: Reason) -> None:
+    if raw.count(b"\n") - 1 > limit:
+        raise HttpError(over_limit(reason), f"more than {limit} header fields")
+
+
+def _refuse_part(part: bytes, limit: int, reason: Reason) -> None:
+    """Refuse the beginning of a head that no further bytes can make valid."""
+    if len(part) >= limit + 4:
+        raise HttpError(over_limit(reason), f"a head over {limit} bytes")
+    if has_bare_end(part):
+        raise HttpError(reason, "a CR or LF that stands alone")
+    if reason is Reason.UPSTREAM_MALFORMED:
+        if not part.startswith(_VERSION[: len(part)]):
+            raise HttpError(reason, "the answer is not HTTP/1")
+        line = _STATUS_LINE
+    else:
+        line = _REQUEST_LINE
+    if b"\r\n" in part and line.match(part) is None:
+        raise HttpError(reason, "the first line is malformed")
+
+
+def _length(value: bytes, reason: Reason) -> int:
+    if reason is Reason.UPSTREAM_MALFORMED and b"," in value:
+        # Sent twice, but the same: one meaning (RFC 9112 section 6.3, item 5).
+        members = {item.strip(b" \t") for item in value.split(b",")}
+        value = members.pop() if len(members) == 1 else b""
+    if _DIGITS.fullmatch(value) is None:
+        raise HttpError(reason, "Content-Length is not a plain number")
+    return int(value)
 
 
 def _framing(steering: dict[bytes, bytes], minor: int, reason: Reason) -> tuple[Framing, int]:
@@ -181,173 +246,139 @@ def _framing(steering: dict[bytes, bytes], minor: int, reason: Reason) -> tuple[
             raise HttpError(reason, "a transfer coding other than chunked")
         return Framing.CHUNKED, 0
     if length is not None:
-        if _DIGITS.fullmatch(length) is None:
-            raise HttpError(reason, "Content-Length is not a plain number")
-        return Framing.LENGTH, int(length)
+        return Framing.LENGTH, _length(length, reason)
     return Framing.NONE, 0
 
 
-def read_request(
-    buffer: bytes, size_limit: int, count_limit: int
-) -> tuple[RequestHead, int] | None:
-    """Read one request head from the start of `buffer`.
-
-    Returns:
-        The head and the number of bytes it took, or None when more bytes are needed.
-
-    Raises:
-        HttpError: HTTP_MALFORMED, or LIMIT_EXCEEDED when the head is longer than `size_limit`.
-    """
-    start = 0
-    # One or two empty lines before a request line are forgiven (RFC 9112 section 2.2).
-    while start < 4 and buffer.startswith(b"\r\n", start):
-        start += 2
-    end = buffer.find(HEAD_END, start)
-    if end < 0 or end - start > size_limit:
-        if len(buffer) - start > size_limit:
-            raise HttpError(Reason.LIMIT_EXCEEDED, f"request head over {size_limit} bytes")
-        return None
-    line = _REQUEST_LINE.match(buffer, start)
-    if line is None:
-        raise HttpError(Reason.HTTP_MALFORMED, "the request line is malformed")
+def _request(raw: bytes) -> RequestHead:
+    """Read a complete head, without its closing empty line."""
     bad = Reason.HTTP_MALFORMED
-    fields, steering = split_fields(buffer[line.end() : end + 2], count_limit, bad)
+    line = _REQUEST_LINE.match(raw)
+    if line is None:
+        raise HttpError(bad, "the request line is malformed")
+    fields, steering = split_fields(raw[line.end() :], len(raw), bad)
     method = line[1].decode("ascii")
+    refuse_method(method)
     target = line[2]
     if b"#" in target:
         raise HttpError(bad, "a fragment in the request target")
-    if _NON_ASCII.search(target) is not None:
+    if not target.isascii():
         target = _NON_ASCII.sub(lambda m: b"%%%02X" % m[0][0], target)
-    if b"\x7f" in target:
-        raise HttpError(bad, "a control character in the request target")
     minor = line[3][0] - 48
     framing, length = _framing(steering, minor, bad)
     host = steering.get(b"host")
-    if host is None and minor == 1:
-        raise HttpError(bad, "no Host field")
-    connection = _tokens(steering.get(b"connection"))
+    if not host and (minor == 1 or host is not None):
+        raise HttpError(bad, "no Host field, or an empty one")
+    connection = tokens(steering.get(b"connection"))
+    if not connection.isdisjoint(_NOT_OPTIONS):
+        raise HttpError(bad, "Connection names a field that is not the connection's")
     keep = b"close" not in connection if minor else b"keep-alive" in connection
     expect = steering.get(b"expect")
     if expect is not None and expect.lower() != b"100-continue":
         raise HttpError(bad, "an expectation other than 100-continue")
-    head = RequestHead(
+    return RequestHead(
         method=method,
         target=target,
         minor=minor,
-        fields=fields,
+        fields=read_fields(fields, HOP_REQUEST, connection),
         framing=framing,
         length=length,
         host=host,
         keep_alive=keep,
         expects_continue=expect is not None and minor == 1,
-        raw=buffer[start : end + 2],
+        raw=raw,
         connection=connection,
-        upgrade=steering.get(b"upgrade"),
+        upgrade=steering.get(b"upgrade") if minor and b"upgrade" in connection else None,
         codings=steering.get(b"content-encoding"),
     )
-    return head, end + 4
 
 
-def read_response(
-    buffer: bytes, method: str, size_limit: int, count_limit: int
-) -> tuple[ResponseHead, int] | None:
-    """Read one response head from the start of `buffer`; `method` is the request's.
-
-    Returns:
-        The head and the number of bytes it took, or None when more bytes are needed.
-
-    Raises:
-        HttpError: UPSTREAM_MALFORMED or LIMIT_EXCEEDED.
-    """
-    end = buffer.find(HEAD_END)
-    if end < 0 or end > size_limit:
-        if len(buffer) > size_limit:
-            raise HttpError(Reason.UPSTREAM_MALFORMED, f"response head over {size_limit} bytes")
-        return None
+def _response(raw: bytes, to_head: bool) -> ResponseHead:  # noqa: FBT001
+    """Read a complete head, without its closing empty line; `to_head`: it answers a HEAD."""
     bad = Reason.UPSTREAM_MALFORMED
-    line = _STATUS_LINE.match(buffer)
+    line = _STATUS_LINE.match(raw)
     if line is None:
         raise HttpError(bad, "the status line is malformed")
-    fields, steering = split_fields(buffer[line.end() : end + 2], count_limit, bad)
+    fields, steering = split_fields(raw[line.end() :], len(raw), bad, SINGLE_RESPONSE)
     status = int(line[2])
     minor = line[1][0] - 48
     framing, length = _framing(steering, minor, bad)
     # RFC 9112 section 6.3: these have no body whatever their fields say.
-    if method == "HEAD" or status < 200 or status in (204, 304):
+    if to_head or status < 200 or status in (204, 304):
         framing = Framing.NONE
     elif framing is Framing.NONE:
         framing = Framing.CLOSE
-    connection = _tokens(steering.get(b"connection"))
+    connection = tokens(steering.get(b"connection"))
     keep = b"close" not in connection if minor else b"keep-alive" in connection
-    return (
-        ResponseHead(
-            status=status,
-            phrase=line[3] or b"",
-            minor=minor,
-            fields=fields,
-            framing=framing,
-            length=length,
-            keep_alive=keep and framing is not Framing.CLOSE,
-            connection=connection,
-        ),
-        end + 4,
+    return ResponseHead(
+        status=status,
+        phrase=line[3] or b"",
+        minor=minor,
+        fields=read_fields(fields, HOP_RESPONSE, connection),
+        framing=framing,
+        length=length,
+        keep_alive=keep and framing is not Framing.CLOSE,
+        connection=connection,
     )
 
 
-def _kept(
-    fields: Sequence[Field], hop: frozenset[bytes], connection: frozenset[bytes]
-) -> list[bytes]:
-    """Field lines that go on to the next hop; those that Connection names stay behind."""
-    drop = hop if connection <= _PLAIN_OPTIONS else hop | connection
-    return [b"%b: %b\r\n" % (name, value) for name, lower, value in fields if lower not in drop]
+_recent_request = functools.lru_cache(_REMEMBERED)(_request)
+_recent_response = functools.lru_cache(_REMEMBERED)(_response)
 
 
 def write_request(head: RequestHead, path: bytes, authority: bytes) -> bytes:
     """Write the head for upstream: origin-form, one Host, one framing field."""
-    lines = [b"%b %b HTTP/1.1\r\nHost: %b\r\n" % (head.method.encode("ascii"), path, authority)]
-    lines += _kept(head.fields, _HOP_REQUEST, head.connection)
+    start = b"%b %b HTTP/1.1\r\nHost: %b\r\n%b" % (
+        head.method.encode("ascii"),
+        path,
+        authority,
+        onward(head.fields, HOP_REQUEST, head.connection),
+    )
     if head.framing is Framing.CHUNKED:
-        lines.append(b"Transfer-Encoding: chunked\r\n\r\n")
-    elif head.framing is Framing.LENGTH:
-        lines.append(b"Content-Length: %d\r\n\r\n" % head.length)
-    else:
-        lines.append(b"\r\n")
-    return b"".join(lines)
+        return start + b"Transfer-Encoding: chunked\r\n\r\n"
+    if head.framing is Framing.LENGTH:
+        return b"%bContent-Length: %d\r\n\r\n" % (start, head.length)
+    return start + b"\r\n"
 
 
-def write_response(head: ResponseHead, framing: Framing, *, close: bool, method: str) -> bytes:
-    """Write the head for the agent, its body framed as `framing`."""
-    lines = [b"HTTP/1.1 %d %b\r\n" % (head.status, head.phrase)]
-    lines += _kept(head.fields, _HOP_RESPONSE, head.connection)
+def write_response(
+    head: ResponseHead, framing: Framing, *, close: bool, method: str, persist: bool = False
+) -> bytes:
+    """Write the head for the agent, its body framed as `framing`.
+
+    Args:
+        head: as read; its hop-by-hop fields stay behind.
+        framing: of the body that will follow.
+        close: say that the connection ends with this response.
+        method: the request's.
+        persist: say that it does not: HTTP/1.0 clients must be told (RFC 9112 section C.2.2).
+    """
+    out = b"HTTP/1.1 %d %b\r\n%b" % (
+        head.status,
+        head.phrase,
+        onward(head.fields, HOP_RESPONSE, head.connection),
+    )
     if framing is Framing.CHUNKED:
-        lines.append(b"Transfer-Encoding: chunked\r\n")
+        out += b"Transfer-Encoding: chunked\r\n"
     elif framing is Framing.LENGTH:
-        lines.append(b"Content-Length: %d\r\n" % head.length)
+        out += b"Content-Length: %d\r\n" % head.length
     elif method == "HEAD" or head.status == 304:
         # What a GET would have got is information (RFC 9110 section 9.3.2), so it is kept.
-        lines += [
-            b"%b: %b\r\n" % (name, value)
-            for name, lower, value in head.fields
-            if lower in (b"content-length", b"transfer-encoding")
-        ]
-    lines.append(b"Connection: close\r\n\r\n" if close else b"\r\n")
-    return b"".join(lines)
+        kept = (b"content-length", b"transfer-encoding")
+        out += b"".join([b"%b: %b\r\n" % (n, v) for n, lower, v in head.fields if lower in kept])
+    if close:
+        return out + b"Connection: close\r\n\r\n"
+    return out + (b"Connection: keep-alive\r\n\r\n" if persist else b"\r\n")
 
 
 def write_switch(head: ResponseHead) -> bytes:
-    """Write a 101 for the agent: its fields as they stand, Connection and Upgrade included."""
-    lines = [b"HTTP/1.1 101 %b\r\n" % head.phrase]
-    lines += [b"%b: %b\r\n" % (name, value) for name, _, value in head.fields]
-    lines.append(b"\r\n")
-    return b"".join(lines)
-
-
-def write_trailers(trailers: Sequence[Field]) -> bytes:
-    """End a chunked body, with the trailers that may pass (RFC 9112 section 7.1.2)."""
-    lines = [b"0\r\n"]
-    lines += [b"%b: %b\r\n" % (n, v) for n, lower, v in trailers if lower not in _NOT_IN_TRAILERS]
-    lines.append(b"\r\n")
-    return b"".join(lines)
+    """Write a 101, which was asked for and verified (RFC 9110 section 15.2.2)."""
+    protocol = next((value for _, lower, value in head.fields if lower == b"upgrade"), b"")
+    return b"HTTP/1.1 101 %b\r\n%bConnection: Upgrade\r\nUpgrade: %b\r\n\r\n" % (
+        head.phrase,
+        onward(head.fields, HOP_RESPONSE, head.connection),
+        protocol,
+    )
 
 
 def chunk(data: bytes) -> bytes:

@@ -6,7 +6,8 @@ import re
 from typing import Final
 
 from interceptor.verdict import Reason
-from interceptor.wire.http1 import Field, Framing, HttpError, split_fields
+from interceptor.wire.fields import Field, HttpError, split_fields
+from interceptor.wire.http1 import Framing
 
 # Size, then an extension that is read and dropped (RFC 9112 section 7.1.1). No leading sign, no
 # 0x, no white space before the size; 15 digits are more than any disk.

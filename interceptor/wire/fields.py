@@ -1,0 +1,187 @@
+"""Header sections of HTTP/1.1, read strictly (RFC 9110 section 5, RFC 9112 section 5).
+
+A section is all fields in order, what steers this hop by name, and the lines that go on to the
+next hop, which are written once, when the section is read.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+from interceptor.verdict import Reason
+
+Field = tuple[bytes, bytes, bytes]
+"""A header field: name as received, name in lower case, value without outer white space."""
+
+
+class HttpError(ValueError):
+    """The peer broke the protocol. `reason` says whose fault: the agent's or upstream's."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.detail = detail
+
+
+TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
+"""tchar (RFC 9110 section 5.6.2)."""
+# Possessive quantifiers: every byte is looked at once, whatever the input (no backtracking).
+# Neither folding nor a bare CR, LF or NUL can be in a value (RFC 9110 section 5.5), nor white
+# space in or after a name (RFC 9112 section 5.1). obs-text passes: file names are sent in it.
+_FIELDS: Final = re.compile(rb"(?:" + TOKEN + rb"++:[\t\x20-\x7e\x80-\xff]*+\r\n)*+")
+
+# Connection-specific fields (RFC 9110 section 7.6.1), and those whose meaning ends at this hop.
+HOP_REQUEST: Final = frozenset(
+    (
+        *(b"connection", b"keep-alive", b"proxy-connection", b"proxy-authorization", b"te"),
+        *(b"transfer-encoding", b"content-length", b"upgrade", b"host", b"expect", b"trailer"),
+        b"http2-settings",
+    )
+)
+# alt-svc is dropped so that no client is sent to QUIC, which is refused (RFC 7838).
+HOP_RESPONSE: Final = frozenset(
+    (
+        *(b"connection", b"keep-alive", b"proxy-connection", b"proxy-authenticate", b"upgrade"),
+        *(b"transfer-encoding", b"content-length", b"trailer", b"alt-svc"),
+    )
+)
+# Fields that a recipient could merge into the head and so change framing, routing, request
+# modifiers, authentication or the meaning of the content (RFC 9110 section 6.5.1).
+NOT_IN_TRAILERS: Final = (
+    HOP_REQUEST
+    | HOP_RESPONSE
+    | frozenset(
+        (
+            *(b"content-encoding", b"content-type", b"content-range", b"content-location"),
+            *(b"authorization", b"www-authenticate", b"cookie", b"set-cookie", b"range"),
+            *(b"if-match", b"if-none-match", b"if-modified-since", b"if-unmodified-since"),
+            *(b"if-range", b"cache-control", b"pragma", b"max-forwards", b"location", b"vary"),
+            *(b"age", b"expires", b"date", b"retry-after", b"forwarded", b"x-forwarded-for"),
+            *(b"x-http-method-override", b"x-http-method", b"x-method-override"),
+        )
+    )
+)
+# Fields that steer this hop: those that may stand once, and lists (RFC 9110 section 5.3).
+SINGLE_REQUEST: Final = frozenset((b"host", b"content-length", b"transfer-encoding", b"expect"))
+SINGLE_RESPONSE: Final = frozenset((b"transfer-encoding",))
+_STEERING: Final = SINGLE_REQUEST | {b"connection", b"upgrade", b"content-encoding"}
+_NO_TOKENS: Final[frozenset[bytes]] = frozenset()
+_PLAIN_OPTIONS: Final = frozenset((b"keep-alive", b"close"))
+
+
+class Section(NamedTuple):
+    """A header section: all fields in order, and those that steer this hop by name."""
+
+    all: tuple[Field, ...]
+    steering: dict[bytes, bytes]
+    """Values of `_STEERING` fields by lower-case name; lists are joined by commas."""
+
+
+class ReadFields(tuple[Field, ...]):
+    """Fields of a head as they were read, with their lines for the next hop.
+
+    Whoever changes fields makes a plain tuple of them, whose lines are then written afresh.
+    """
+
+    hop: frozenset[bytes]
+    connection: frozenset[bytes]
+    lines: bytes
+
+
+def split_fields(
+    block: bytes, limit: int, reason: Reason, single: frozenset[bytes] = SINGLE_REQUEST
+) -> Section:
+    """Split a block of field lines, each ending in CRLF.
+
+    Args:
+        block: zero or more field lines.
+        limit: the most fields allowed.
+        reason: the reason code of an error: the agent's or upstream's fault.
+        single: fields that may stand once.
+
+    Raises:
+        HttpError: on folding, bare CR or LF, NUL, a name that is no token, too many fields, or a
+            second one of a field that may stand once.
+    """
+    if _FIELDS.fullmatch(block) is None:
+        raise HttpError(reason, "a header field is malformed")
+    lines = block.split(b"\r\n")
+    del lines[-1]
+    if len(lines) > limit:
+        raise HttpError(over_limit(reason), f"more than {limit} header fields")
+    fields = []
+    steering: dict[bytes, bytes] = {}
+    for line in lines:
+        name, _, value = line.partition(b":")
+        lower = name.lower()
+        value = value.strip(b" \t")
+        fields.append((name, lower, value))
+        if lower in _STEERING:
+            if lower not in steering:
+                steering[lower] = value
+            elif lower in single:
+                raise HttpError(reason, f"duplicate {lower.decode('ascii')}")
+            else:
+                steering[lower] += b"," + value
+    return Section(tuple(fields), steering)
+
+
+def over_limit(reason: Reason) -> Reason:
+    """Reason code of a limit that is exceeded: upstream's floods are upstream's fault."""
+    return Reason.LIMIT_EXCEEDED if reason is Reason.HTTP_MALFORMED else reason
+
+
+def tokens(value: bytes | None) -> frozenset[bytes]:
+    """Members of a comma-separated list field, in lower case."""
+    if not value:
+        return _NO_TOKENS
+    if b"," not in value:
+        return frozenset((value.lower(),))
+    return frozenset(item.strip(b" \t") for item in value.lower().split(b","))
+
+
+def has_bare_end(data: bytes) -> bool:
+    """Tell whether a CR or LF stands alone; a CR at the very end may still get its LF.
+
+    What holds one never becomes a valid head (RFC 9112 section 2.2), so the peer is told at once
+    instead of being waited for.
+    """
+    ends = data.count(b"\r\n")
+    return data.count(b"\n") != ends or data.count(b"\r") - data.endswith(b"\r") != ends
+
+
+def read_fields(
+    fields: tuple[Field, ...], hop: frozenset[bytes], connection: frozenset[bytes]
+) -> ReadFields:
+    """Write the lines that go on, once for as often as the head is sent."""
+    read = ReadFields(fields)
+    read.hop = hop
+    read.connection = connection
+    read.lines = _written(fields, hop, connection)
+    return read
+
+
+def onward(fields: tuple[Field, ...], hop: frozenset[bytes], connection: frozenset[bytes]) -> bytes:
+    """Field lines that go on to the next hop; `hop` and what Connection names stay behind."""
+    if type(fields) is ReadFields and fields.hop is hop and fields.connection is connection:
+        return fields.lines
+    return _written(fields, hop, connection)
+
+
+def _written(
+    fields: tuple[Field, ...], hop: frozenset[bytes], connection: frozenset[bytes]
+) -> bytes:
+    drop = hop if connection <= _PLAIN_OPTIONS else hop | connection
+    return b"".join(
+        [b"%b: %b\r\n" % (name, value) for name, lower, value in fields if lower not in drop]
+    )
+
+
+def write_trailers(trailers: Iterable[Field]) -> bytes:
+    """End a chunked body, with the trailers that may pass (RFC 9112 section 7.1.2)."""
+    lines = [b"0\r\n"]
+    lines += [b"%b: %b\r\n" % (n, v) for n, lower, v in trailers if lower not in NOT_IN_TRAILERS]
+    lines.append(b"\r\n")
+    return b"".join(lines)
