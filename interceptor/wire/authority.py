@@ -9,16 +9,19 @@ from typing import Final
 import msgspec
 
 from interceptor.verdict import Reason
-from interceptor.wire.http1 import HttpError
+from interceptor.wire.fields import HttpError
 
 # Letters, digits, hyphen and underscore; 63 bytes a label, 253 in all (RFC 1035, RFC 1123).
 _NAME: Final = re.compile(rb"(?:[A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63}\.?")
 _AUTHORITY: Final = re.compile(
     rb"(\[[0-9A-Fa-f:.]{2,45}\]|[^\[\]:@/?#\s]{1,255})(?::([0-9]{1,5}))?"
 )
-# A dot segment, plain or percent-encoded: clients remove them before they send (WHATWG URL), so
-# one that arrives is there to be read differently by somebody.
-_DOT_SEGMENT: Final = re.compile(rb"/(?:\.|%2[eE]){1,2}(?:[/?;\\]|%2[fF]|%5[cC]|$)")
+# A dot segment, plain or percent-encoded, between slashes of any spelling: clients remove them
+# before they send (RFC 3986 section 5.2.4, WHATWG URL), so one that arrives is there to be read
+# differently by somebody. What is encoded twice is text, and passes.
+_DOT_SEGMENT: Final = re.compile(
+    rb"(?:[/\\]|%2[fF]|%5[cC])(?:\.|%2[eE]){1,2}(?:[/?;\\]|%2[fF]|%5[cC]|$)"
+)
 _DEFAULT_PORT: Final = {"http": 80, "https": 443}
 
 
@@ -104,7 +107,7 @@ def refuse_dot_segments(path: bytes) -> None:
     # The cheap test first: almost no path holds any of these.
     query = path.find(b"?")
     only = path if query < 0 else path[:query]
-    if (b"/." in only or b"%2" in only) and _DOT_SEGMENT.search(only) is not None:
+    if (b"/." in only or b"%" in only or b"\\" in only) and _DOT_SEGMENT.search(only) is not None:
         raise HttpError(Reason.HTTP_MALFORMED, "dot segments in the path")
 
 

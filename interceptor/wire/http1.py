@@ -209,9 +209,7 @@ def _refuse_flood(raw: bytes, limit: int, reason: Reason) -> None:
 
 def _refuse_part(part: bytes, limit: int, reason: Reason) -> None:
     """Refuse the beginning of a head that no further bytes can make valid."""
-    if len(part) >= limit + 4:
-        raise HttpError(over_limit(reason), f"a head over {limit} bytes")
-    if has_bare_end(part):
+    if has_bare_end(part[: limit + 4]):
         raise HttpError(reason, "a CR or LF that stands alone")
     if reason is Reason.UPSTREAM_MALFORMED:
         if not part.startswith(_VERSION[: len(part)]):
@@ -221,6 +219,8 @@ def _refuse_part(part: bytes, limit: int, reason: Reason) -> None:
         line = _REQUEST_LINE
     if b"\r\n" in part and line.match(part) is None:
         raise HttpError(reason, "the first line is malformed")
+    if len(part) >= limit + 4:
+        raise HttpError(over_limit(reason), f"a head over {limit} bytes")
 
 
 def _length(value: bytes, reason: Reason) -> int:

@@ -6,13 +6,22 @@ import re
 from typing import Final
 
 from interceptor.verdict import Reason
-from interceptor.wire.fields import Field, HttpError, split_fields
+from interceptor.wire.fields import Field, HttpError, has_bare_end, over_limit, split_fields
 from interceptor.wire.http1 import Framing
 
 # Size, then an extension that is read and dropped (RFC 9112 section 7.1.1). No leading sign, no
 # 0x, no white space before the size; 15 digits are more than any disk.
-_CHUNK_LINE: Final = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[\t\x20-\x7e\x80-\xff]*+)?")
+_CHUNK_LINE: Final = re.compile(rb"([0-9A-Fa-f]{1,15}+)(?:[ \t]*+;[\t\x20-\x7e\x80-\xff]*+)?\r\n")
+# Some servers pad the size with white space; what they mean is beyond doubt. No client does.
+_PADDED_LINE: Final = re.compile(rb"([0-9A-Fa-f]{1,15}+)[ \t]*+(?:;[\t\x20-\x7e\x80-\xff]*+)?\r\n")
+_BEGUN_LINE: Final = re.compile(
+    rb"[0-9A-Fa-f]{0,15}+(?:(?<=[0-9A-Fa-f])[ \t]*+(?:;[\t\x20-\x7e\x80-\xff]*+)?\r?)?"
+)
 _LINE_LIMIT: Final = 1024
+_PLAIN_LINE: Final = 18
+"""Bytes of a chunk line that is no more than a size."""
+_EXTENSION_LIMIT: Final = 16_384
+"""Bytes of extensions beyond twice the content that come with it: more is not there to be read."""
 _TRAILER_BYTES: Final = 8192
 _TRAILER_COUNT: Final = 32
 
@@ -26,15 +35,20 @@ class BodyReader:
         trailers: trailer fields of a chunked body.
     """
 
-    __slots__ = ("_framing", "_left", "_line", "_reason", "_state", "done", "rest", "trailers")
+    __slots__ = (
+        *("_begun", "_ending", "_excess", "_framing", "_left", "_line", "_reason", "done"),
+        *("rest", "trailers"),
+    )
 
     def __init__(self, framing: Framing, length: int, reason: Reason) -> None:
         """Read a body of `framing`; `reason` is the code of errors in it."""
         self._framing = framing
         self._left = length
         self._reason = reason
-        self._line = b""
-        self._state = "size"
+        self._line = _CHUNK_LINE if reason is Reason.HTTP_MALFORMED else _PADDED_LINE
+        self._begun = b""  # of a chunk line, of the CRLF after a chunk, or of the trailers
+        self._ending = ""  # what follows when no bytes of a chunk are left: "", "crlf", "trailers"
+        self._excess = 0
         self.done = framing is Framing.NONE or (framing is Framing.LENGTH and length == 0)
         self.rest = b""
         self.trailers: tuple[Field, ...] = ()
@@ -76,56 +90,54 @@ class BodyReader:
             raise HttpError(self._reason, "the connection ended within a body")
 
     def _chunked(self, data: bytes) -> bytes:
-        if self._line:
-            data = self._line + data
-            self._line = b""
+        if self._begun:
+            data = self._begun + data
+            self._begun = b""
         out: list[bytes] = []
         at = 0
-        end = len(data)
         while True:
-            if self._state == "data":
-                take = min(self._left, end - at)
-                if take:
-                    out.append(data[at : at + take])
-                    at += take
-                    self._left -= take
+            if self._ending == "trailers":
+                self._trailers(data, at)
+                break
+            if self._left:
+                piece = data[at : at + self._left]
+                out.append(piece)
+                at += len(piece)
+                self._left -= len(piece)
                 if self._left:
                     break
-                self._state = "crlf"
-            if self._state == "crlf":
-                if end - at < 2:
-                    if end - at == 1 and data[at] != 13:
-                        raise HttpError(self._reason, "a chunk does not end in CRLF")
-                    self._line = data[at:]
-                    break
-                if data[at : at + 2] != b"\r\n":
+            if self._ending:
+                if not data.startswith(b"\r\n", at):
+                    if data[at:] in (b"", b"\r"):
+                        self._begun = data[at:]
+                        break
                     raise HttpError(self._reason, "a chunk does not end in CRLF")
                 at += 2
-                self._state = "size"
-            if self._state == "size":
-                stop = data.find(b"\r\n", at, at + _LINE_LIMIT)
-                if stop < 0:
-                    if end - at >= _LINE_LIMIT:
-                        raise HttpError(self._reason, "a chunk line is too long")
-                    self._line = data[at:]
-                    self._check_partial(self._line)
-                    break
-                line = _CHUNK_LINE.fullmatch(data, at, stop)
-                if line is None:
-                    raise HttpError(self._reason, "a chunk size is malformed")
-                self._left = int(line[1], 16)
-                at = stop + 2
-                self._state = "data" if self._left else "trailers"
-                if self._left:
-                    continue
-            self._trailers(data, at)
-            break
+                self._ending = ""
+            line = self._line.match(data, at, at + _LINE_LIMIT)
+            if line is None:
+                self._begin_line(data[at:])
+                break
+            if line.end() - at > _PLAIN_LINE:
+                self._spend(line.end() - at, int(line[1], 16))
+            at = line.end()
+            self._left = int(line[1], 16)
+            self._ending = "crlf" if self._left else "trailers"
         return out[0] if len(out) == 1 else b"".join(out)
 
-    def _check_partial(self, line: bytes) -> None:
-        """Refuse a bare LF at once instead of waiting for a CRLF that never comes."""
-        if b"\n" in line:
-            raise HttpError(self._reason, "a chunk line ends in a bare LF")
+    def _begin_line(self, begun: bytes) -> None:
+        """Keep the beginning of a chunk line; what cannot become one is not waited for."""
+        if _BEGUN_LINE.fullmatch(begun, 0, _LINE_LIMIT) is None:
+            raise HttpError(self._reason, "a chunk line is malformed")
+        if len(begun) >= _LINE_LIMIT:
+            raise HttpError(over_limit(self._reason), "a chunk line is too long")
+        self._begun = begun
+
+    def _spend(self, line: int, content: int) -> None:
+        """Count an extension of a chunk of `content` bytes, whose line has `line` bytes."""
+        self._excess = max(0, self._excess + line - _PLAIN_LINE - 2 * content)
+        if self._excess > _EXTENSION_LIMIT:
+            raise HttpError(over_limit(self._reason), "more chunk extensions than content")
 
     def _trailers(self, data: bytes, at: int) -> None:
         if data.startswith(b"\r\n", at):
@@ -134,9 +146,12 @@ class BodyReader:
             stop = data.find(b"\r\n\r\n", at, at + _TRAILER_BYTES)
             size = 4
         if stop < 0:
-            if len(data) - at >= _TRAILER_BYTES:
-                raise HttpError(Reason.LIMIT_EXCEEDED, "trailers are too long")
-            self._line = data[at:]
+            begun = data[at:]
+            if has_bare_end(begun[:_TRAILER_BYTES]):
+                raise HttpError(self._reason, "a CR or LF that stands alone in the trailers")
+            if len(begun) >= _TRAILER_BYTES:
+                raise HttpError(over_limit(self._reason), "trailers are too long")
+            self._begun = begun
             return
         if size == 4:
             section = split_fields(data[at : stop + 2], _TRAILER_COUNT, self._reason)
