@@ -26,6 +26,8 @@ class FlowContext(msgspec.Struct, frozen=True, gc=False):
     """Leased name of a synthetic address at a time, or an empty string."""
     random: Callable[[int], bytes] = _no_randomness
     """Unpredictable bytes, such as the masks of WebSocket frames (RFC 6455 section 5.3)."""
+    http2: str = "auto"
+    """Policy: `auto`, `always` or `never` HTTP/2 for an agent that offers both versions."""
 
 
 class Identity(msgspec.Struct, frozen=True, gc=False):

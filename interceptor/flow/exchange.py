@@ -228,7 +228,7 @@ class Exchange:
     def _ask(self, now: float, *, fresh: bool) -> None:
         self.phase = check(self.phase, Phase.ASK)
         self.deadline = now + self._context.limits.connect_seconds * 2
-        self._agent.open_lane(self, fresh=fresh)
+        self._agent.open_lane(self, now, fresh=fresh)
 
     def refuse(self, verdict: Verdict, now: float, *, close: bool = False) -> None:
         """Record a block and answer it."""
@@ -249,7 +249,7 @@ class Exchange:
     def _end_visibly(self, verdict: Verdict, now: float, *, close: bool) -> None:
         """Explain, or where the response has begun, show that it is not complete."""
         if self.started:
-            self._agent.cut(self)
+            self._agent.cut(self, verdict)
             self.phase = check(self.phase, Phase.OVER)
         else:
             self._answer(verdict, now, close=close)
@@ -315,6 +315,23 @@ class Exchange:
             self._outlet.release(complete=self.uploaded)
         self._agent.over(self, now)
 
+    @property
+    def upstream_is_full(self) -> bool:
+        """True while upstream does not take more of the request."""
+        return self._outlet is not None and self._outlet.full
+
+    def hold_upstream(self, *, hold: bool) -> None:
+        """Take no more of the response than is under way, or go on."""
+        if self._outlet is not None:
+            self._outlet.hold(hold=hold)
+
+    def upstream_reset(self, detail: str, now: float) -> None:
+        """Upstream gave this exchange up, and not the connection."""
+        if self._outlet is not None and not self._outlet.touched:
+            self.upstream_ended(now)
+        else:
+            self.failed(Reason.UPSTREAM_CLOSED, detail, now)
+
     def upstream_ended(self, now: float) -> None:
         """Upstream closed before it had answered completely."""
         outlet, body = self._outlet, self.body
@@ -339,7 +356,7 @@ class Exchange:
         """No address, no connection, a bad certificate, or a connection that broke."""
         if self.phase is Phase.CHANNEL:
             self._end_channel(now, reason.value)
-            self._agent.cut(self)
+            self._agent.cut(self, self._context.judge.refuse(reason, detail))
             return
         if self.phase not in (Phase.ASK, Phase.RELAY):
             return

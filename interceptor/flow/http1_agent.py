@@ -8,6 +8,7 @@ from typing import Final
 from interceptor.flow.context import FlowContext, Identity, Successor
 from interceptor.flow.exchange import Exchange
 from interceptor.flow.http1_lane import Http1Lane
+from interceptor.flow.http2_lane import Http2Link
 from interceptor.flow.refusal import refusal
 from interceptor.flow.request import Request, read_target
 from interceptor.flow.states import Phase
@@ -56,7 +57,7 @@ class Http1Connection:
 
     __slots__ = (
         *("_begun", "_chunked", "_closes", "_context", "_current", "_deadline", "_drain"),
-        *("_eof", "_full", "_identity", "_incoming", "_lane", "_reader", "_turn"),
+        *("_eof", "_full", "_identity", "_incoming", "_lane", "_link", "_reader", "_turn"),
         *("exchange", "steps", "successor"),
     )
 
@@ -76,6 +77,7 @@ class Http1Connection:
         self._reader: BodyReader | None = None
         self._drain: BodyReader | None = None
         self._lane: Http1Lane | None = None
+        self._link: Http2Link | None = None
         self._chunked = self._closes = False
 
     # -- the agent's side ------------------------------------------------------------------
@@ -90,7 +92,7 @@ class Http1Connection:
     @property
     def wants_client(self) -> bool:
         """See `Speaker`."""
-        if self._full:
+        if self._full or (self._current is not None and self._current.upstream_is_full):
             return False
         if self._turn is _Turn.BUSY:
             # Read on, so that an agent that gives up is noticed, but keep little.
@@ -221,8 +223,12 @@ class Http1Connection:
 
     # -- what exchanges want of the agent's side -------------------------------------------------
 
-    def open_lane(self, exchange: Exchange, *, fresh: bool) -> None:
+    def open_lane(self, exchange: Exchange, now: float, *, fresh: bool) -> None:
         """See `AgentSide`."""
+        link = self._link
+        if link is not None and link.room:
+            exchange.connected(link.outlet(exchange), link.address, now, reused=True)
+            return
         self.steps.append(Resolve(exchange.request.target, fresh))
 
     def close_lane(self, exchange: Exchange) -> None:  # noqa: ARG002
@@ -295,7 +301,7 @@ class Http1Connection:
             return _DRAIN_LIMIT + 1
         return head.length - (exchange.body.payload if exchange.body is not None else 0)
 
-    def cut(self, exchange: Exchange) -> None:  # noqa: ARG002
+    def cut(self, exchange: Exchange, verdict: Verdict) -> None:  # noqa: ARG002
         """See `AgentSide`: neither a last chunk nor a clean end."""
         self._close(reset=True)
 
@@ -314,13 +320,19 @@ class Http1Connection:
             self._current.resolved(addresses, now, _ALPN)
             self._advance(now)
 
-    def connected(self, address: str, now: float, lane: int, *, reused: bool, alpn: str) -> None:  # noqa: ARG002
+    def connected(self, address: str, now: float, lane: int, *, reused: bool, alpn: str) -> None:
         """See `Speaker`."""
         exchange = self._current
         if exchange is None:
             return
-        self._lane = outlet = Http1Lane(lane, exchange, self.steps, self._context.limits)
-        exchange.connected(outlet, address, now, reused=reused)
+        limits = self._context.limits
+        if alpn == "h2":  # upstream takes nothing else
+            self._link = link = Http2Link(lane, address, self.steps, limits, now)
+            exchange.connected(link.outlet(exchange), address, now, reused=reused)
+            link.flush()
+        else:
+            self._lane = outlet = Http1Lane(lane, exchange, self.steps, limits)
+            exchange.connected(outlet, address, now, reused=reused)
         if self._incoming:
             self._advance(now)
 
@@ -329,10 +341,12 @@ class Http1Connection:
 
     def upstream_bytes(self, data: bytes, now: float, lane: int) -> None:  # noqa: ARG002
         """See `Speaker`."""
-        if self._lane is None or self._turn is not _Turn.BUSY:
-            return
+        link = self._link
         try:
-            self._lane.feed(data, now)
+            if link is not None:
+                link.feed(data, now)
+            elif self._lane is not None and self._turn is _Turn.BUSY:
+                self._lane.feed(data, now)
         except HttpError as error:
             self._fail(error.reason, error.detail, now)
         if self._incoming:
@@ -340,10 +354,12 @@ class Http1Connection:
 
     def upstream_eof(self, now: float, lane: int) -> None:  # noqa: ARG002
         """See `Speaker`."""
-        if self._lane is None or self._turn is not _Turn.BUSY:
-            return
+        link, self._link = self._link, None
         try:
-            self._lane.eof(now)
+            if link is not None:
+                link.eof(now)
+            elif self._lane is not None and self._turn is _Turn.BUSY:
+                self._lane.eof(now)
         except HttpError as error:
             self._fail(error.reason, error.detail, now)
         self._advance(now)
@@ -354,7 +370,10 @@ class Http1Connection:
         self._advance(now)
 
     def _fail(self, reason: Reason, detail: str, now: float) -> None:
-        if self._current is not None and self._turn is _Turn.BUSY:
+        link, self._link = self._link, None
+        if link is not None:
+            link.fail(reason, detail, now)
+        elif self._current is not None and self._turn is _Turn.BUSY:
             self._current.failed(reason, detail, now)
 
     def upstream_full(self, now: float, lane: int, *, full: bool) -> None:  # noqa: ARG002
@@ -380,7 +399,11 @@ class Http1Connection:
         """See `Speaker`: nothing may go on."""
         self.steps.clear()
         exchange = self._current
-        if self._lane is not None or (exchange is not None and exchange.phase is Phase.ASK):
+        if (
+            self._lane is not None
+            or self._link is not None
+            or (exchange is not None and exchange.phase is Phase.ASK)
+        ):
             self.steps.append(EndUpstream(reusable=False))
         if exchange is None or exchange.started or self._turn is _Turn.LEFT:
             self._turn = _Turn.LEFT

@@ -6,7 +6,7 @@ from typing import Final
 
 from interceptor.flow.exchange import Exchange
 from interceptor.flow.request import Request
-from interceptor.flow.steps import EndUpstream, Step, ToUpstream
+from interceptor.flow.steps import EndUpstream, HoldUpstream, Step, ToUpstream
 from interceptor.policy.schema import Limits
 from interceptor.verdict import Reason
 from interceptor.wire.http1 import (
@@ -27,17 +27,20 @@ class Http1Lane:
     """See `interceptor.flow.sides.Outlet`.
 
     Attributes:
+        exchange: the one that it serves.
         touched: upstream has sent at least one byte.
+        full: upstream's send buffer is full.
+        released: it serves nobody any more.
     """
 
     __slots__ = (
-        *("_body", "_buffer", "_chunked", "_exchange", "_interim", "_limits", "_method"),
-        *("_number", "_reusable", "_steps", "_switched", "touched"),
+        *("_body", "_buffer", "_chunked", "_interim", "_limits", "_method", "_number"),
+        *("_reusable", "_steps", "_switched", "exchange", "full", "released", "touched"),
     )
 
     def __init__(self, number: int, exchange: Exchange, steps: list[Step], limits: Limits) -> None:
         self._number = number
-        self._exchange = exchange
+        self.exchange = exchange
         self._steps = steps
         self._limits = limits
         self._method = exchange.request.head.method
@@ -47,7 +50,7 @@ class Http1Lane:
         self._interim = 0
         self._reusable = False
         self._switched = False
-        self.touched = False
+        self.touched = self.full = self.released = False
 
     # -- out -------------------------------------------------------------------------------
 
@@ -80,7 +83,12 @@ class Http1Lane:
 
     def release(self, *, complete: bool) -> None:
         """See `Outlet`."""
+        self.released = True
         self._steps.append(EndUpstream(self._reusable and complete, self._number))
+
+    def hold(self, *, hold: bool) -> None:
+        """See `Outlet`."""
+        self._steps.append(HoldUpstream(hold, self._number))
 
     # -- back ------------------------------------------------------------------------------
 
@@ -91,7 +99,7 @@ class Http1Lane:
             HttpError: UPSTREAM_MALFORMED.
         """
         self.touched = True
-        exchange, body = self._exchange, self._body
+        exchange, body = self.exchange, self._body
         if self._switched:
             exchange.channel_bytes(data, now)
             return
@@ -120,7 +128,7 @@ class Http1Lane:
             if head.status == 101:
                 self._switched = True
                 rest, self._buffer = self._buffer, b""
-                self._exchange.switched(head, rest, now)
+                self.exchange.switched(head, rest, now)
                 return None
             if head.status >= 200:
                 break
@@ -129,7 +137,7 @@ class Http1Lane:
                 raise HttpError(Reason.UPSTREAM_MALFORMED, "interim responses without end")
         self._reusable = head.keep_alive
         self._body = BodyReader(head.framing, head.length, Reason.UPSTREAM_MALFORMED)
-        self._exchange.response_head(head, now)
+        self.exchange.response_head(head, now)
         return self._body
 
     def _end(self, body: BodyReader, now: float) -> None:
@@ -137,7 +145,7 @@ class Http1Lane:
             # Bytes that answer nothing: never taken for the next response.
             self._reusable = False
             body.rest = b""
-        self._exchange.response_end(body.trailers, now)
+        self.exchange.response_end(body.trailers, now)
 
     def eof(self, now: float) -> None:
         """Upstream has ended its side.
@@ -147,9 +155,9 @@ class Http1Lane:
         """
         self._reusable = False
         if self._switched:
-            self._exchange.channel_ended(now)
+            self.exchange.channel_ended(now)
         elif self._body is None:
-            self._exchange.upstream_ended(now)
+            self.exchange.upstream_ended(now)
         else:
             self._body.eof()
             self._end(self._body, now)

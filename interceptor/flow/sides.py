@@ -22,11 +22,12 @@ class AgentSide(Protocol):
 
     steps: list[Step]
 
-    def open_lane(self, exchange: Exchange, *, fresh: bool) -> None:
+    def open_lane(self, exchange: Exchange, now: float, *, fresh: bool) -> None:
         """Find an upstream connection for an exchange that was allowed: `Resolve`, or one shared.
 
         Args:
             exchange: in phase ASK.
+            now: monotonic time in seconds.
             fresh: a kept connection has just failed; only a new one will do.
         """
 
@@ -61,7 +62,7 @@ class AgentSide(Protocol):
             close: what the agent still sends of this request has no meaning any more.
         """
 
-    def cut(self, exchange: Exchange) -> None:
+    def cut(self, exchange: Exchange, verdict: Verdict) -> None:
         """Make it visible that a response that has begun is not complete; the exchange is over."""
 
     def over(self, exchange: Exchange, now: float) -> None:
@@ -74,6 +75,13 @@ class Outlet(Protocol):
     @property
     def touched(self) -> bool:
         """True once upstream has sent anything of the response."""
+
+    @property
+    def full(self) -> bool:
+        """True while upstream does not take more of the request."""
+
+    def hold(self, *, hold: bool) -> None:
+        """Take no more of the response than is under way; or go on."""
 
     def request(
         self, request: Request, body: bytes, *, end: bool, trailers: tuple[Field, ...] = ()

@@ -20,6 +20,7 @@ from interceptor.wire.tls_hello import ClientHello, HelloError, looks_like_tls
 
 # The start of an HTTP request line: a method in capitals, whole or cut.
 _HTTP_START: Final = re.compile(rb"(?:\r\n){0,2}[A-Z]{1,20}(?:[A-Z_-]{0,12} |$)")
+_PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _SILENT_SECONDS: Final = 0.1
 """How long a connection to a closed port may wait for its first byte. Clients of a proxy speak at
 once and are then judged by the target inside; everything else is reset without delay."""
@@ -184,6 +185,9 @@ class TcpFlow:
             if self._deadline - now < self._context.limits.header_seconds / 2:
                 self._deadline = now + self._context.limits.header_seconds
             self._read_hello(data)
+        elif data.startswith(_PREFACE[:16]) or _PREFACE.startswith(data):
+            if len(data) >= len(_PREFACE):
+                self._speak_http2(now)
         elif _HTTP_START.match(data[:32]) is not None:
             scheme = "https" if self._sealed else "http"
             self._speak_http(scheme, now)
@@ -214,9 +218,35 @@ class TcpFlow:
         )
         self._sealed = True
         self._buffer = b""
-        self._steps.append(Terminate(name, data))
+        self._steps.append(Terminate(name, data, self._alpn(hello.alpn)))
 
-    def _speak_http(self, scheme: str, now: float) -> None:
+    def _alpn(self, offered: tuple[str, ...]) -> tuple[str, ...]:
+        """Choose the version of HTTP for an agent that offers these protocols.
+
+        Upstream is dialled after the verdict, so what it speaks has no say; HTTP/1.1 costs less.
+        """
+        wish = self._context.http2
+        if "h2" in offered and wish != "never" and (wish == "always" or "http/1.1" not in offered):
+            return ("h2",)
+        return ("http/1.1",)
+
+    def _speak_http2(self, now: float) -> None:
+        if self._context.http2 == "never":
+            detail = "HTTP/2, which the policy has switched off"
+            self._refuse(self._context.judge.refuse(Reason.HTTP_UNSUPPORTED, detail))
+            return
+        # Imported where it is needed: few agents speak it.
+        from interceptor.flow.http2_agent import Http2Connection
+
+        identity = self._speaks("https" if self._sealed else "http")
+        self._speaker = http = Http2Connection(
+            self._context, identity, self._steps, self._exchange, now
+        )
+        data, self._buffer = self._buffer, b""
+        http.client_bytes(data, now)
+
+    def _speaks(self, scheme: str) -> Identity:
+        """Identity of a connection that is now known to carry HTTP."""
         old = self._identity
         proxying = old.proxying and not self._sealed
         self._identity = identity = Identity(
@@ -228,6 +258,10 @@ class TcpFlow:
             depth=old.depth,
             host_field=old.host.encode("ascii") if old.port == default_port(scheme) else b"",
         )
+        return identity
+
+    def _speak_http(self, scheme: str, now: float) -> None:
+        identity = self._speaks(scheme)
         self._speaker = http = Http1Connection(
             self._context, identity, self._steps, self._exchange, now
         )

@@ -131,7 +131,12 @@ class AgentConnection(asyncio.BufferedProtocol):
         name = service.leases.name_of(address, now)
         self._origin = Origin(service.jail, service.next_flow(), address, port, name)
         context = FlowContext(
-            self._origin, service.judge, service.limits, service.leases.name_of, secrets.token_bytes
+            self._origin,
+            service.judge,
+            service.limits,
+            service.leases.name_of,
+            secrets.token_bytes,
+            service.judge.policy.http2,
         )
         self._flow = TcpFlow(context, now)
         if len(service.open) > service.limits.connections:

@@ -1,0 +1,449 @@
+"""HTTP/2 with the agent: many streams, an exchange for each (RFC 9113)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from interceptor.flow.context import FlowContext, Identity, Successor
+from interceptor.flow.exchange import Exchange
+from interceptor.flow.grpc_body import is_grpc
+from interceptor.flow.http2_lane import BACKLOG, http2_limits
+from interceptor.flow.lanes import Lanes
+from interceptor.flow.refusal import grpc_status, refusal
+from interceptor.flow.request import Request, read_target
+from interceptor.flow.states import Phase
+from interceptor.flow.steps import Close, Record, Step, ToClient
+from interceptor.model import Kind
+from interceptor.verdict import Reason, Verdict
+from interceptor.wire.http1 import Field, Framing, HttpError, RequestHead, ResponseHead
+from interceptor.wire.http2 import (
+    AgentHttp2,
+    Broken,
+    Code,
+    Data,
+    Ended,
+    Event,
+    GoneAway,
+    Http2Error,
+    Reset,
+    Started,
+)
+
+_TICK: Final = 0.1
+"""Streams have deadlines of their own; they are looked at so often, in seconds."""
+_CONTINUE: Final = ResponseHead(
+    status=100,
+    phrase=b"Continue",
+    minor=1,
+    fields=(),
+    framing=Framing.NONE,
+    length=0,
+    keep_alive=True,
+    connection=frozenset(),
+)
+_MISDIRECTED: Final = 421
+
+
+class _Stream:
+    """What a stream has besides its exchange."""
+
+    __slots__ = ("early", "ended", "exchange", "held", "owed", "request_over", "trailers")
+
+    def __init__(self, exchange: Exchange) -> None:
+        self.exchange = exchange
+        self.early: list[Data] = []
+        """Content that came before the exchange could use it; its window is not given back."""
+        self.trailers: tuple[Field, ...] = ()
+        self.request_over = False
+        self.owed = 0
+        """Window to give back once upstream can take more."""
+        self.held = False
+        """The response's source is held, as the agent does not take what there is."""
+        self.ended = False
+        """The response was ended together with its head."""
+
+
+class Http2Connection:
+    """See `interceptor.flow.speaker.Speaker` and `interceptor.flow.sides.AgentSide`.
+
+    Attributes:
+        steps: where steps go, in order; the owner takes them out.
+        exchange: number of the last exchange.
+        successor: always None; CONNECT is not relayed inside HTTP/2.
+    """
+
+    successor: Successor | None = None
+
+    __slots__ = (
+        *("_codec", "_context", "_done", "_draining", "_idle_deadline", "_identity", "_lanes"),
+        *("_now", "_streams", "_tick", "exchange", "steps"),
+    )
+
+    def __init__(
+        self, context: FlowContext, identity: Identity, steps: list[Step], exchange: int, now: float
+    ) -> None:
+        self._context = context
+        self._identity = identity
+        self.steps = steps
+        self.exchange = exchange
+        self._codec = AgentHttp2(http2_limits(context.limits), now)
+        self._lanes = Lanes(steps, context.limits, prior_knowledge=identity.scheme == "http")
+        self._streams: dict[int, _Stream] = {}
+        self._draining: dict[int, float] = {}
+        self._done = False
+        self._now = now
+        self._tick = now
+        self._idle_deadline = now + context.limits.header_seconds
+
+    # -- the agent's side ------------------------------------------------------------------
+
+    @property
+    def deadline(self) -> float:
+        """See `Speaker`."""
+        return self._tick if self._streams or self._draining else self._idle_deadline
+
+    @property
+    def wants_client(self) -> bool:
+        """See `Speaker`: flow control holds each stream, so the connection is always read."""
+        return not self._done
+
+    def client_bytes(self, data: bytes, now: float) -> None:
+        """See `Speaker`."""
+        if self._done:
+            return
+        self._now = now
+        try:
+            events = self._codec.feed(data, now)
+        except Http2Error as error:
+            for event in error.events:
+                self._take(event, now)
+            self._broken(error, now)
+            return
+        for event in events:
+            self._take(event, now)
+        self._resume()
+        self._flush()
+
+    def _take(self, event: Event, now: float) -> None:
+        if type(event) is Started:
+            self._start(event, now)
+        elif type(event) is Data:
+            stream = self._streams.get(event.stream)
+            if stream is None:
+                self._codec.acknowledge(event.stream, event.flow)
+            else:
+                stream.early.append(event)
+                self._use(stream, now)
+        elif type(event) is Ended:
+            stream = self._streams.get(event.stream)
+            if stream is not None:
+                stream.request_over = True
+                stream.trailers = event.trailers
+                self._use(stream, now)
+        elif type(event) is Reset:
+            self._draining.pop(event.stream, None)
+            stream = self._streams.pop(event.stream, None)
+            if stream is not None:
+                stream.exchange.gone(Reason.CLIENT_CLOSED, now)
+        elif type(event) is Broken:
+            self._malformed(event, now)
+        elif type(event) is GoneAway and not self._streams:
+            self._close()
+
+    def _start(self, event: Started, now: float) -> None:
+        head = event.head
+        self.exchange += 1
+        if not self._streams:
+            self._tick = now + _TICK
+        try:
+            request = self._request(event, head, now)
+        except HttpError as error:
+            self._refuse_head(event.stream, error)
+            return
+        exchange = Exchange(self, self._context, request, self.exchange, now, event.stream)
+        self._streams[event.stream] = stream = _Stream(exchange)
+        stream.request_over = event.end
+        try:
+            exchange.begin(now)
+        except HttpError as error:
+            exchange.malformed(error, now)
+
+    def _request(self, event: Started, head: RequestHead, now: float) -> Request:
+        if head.method == "CONNECT":
+            raise HttpError(Reason.HTTP_UNSUPPORTED, "CONNECT inside HTTP/2")
+        if event.scheme != self._identity.scheme:
+            raise HttpError(Reason.NAME_MISMATCH, "the request's scheme is another one")
+        return read_target(head, self._context, self._identity, now)
+
+    def _refuse_head(self, stream: int, error: HttpError) -> None:
+        """A head that names no target we could judge: there is no exchange."""
+        verdict = self._context.judge.refuse(error.reason, error.detail)
+        target = self._identity.target()
+        self.steps.append(Record(verdict, target, Kind.HTTP_REQUEST, self.exchange))
+        head, content = refusal(verdict, target, self._context.origin.flow)
+        self._write_refusal(stream, head, content, uploaded=False)
+
+    def _malformed(self, event: Broken, now: float) -> None:
+        """The stream was reset already; what is known of it is recorded."""
+        self._draining.pop(event.stream, None)
+        stream = self._streams.pop(event.stream, None)
+        verdict = self._context.judge.refuse(event.reason, event.detail)
+        if stream is not None:
+            exchange = stream.exchange
+            target = exchange.request.target
+            self.steps.append(Record(verdict, target, Kind.HTTP_REQUEST, exchange.number))
+            exchange.gone(event.reason, now)
+            return
+        self.exchange += 1
+        target = self._identity.target()
+        self.steps.append(Record(verdict, target, Kind.HTTP_REQUEST, self.exchange))
+
+    def _use(self, stream: _Stream, now: float) -> None:
+        """Give an exchange the content it can use now."""
+        exchange = stream.exchange
+        while exchange.wants_body and not exchange.uploaded:
+            if stream.early:
+                event = stream.early.pop(0)
+                end = stream.request_over and not stream.early
+                exchange.content(event.data, now, end=end, trailers=stream.trailers if end else ())
+                if exchange.upstream_is_full:
+                    stream.owed += event.flow
+                else:
+                    self._codec.acknowledge(event.stream, event.flow)
+            elif stream.request_over:
+                exchange.content(b"", now, end=True, trailers=stream.trailers)
+            else:
+                return
+
+    def _resume(self) -> None:
+        """Go on with what waited for the agent, after it has given us window."""
+        for number, stream in self._streams.items():
+            if stream.held and self._codec.backlog(number) <= BACKLOG // 2:
+                stream.held = False
+                stream.exchange.hold_upstream(hold=False)
+        for number in [n for n in self._draining if not self._codec.backlog(n)]:
+            del self._draining[number]
+
+    def client_eof(self, now: float) -> None:
+        """See `Speaker`."""
+        self.client_lost(now)
+        self._close()
+
+    def client_lost(self, now: float) -> None:
+        """See `Speaker`."""
+        streams, self._streams = self._streams, {}
+        for stream in streams.values():
+            stream.exchange.gone(Reason.CLIENT_CLOSED, now)
+
+    def _broken(self, error: Http2Error, now: float) -> None:
+        """A connection error: everything on it is over (RFC 9113 section 5.4.1)."""
+        verdict = self._context.judge.refuse(error.reason, error.detail)
+        self.steps.append(Record(verdict, self._identity.target(), Kind.CONNECTION))
+        self.client_lost(now)
+        self._flush()
+        self._close()
+
+    def _flush(self) -> None:
+        data = self._codec.outgoing()
+        if data and not self._done:
+            self.steps.append(ToClient(data))
+
+    # -- what exchanges want of the agent's side -------------------------------------------------
+
+    def open_lane(self, exchange: Exchange, now: float, *, fresh: bool) -> None:
+        """See `AgentSide`."""
+        self._lanes.open(exchange, now, fresh=fresh)
+
+    def close_lane(self, exchange: Exchange) -> None:
+        """See `AgentSide`."""
+        self._lanes.close(exchange)
+
+    def proceed(self, exchange: Exchange) -> None:
+        """See `AgentSide`."""
+        self._codec.respond(exchange.stream, _CONTINUE, end=False)
+
+    def answer(self, exchange: Exchange, head: ResponseHead) -> None:
+        """See `AgentSide`."""
+        stream = self._streams.get(exchange.stream)
+        if stream is not None:
+            stream.ended = head.framing is Framing.NONE
+            self._codec.respond(exchange.stream, head, end=stream.ended)
+
+    def answer_data(self, exchange: Exchange, data: bytes) -> None:
+        """See `AgentSide`."""
+        stream = self._streams.get(exchange.stream)
+        if stream is None:
+            return
+        self._codec.data(exchange.stream, data)
+        if not stream.held and self._codec.backlog(exchange.stream) > BACKLOG:
+            stream.held = True
+            exchange.hold_upstream(hold=True)
+
+    def answer_end(self, exchange: Exchange, trailers: tuple[Field, ...]) -> None:
+        """See `AgentSide`."""
+        stream = self._streams.get(exchange.stream)
+        if stream is not None and not stream.ended:
+            self._codec.end(exchange.stream, trailers)
+
+    def switch(self, exchange: Exchange, head: ResponseHead) -> None:
+        """See `AgentSide`; an upgrade does not exist in HTTP/2 (RFC 9113 section 8.6)."""
+        raise NotImplementedError
+
+    def channel_data(self, exchange: Exchange, data: bytes) -> None:
+        """See `AgentSide`; see `switch`."""
+        raise NotImplementedError
+
+    def refused(self, exchange: Exchange, verdict: Verdict, now: float, *, close: bool) -> None:  # noqa: ARG002
+        """See `AgentSide`."""
+        request = exchange.request
+        # A client may have coalesced names on one connection: it is told to open another.
+        status = _MISDIRECTED if verdict.reason is Reason.NAME_MISMATCH else 0
+        head, content = refusal(
+            verdict,
+            request.target,
+            self._context.origin.flow,
+            status=status,
+            grpc=is_grpc(request.head),
+        )
+        stream = self._streams.pop(exchange.stream, None)
+        over = exchange.uploaded or (stream is not None and stream.request_over)
+        if request.head.method == "HEAD":
+            content = b""
+        self._write_refusal(exchange.stream, head, content, uploaded=over)
+        self._forget(stream, now)
+
+    def _write_refusal(
+        self, number: int, head: ResponseHead, content: bytes, *, uploaded: bool
+    ) -> None:
+        self._codec.respond(number, head, end=not content)
+        if content:
+            self._codec.data(number, content)
+            self._codec.end(number, ())
+        if not uploaded and not self._codec.backlog(number):
+            # The rest of the request is of no use (RFC 9113 section 8.1).
+            self._codec.reset(number, Code.NO_ERROR)
+
+    def cut(self, exchange: Exchange, verdict: Verdict) -> None:
+        """See `AgentSide`."""
+        stream = self._streams.pop(exchange.stream, None)
+        if is_grpc(exchange.request.head) and stream is not None and not stream.ended:
+            self._codec.end(exchange.stream, tuple(grpc_status(verdict)))
+            if not exchange.uploaded and not self._codec.backlog(exchange.stream):
+                self._codec.reset(exchange.stream, Code.NO_ERROR)
+        else:
+            self._codec.reset(exchange.stream, Code.INTERNAL_ERROR)
+        self._forget(stream, self._now)
+
+    def over(self, exchange: Exchange, now: float) -> None:
+        """See `AgentSide`."""
+        stream = self._streams.pop(exchange.stream, None)
+        waits = self._codec.backlog(exchange.stream) > 0
+        if waits:
+            self._draining[exchange.stream] = now + self._context.limits.idle_seconds
+        elif not exchange.uploaded:
+            self._codec.reset(exchange.stream, Code.NO_ERROR)
+        self._forget(stream, now)
+
+    def _forget(self, stream: _Stream | None, now: float) -> None:
+        if stream is not None:
+            owed = stream.owed + sum(event.flow for event in stream.early)
+            if owed:
+                self._codec.acknowledge(stream.exchange.stream, owed)
+        if not self._streams:
+            self._idle_deadline = now + self._context.limits.idle_seconds
+
+    # -- upstream's side -------------------------------------------------------------------
+
+    def resolved(self, addresses: tuple[str, ...], now: float, lane: int) -> None:
+        """See `Speaker`."""
+        self._upstream(lambda: self._lanes.resolved(addresses, now, lane), now)
+
+    def connected(self, address: str, now: float, lane: int, *, reused: bool, alpn: str) -> None:
+        """See `Speaker`."""
+        self._upstream(
+            lambda: self._lanes.connected(address, now, lane, reused=reused, alpn=alpn), now
+        )
+        for stream in list(self._streams.values()):
+            self._use(stream, now)
+        self._flush()
+
+    def sealed(self, now: float, lane: int) -> None:
+        """Never asked for."""
+
+    def upstream_bytes(self, data: bytes, now: float, lane: int) -> None:
+        """See `Speaker`."""
+        self._upstream(lambda: self._lanes.feed(data, now, lane), now)
+
+    def upstream_eof(self, now: float, lane: int) -> None:
+        """See `Speaker`."""
+        self._upstream(lambda: self._lanes.eof(now, lane), now)
+
+    def upstream_failed(self, reason: Reason, detail: str, now: float, lane: int) -> None:
+        """See `Speaker`."""
+        self._upstream(lambda: self._lanes.failed(reason, detail, now, lane), now)
+
+    def upstream_full(self, now: float, lane: int, *, full: bool) -> None:
+        """See `Speaker`."""
+        self._lanes.full(lane, full=full)
+        if not full:
+            self._settle_debts()
+            self._flush()
+        self._now = now
+
+    def _upstream(self, work: Callable[[], None], now: float) -> None:
+        self._now = now
+        work()
+        self._settle_debts()
+        self._flush()
+
+    def _settle_debts(self) -> None:
+        """Give window back for content that upstream can take by now."""
+        for number, stream in self._streams.items():
+            if stream.owed and not stream.exchange.upstream_is_full:
+                owed, stream.owed = stream.owed, 0
+                self._codec.acknowledge(number, owed)
+
+    # -- ends ------------------------------------------------------------------------------
+
+    def timer(self, now: float) -> None:
+        """See `Speaker`."""
+        self._now = now
+        if not self._streams and not self._draining:
+            if now >= self._idle_deadline:
+                self._codec.close(Code.NO_ERROR)
+                self._flush()
+                self._close()
+            return
+        self._tick = now + _TICK
+        for stream in list(self._streams.values()):
+            if stream.exchange.deadline <= now and stream.exchange.phase is not Phase.OVER:
+                stream.exchange.timer(now)
+        for number in [n for n, deadline in self._draining.items() if deadline <= now]:
+            del self._draining[number]
+            self._codec.reset(number, Code.CANCEL)
+        self._settle_debts()
+        self._flush()
+
+    def unwritable(self) -> None:
+        """See `Speaker`: nothing may go on."""
+        self.steps.clear()
+        verdict = self._context.judge.refuse(
+            Reason.EVIDENCE_UNWRITABLE, "the decision could not be recorded"
+        )
+        for number, stream in self._streams.items():
+            exchange = stream.exchange
+            if exchange.started:
+                self._codec.reset(number, Code.INTERNAL_ERROR)
+            else:
+                head, content = refusal(verdict, exchange.request.target, self._context.origin.flow)
+                self._write_refusal(number, head, content, uploaded=True)
+        self._streams.clear()
+        self._codec.close(Code.NO_ERROR)
+        self._flush()
+        self._close()
+
+    def _close(self) -> None:
+        if not self._done:
+            self._done = True
+            self.steps.append(Close())

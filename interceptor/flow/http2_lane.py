@@ -1,0 +1,262 @@
+"""Requests to upstream in HTTP/2: one connection, a stream for each exchange (RFC 9113)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from interceptor.flow.exchange import Exchange
+from interceptor.flow.request import Request
+from interceptor.flow.steps import EndUpstream, Step, ToUpstream
+from interceptor.policy.schema import Limits
+from interceptor.verdict import Reason
+from interceptor.wire.http1 import Field, HttpError
+from interceptor.wire.http2 import (
+    Answered,
+    Broken,
+    Code,
+    Data,
+    Ended,
+    GoneAway,
+    Http2Error,
+    Http2Limits,
+    Reset,
+    Started,
+    UpstreamHttp2,
+)
+
+BACKLOG: Final = 65_536
+"""Bytes that may wait for the peer's window on one stream before its source is held."""
+_INTERIM_LIMIT: Final = 16
+
+
+def http2_limits(limits: Limits) -> Http2Limits:
+    """Give the codec's share of the policy's limits."""
+    return Http2Limits(
+        header_bytes=limits.header_bytes,
+        header_count=limits.header_count,
+        streams=limits.streams,
+    )
+
+
+class Http2Link:
+    """One connection to upstream that carries many exchanges of one flow.
+
+    Attributes:
+        lane: number of the connection within the flow.
+        address: the judged literal that was dialled.
+        usable: new exchanges may be opened, now or once there is room.
+        full: the connection's send buffer is full.
+    """
+
+    __slots__ = ("_codec", "_outlets", "_steps", "address", "full", "lane", "usable")
+
+    def __init__(
+        self, lane: int, address: str, steps: list[Step], limits: Limits, now: float
+    ) -> None:
+        self.lane = lane
+        self.address = address
+        self.usable = True
+        self.full = False
+        self._steps = steps
+        self._codec = UpstreamHttp2(http2_limits(limits), now)
+        self._outlets: dict[int, Http2Outlet] = {}
+
+    @property
+    def room(self) -> bool:
+        """True while another stream may be opened."""
+        return self.usable and self._codec.room
+
+    @property
+    def idle(self) -> bool:
+        """True when no exchange is under way."""
+        return not self._outlets
+
+    def outlet(self, exchange: Exchange) -> Http2Outlet:
+        """Make the way out for an exchange."""
+        return Http2Outlet(self, exchange)
+
+    def flush(self) -> None:
+        """Send what the codec has to say."""
+        data = self._codec.outgoing()
+        if data:
+            self._steps.append(ToUpstream(data, self.lane))
+
+    def feed(self, data: bytes, now: float) -> None:
+        """Take bytes from upstream.
+
+        Raises:
+            HttpError: upstream broke the protocol; the link cannot be used any more.
+        """
+        try:
+            events = self._codec.feed(data, now)
+        except Http2Error as error:
+            self.flush()
+            raise HttpError(Reason.UPSTREAM_MALFORMED, error.detail) from None
+        for event in events:
+            if isinstance(event, GoneAway):
+                self._gone_away(event, now)
+                continue
+            if isinstance(event, Started):
+                continue  # told to servers only
+            outlet = self._outlets.get(event.stream)
+            if outlet is None:
+                if type(event) is Data:
+                    self._codec.acknowledge(event.stream, event.flow)
+                continue
+            try:
+                outlet.take(event, now)
+            except HttpError as error:
+                outlet.exchange.failed(error.reason, error.detail, now)
+        self.flush()
+
+    def _gone_away(self, event: GoneAway, now: float) -> None:
+        """Streams above the last were not processed; those up to it may still end."""
+        self.usable = False
+        for stream in [stream for stream in self._outlets if stream > event.last]:
+            self._outlets[stream].exchange.upstream_ended(now)
+
+    def eof(self, now: float) -> None:
+        """Upstream has ended its side: whatever is open was cut."""
+        self.usable = False
+        for outlet in list(self._outlets.values()):
+            outlet.exchange.upstream_ended(now)
+        self._steps.append(EndUpstream(reusable=False, lane=self.lane))
+
+    def fail(self, reason: Reason, detail: str, now: float) -> None:
+        """The connection is of no use any more."""
+        self.usable = False
+        for outlet in list(self._outlets.values()):
+            outlet.exchange.failed(reason, detail, now)
+        self._steps.append(EndUpstream(reusable=False, lane=self.lane))
+
+    # -- for its outlets ---------------------------------------------------------------------
+
+    @property
+    def codec(self) -> UpstreamHttp2:
+        """The connection's state."""
+        return self._codec
+
+    def enter(self, stream: int, outlet: Http2Outlet) -> None:
+        """An exchange has got its stream."""
+        self._outlets[stream] = outlet
+
+    def leave(self, stream: int) -> None:
+        """An exchange is over."""
+        self._outlets.pop(stream, None)
+
+
+class Http2Outlet:
+    """One exchange on a link. See `interceptor.flow.sides.Outlet`."""
+
+    __slots__ = (
+        "_answered",
+        "_held",
+        "_interim",
+        "_link",
+        "_owed",
+        "_stream",
+        "exchange",
+        "touched",
+    )
+
+    def __init__(self, link: Http2Link, exchange: Exchange) -> None:
+        self._link = link
+        self.exchange = exchange
+        self._stream = 0
+        self._owed = 0
+        self._held = False
+        self._interim = 0
+        self._answered = False
+        self.touched = False
+
+    @property
+    def full(self) -> bool:
+        """See `Outlet`."""
+        return self._link.full or self._link.codec.backlog(self._stream) > BACKLOG
+
+    def hold(self, *, hold: bool) -> None:
+        """See `Outlet`: window is given back only for what was passed on."""
+        self._held = hold
+        if not hold and self._owed:
+            owed, self._owed = self._owed, 0
+            self._link.codec.acknowledge(self._stream, owed)
+            self._link.flush()
+
+    def request(
+        self, request: Request, body: bytes, *, end: bool, trailers: tuple[Field, ...] = ()
+    ) -> None:
+        """See `Outlet`."""
+        link = self._link
+        bare = end and not body and not trailers
+        self._stream = link.codec.request(
+            request.head, request.path, request.authority, request.target.scheme, end=bare
+        )
+        link.enter(self._stream, self)
+        if body:
+            link.codec.data(self._stream, body)
+        if end and not bare:
+            link.codec.end(self._stream, trailers)
+        link.flush()
+
+    def data(self, data: bytes) -> None:
+        """See `Outlet`."""
+        self._link.codec.data(self._stream, data)
+        self._link.flush()
+
+    def end(self, trailers: tuple[Field, ...]) -> None:
+        """See `Outlet`."""
+        self._link.codec.end(self._stream, trailers)
+        self._link.flush()
+
+    def channel_data(self, data: bytes) -> None:
+        """See `Outlet`; an upgrade does not exist in HTTP/2 (RFC 9113 section 8.6)."""
+        raise NotImplementedError
+
+    def release(self, *, complete: bool) -> None:
+        """See `Outlet`."""
+        link = self._link
+        link.leave(self._stream)
+        if not link.usable:
+            return
+        if self._owed:
+            link.codec.acknowledge(self._stream, self._owed)
+        if not complete or not self._answered:
+            link.codec.reset(self._stream, Code.CANCEL)
+        link.flush()
+
+    def take(self, event: Answered | Data | Ended | Reset | Broken, now: float) -> None:
+        """Take an event of this stream.
+
+        Raises:
+            HttpError: UPSTREAM_MALFORMED.
+        """
+        exchange = self.exchange
+        if type(event) is Data:
+            exchange.response_data(event.data, now)
+            if self._held:
+                self._owed += event.flow
+            else:
+                self._link.codec.acknowledge(event.stream, event.flow)
+        elif type(event) is Answered:
+            self._answer(event, now)
+        elif type(event) is Ended:
+            self._answered = True
+            exchange.response_end(event.trailers, now)
+        elif type(event) is Reset:
+            self._answered = True  # there is nothing left to reset
+            exchange.upstream_reset(f"upstream reset the stream with code {event.code}", now)
+        elif type(event) is Broken:
+            self._answered = True
+            raise HttpError(Reason.UPSTREAM_MALFORMED, event.detail)
+
+    def _answer(self, event: Answered, now: float) -> None:
+        if event.head.status < 200:
+            self._interim += 1
+            if self._interim > _INTERIM_LIMIT:
+                raise HttpError(Reason.UPSTREAM_MALFORMED, "interim responses without end")
+            return
+        self.touched = True
+        self.exchange.response_head(event.head, now)
+        if event.end:
+            self._answered = True
+            self.exchange.response_end((), now)
