@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
+
 from interceptor.decide.addresses import Exceptions
 from interceptor.decide.findings import Weighed, Weigher
 from interceptor.decide.hosts import HostSet
@@ -17,7 +19,7 @@ from interceptor.model import Target
 from interceptor.policy.schema import Policy
 from interceptor.scan.engine import CLEAN, RawFinding, Scan, Scanner
 from interceptor.scan.names import fault, scan_name
-from interceptor.scan.window import BodyWindow
+from interceptor.scan.window import BodyWindow, Decide, MessageWindow
 from interceptor.verdict import Action, Finding, Reason, Verdict
 
 _REMEMBERED = 4096  # verdicts on names and connections that are kept, each
@@ -137,15 +139,37 @@ class Judge:
 
     def body_window(self, target: Target) -> BodyWindow:
         """Return the window through which a streaming body of a request to `target` passes."""
+        return BodyWindow(
+            self._scanner, self._decide(target, "body"), self._key, self._decoded_bytes
+        )
 
+    def message_window(self, target: Target, where: str) -> MessageWindow:
+        """Return the window that judges the messages of one sequence bound for `target`.
+
+        Args:
+            target: where they go.
+            where: what findings say of their place, such as `ws_message`. Rules take messages for
+                bodies: what they look for in a body, and what is at home in one.
+        """
+        return MessageWindow(
+            self._scanner,
+            self._decide(target, where),
+            self.passed,
+            self._key,
+            self._decoded_bytes,
+        )
+
+    def _decide(self, target: Target, where: str) -> Decide:
         def decide(scan: Scan) -> tuple[Verdict | None, tuple[Finding, ...]]:
             if scan.incomplete:
                 return _unreadable(), ()
             weighed = self._weigher.weigh([("body", raw) for raw in scan.findings], target)
+            if where != "body":
+                weighed = _placed(weighed, where)
             verdict = self._weighed(weighed, ())
             return (None if verdict.allowed else verdict), weighed.all
 
-        return BodyWindow(self._scanner, decide, self._key, self._decoded_bytes)
+        return decide
 
     def addresses(
         self, target: Target, addresses: Sequence[str]
@@ -267,6 +291,15 @@ class Judge:
             detail = f"{noted[0].title} in {noted[0].where}"
             return Verdict(Action.ALLOW, Reason.WOULD_BLOCK, noted[0].rule, detail, findings)
         return Verdict(Action.ALLOW, Reason.ALLOWED, "", "", findings)
+
+
+def _placed(weighed: Weighed, where: str) -> Weighed:
+    """Give findings another place: the one they were weighed by is that of a rule's home."""
+
+    def placed(findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
+        return tuple(msgspec.structs.replace(finding, where=where) for finding in findings)
+
+    return Weighed(placed(weighed.blocking), placed(weighed.warned), placed(weighed.home))
 
 
 def _unreadable() -> Verdict:

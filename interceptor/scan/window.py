@@ -1,16 +1,19 @@
-"""Scanning a body that streams: everything but a short tail is released.
+"""Scanning what comes in pieces: bodies that stream, and messages that follow each other.
 
-The tail is as long as the longest secret in its longest encoding, so a secret cut anywhere over
-chunks lies whole inside one scanned window before its first byte can leave. Memory does not
-depend on the body's length.
+A body: everything but a short tail is released. The tail is as long as the longest secret in its
+longest encoding, so a secret cut anywhere over chunks lies whole inside one scanned window before
+its first byte can leave. Messages: each is released whole or not at all, so the tail of those
+before has left already; a secret cut over messages is found when its last part comes, and that
+part never leaves. Memory does not depend on the length of either.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from interceptor.scan.decode import MAX_DEPTH
-from interceptor.scan.engine import DECODED_BYTES, Scan, Scanner
+from interceptor.scan.engine import CLEAN, DECODED_BYTES, Scan, Scanner
 from interceptor.scan.ruleset import MAX_SPAN
 from interceptor.verdict import Finding, Verdict
 
@@ -21,6 +24,11 @@ STRIDE = HOLD
 
 Decide = Callable[[Scan], tuple[Verdict | None, tuple[Finding, ...]]]
 """Turns a scan into a blocking verdict, if it blocks, and the findings to record."""
+
+_PIECE: Final = 1 << 18  # a longer message is scanned in pieces, each with a budget of its own
+_STARTS: Final = 8
+_REMEMBERED: Final = 1000  # findings of one window that are not reported again
+_WORD: Final = frozenset(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz")
 
 
 class BodyWindow:
@@ -43,6 +51,7 @@ class BodyWindow:
         self._key = key
         self._decoded_bytes = decoded_bytes
         self._buffer = bytearray()
+        self._gone = 0  # bytes at the buffer's start that were released and are kept as context
         self._scanned = 0
         self.verdict: Verdict | None = None
         self.findings: tuple[Finding, ...] = ()
@@ -54,15 +63,25 @@ class BodyWindow:
         self._buffer += data
         if len(self._buffer) - self._scanned < STRIDE:
             return b""
-        return self._release(HOLD)
+        return self._release(HOLD, HOLD)
+
+    def flush(self) -> bytes:
+        """Return all that may be sent so far, so that a body that pauses does not stall.
+
+        A secret may begin in what is released; its last part will not be.
+        """
+        if self.verdict is not None:
+            return b""
+        return self._release(0, HOLD)
 
     def finish(self) -> bytes:
         """Take note of the body's end; return all that may be sent."""
         if self.verdict is not None:
             return b""
-        return self._release(0)
+        return self._release(0, 0)
 
-    def _release(self, hold: int) -> bytes:
+    def _release(self, hold: int, keep: int) -> bytes:
+        """Scan what is new; release all but the last `hold` bytes, keep the last `keep`."""
         buffer = self._buffer
         if len(buffer) > self._scanned:
             window = bytes(buffer)
@@ -73,8 +92,97 @@ class BodyWindow:
                 if self.verdict is not None:
                     buffer.clear()
                     return b""
-        size = max(0, len(buffer) - hold)
-        out = bytes(buffer[:size])
-        del buffer[:size]
+        end = max(self._gone, len(buffer) - hold)
+        out = bytes(buffer[self._gone : end])
+        drop = max(0, len(buffer) - keep)
+        del buffer[:drop]
+        self._gone = max(0, end - drop)
         self._scanned = len(buffer)
         return out
+
+
+class MessageWindow:
+    """Judges the messages of one sequence, each together with the tail of those before."""
+
+    def __init__(
+        self,
+        scanner: Scanner,
+        decide: Decide,
+        passed: Callable[[tuple[Finding, ...]], Verdict],
+        key: bytes = b"",
+        decoded_bytes: int = DECODED_BYTES,
+    ) -> None:
+        """Begin a sequence.
+
+        Args:
+            scanner: for this thread alone.
+            decide: says whether what a scan found blocks.
+            passed: makes the verdict on findings that do not.
+            key: key of the digests.
+            decoded_bytes: budget of decoders, for a message or each 256 KiB of a longer one.
+        """
+        self._scanner = scanner
+        self._decide = decide
+        self._passed = passed
+        self._key = key
+        self._decoded_bytes = decoded_bytes
+        self._tail = b""
+        self._starts: tuple[int, ...] = ()
+        self._known: dict[Finding, None] = {}
+
+    def copy(self) -> MessageWindow:
+        """Return a window with the same past, for a sequence that goes another way from here."""
+        other: MessageWindow = object.__new__(MessageWindow)
+        other.__dict__.update(self.__dict__)
+        other._known = dict(self._known)
+        return other
+
+    def judge(self, message: bytes) -> Verdict | None:
+        """Judge the next message.
+
+        Returns:
+            None when it is clean; else a verdict, which allows where all findings may pass (each
+            is reported once). After a block nothing more should be judged.
+        """
+        text = self._tail + message
+        fresh: list[Finding] = []
+        verdict = self._scan(text[:_PIECE] + self._again(message), fresh)
+        for at in range(_PIECE - HOLD, len(text) - HOLD, _PIECE - HOLD):
+            if verdict is not None:
+                break
+            verdict = self._scan(text[at : at + _PIECE], fresh)
+        self._tail = text[-HOLD:]
+        return self._passed(tuple(fresh)) if fresh and verdict is None else verdict
+
+    def _again(self, message: bytes) -> bytes:
+        """Texts to be scanned besides: the message on its own, where words run into each other.
+
+        A pattern that asks for the start of a word sees none where the text before ends in a
+        letter. So joined text is scanned from such starts too, the last few of them.
+        """
+        tail = self._tail
+        if not message:
+            return b""
+        starts = self._starts
+        if tail and tail[-1] in _WORD and message[0] in _WORD:
+            starts = (*starts[-_STARTS + 1 :], 0)
+        elif not starts:
+            return b""
+        head = message[:HOLD]
+        size = len(message)
+        self._starts = tuple(back + size for back in starts if back + size < MAX_SPAN)
+        return b"".join([b"\n%b%b" % (tail[len(tail) - back :], head) for back in starts])
+
+    def _scan(self, text: bytes, fresh: list[Finding]) -> Verdict | None:
+        """Scan; return the verdict that blocks, or append what passes and is new to `fresh`."""
+        scan = self._scanner.scan(text, "body", self._key, self._decoded_bytes)
+        if scan is CLEAN:
+            return None
+        verdict, findings = self._decide(scan)
+        if verdict is None:
+            known = self._known
+            fresh += [finding for finding in findings if finding not in known]
+            if len(known) > _REMEMBERED:
+                known.clear()
+            known.update(dict.fromkeys(findings))
+        return verdict
