@@ -68,6 +68,7 @@ class Service:
         self.leases = leases
         self.authority = authority
         self.dialler = dialler
+        self.outbox = dialler.outbox
         self.record = record
         self.finished = finished
         self.open: set[AgentConnection] = set()
@@ -387,7 +388,7 @@ class AgentConnection(asyncio.BufferedProtocol):
         """Send bytes through the outer `depth` layers of TLS."""
         for layer in reversed(self._layers[:depth]):
             data = layer.send(data)
-        self._transport.write(data)
+        self._service.outbox.write(self._transport, data)
 
     def _flush_handshake(self) -> None:
         """Send what the layers have to say, each through the layers around it."""
@@ -437,11 +438,13 @@ class AgentConnection(asyncio.BufferedProtocol):
         if transport.is_closing():
             return
         if reset:
+            self._service.outbox.settle(transport)
             reset_on_close(transport.get_extra_info("socket"))
             transport.abort()
             return
         for index in range(len(self._layers) - 1, -1, -1):
             self._write(self._layers[index].close(), index)
+        self._service.outbox.settle(transport)
         # A close with unread bytes would be a reset, and the agent would lose the answer: end our
         # side, read on for a moment (RFC 9112 section 9.6).
         transport.write_eof()

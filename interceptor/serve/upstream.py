@@ -9,6 +9,7 @@ import ssl
 from typing import Final, Protocol, cast
 
 from interceptor.model import Target
+from interceptor.serve.outbox import Outbox
 from interceptor.tls.session import TlsSession
 from interceptor.verdict import Reason
 
@@ -46,11 +47,14 @@ class UpstreamConnection(asyncio.BufferedProtocol):
 
     __slots__ = (
         *("_fault", "_transport", "_waiter", "address", "held", "idle_since", "key", "lane"),
-        *("owner", "tls"),
+        *("_outbox", "owner", "tls"),
     )
 
-    def __init__(self, key: tuple[str, str, int], address: str, tls: TlsSession | None) -> None:
+    def __init__(
+        self, key: tuple[str, str, int], address: str, tls: TlsSession | None, outbox: Outbox
+    ) -> None:
         """Serve `key` (scheme, host, port) by the literal `address`."""
+        self._outbox = outbox
         self.key = key
         self.address = address
         self.tls = tls
@@ -74,7 +78,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         transport.set_write_buffer_limits(high=_WRITE_HIGH)
         if self.tls is not None:
             self.tls.receive(b"")
-            transport.write(self.tls.outgoing())
+            self._outbox.write(transport, self.tls.outgoing())
 
     async def ready(self) -> None:
         """Wait until bytes may be sent: TLS is established and the certificate verified.
@@ -111,7 +115,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
                 return
             out = tls.outgoing()
             if out and self._transport is not None:
-                self._transport.write(out)
+                self._outbox.write(self._transport, out)
             if tls.established and self._waiter is not None and not self._waiter.done():
                 self._waiter.set_result(None)
             ended = tls.ended
@@ -130,7 +134,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         if self.owner is not None:
             self.owner.upstream_eof(self.lane)
         if self._transport is not None and self.tls is not None:
-            self._transport.write(self.tls.outgoing())
+            self._outbox.write(self._transport, self.tls.outgoing())
         self.close()
 
     def eof_received(self) -> bool:
@@ -171,7 +175,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         self.tls = tls
         tls.receive(b"")
         if self._transport is not None:
-            self._transport.write(tls.outgoing())
+            self._outbox.write(self._transport, tls.outgoing())
 
     @property
     def alpn(self) -> str:
@@ -181,7 +185,8 @@ class UpstreamConnection(asyncio.BufferedProtocol):
     def write(self, data: bytes) -> None:
         """Send plaintext bytes."""
         if self._transport is not None:
-            self._transport.write(self.tls.send(data) if self.tls is not None else data)
+            data = self.tls.send(data) if self.tls is not None else data
+            self._outbox.write(self._transport, data)
 
     def hold_reading(self, *, hold: bool) -> None:
         """Stop or go on reading, so that a slow agent does not fill our memory."""
@@ -203,7 +208,8 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         self.owner = None
         if self._transport is not None:
             if self.tls is not None and not self._transport.is_closing():
-                self._transport.write(self.tls.close())
+                self._outbox.write(self._transport, self.tls.close())
+            self._outbox.settle(self._transport)
             self._transport.close()
 
     def abort(self) -> None:
@@ -227,6 +233,7 @@ class Dialler:
         self, loop: asyncio.AbstractEventLoop, context: ssl.SSLContext, timeout: float
     ) -> None:
         """Dial on `loop` with `context`; `timeout` seconds for each address."""
+        self.outbox = Outbox(loop)
         self._loop = loop
         self._context = context
         self._timeout = timeout
@@ -321,7 +328,7 @@ class Dialler:
             tls = None
             if target.scheme in ("https", "tls"):
                 tls = self.session(target.host, alpn)
-            connection = UpstreamConnection(key, address, tls)
+            connection = UpstreamConnection(key, address, tls, self.outbox)
             try:
                 async with asyncio.timeout(self._timeout):
                     await self._loop.create_connection(connection.itself, address, target.port)
