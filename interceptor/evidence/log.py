@@ -33,7 +33,7 @@ BACKLOG = 4000
 SECRET_NAMES = 1024
 """Names known to carry a secret that stay masked in every later event."""
 
-_ACTIONS = {Action.BLOCK: "block", Action.REDACT: "redact", Action.ALLOW: "allow"}
+_ACTIONS = tuple(action.name.lower() for action in sorted(Action))
 
 
 class EvidenceError(Exception):
@@ -105,13 +105,13 @@ class EvidenceLog:
         verdict = record.verdict
         target = record.target
         try:
+            # Sixteen keywords would make this call three times as dear (CPython builds a dict).
             decision = Decision(
                 time=self._stamp(now),
                 jail=self._jail,
                 flow=origin.flow,
                 exchange=record.exchange,
-                kind=record.kind,
-                process=None,
+                kind=str(record.kind),
                 host=self._host(record),
                 port=target.port,
                 address=origin.address,
@@ -119,12 +119,14 @@ class EvidenceLog:
                 method=masking.method(target.method),
                 path=masking.path(target.path, verdict),
                 action=_ACTIONS[verdict.action],
-                reason=verdict.reason.value,
+                reason=str(verdict.reason),
                 rule=verdict.rule,
-                detail=masking.detail(verdict.detail, verdict) if verdict.detail else "",
-                findings=tuple(map(_finding, verdict.findings)) if verdict.findings else (),
                 policy=self.policy,
             )
+            if verdict.detail:
+                decision.detail = masking.detail(verdict.detail, verdict)
+            if verdict.findings:
+                decision.findings = tuple(map(_finding, verdict.findings))
             self._append(decision, now)
         except EvidenceError:
             self._miss(now)
@@ -136,7 +138,7 @@ class EvidenceLog:
             message = f"cannot describe a decision ({type(error).__name__})"
             raise EvidenceError(message) from None
         self.decisions += 1
-        if not verdict.allowed:
+        if verdict.action is not Action.ALLOW:
             self.refused += 1
 
     def finished(self, step: Finished, origin: Origin, now: float, host: str = "") -> None:
@@ -149,13 +151,14 @@ class EvidenceLog:
             host: the exchange's host when it is not the leased name.
         """
         host = host or step.host or origin.name or origin.address
-        shown = masking.secret_name(host) if host in self._secret_names else host
+        if self._secret_names and host in self._secret_names:
+            host = masking.secret_name(host)
         event = Completion(
             time=self._stamp(now),
             jail=self._jail,
             flow=origin.flow,
             exchange=step.exchange,
-            host=masking.printable(shown),
+            host=masking.printable(host),
             port=origin.port,
             status=step.status,
             sent=step.sent,
@@ -240,12 +243,11 @@ class EvidenceLog:
 
     def _append(self, event: Event | None, now: float) -> None:
         """Write what waits, then `event`, with one system call; all of it counts or none."""
-        batch: list[Event] = []
+        batch: list[Event] = [*self._waiting]
         if self._gap:
             since = self._stamp(self._gap_since)
-            batch.append(Gap(time=self._stamp(now), jail=self._jail, lost=self._gap, since=since))
-        if self._waiting:
-            batch += self._waiting
+            gap = Gap(time=self._stamp(now), jail=self._jail, lost=self._gap, since=since)
+            batch.insert(0, gap)
         if event is not None:
             batch.append(event)
         # Numbered only now, so that a failed write leaves no hole.
@@ -290,19 +292,20 @@ class EvidenceLog:
         if second != self._second:
             self._prefix = clock.strftime("%Y-%m-%dT%H:%M:%S", clock.gmtime(second))
             self._second = second
-        return f"{self._prefix}.{int((now - second) * 1e6):06d}Z"
+        return "%s.%06dZ" % (self._prefix, (now - second) * 1e6)  # noqa: UP031 - a third faster
 
     def _host(self, record: Record) -> str:
         host = record.target.host
         if self._secret_names and host in self._secret_names:
             return masking.secret_name(host)
-        if record.verdict.allowed and not record.verdict.findings:
+        verdict = record.verdict
+        if verdict.action is Action.ALLOW and not verdict.findings:
             return masking.printable(host)
-        if masking.holds_secret_name(record.verdict):
+        if masking.holds_secret_name(verdict):
             self._secret_names[host] = None
             if len(self._secret_names) > SECRET_NAMES:
                 self._secret_names.popitem(last=False)
-        return masking.host(host, record.verdict)
+        return masking.host(host, verdict)
 
 
 def _finding(finding: Finding) -> DecisionFinding:

@@ -72,6 +72,8 @@ def path(text: str, verdict: Verdict) -> str:
         return ""
     if verdict.findings and any(map(touches_url, verdict.findings)):
         return f"/{MASK}"
+    if len(text) < 20 and "?" not in text:  # too short for a token
+        return printable(text)
     before, mark, query = text.partition("?")
     shown = printable(tokens(before[: PATH_LIMIT + 1]), PATH_LIMIT)
     return shown + mark + _query(query[:PATH_LIMIT]) if mark else shown

@@ -40,7 +40,7 @@ class Decision(_Event, tag="decision", kw_only=True):
     """Number of the exchange in the flow, from 1; 0 for the connection itself."""
     kind: str
     """Kind of the unit (`interceptor.model.Kind`)."""
-    process: dict[str, Any] | None
+    process: dict[str, Any] | None = None
     """Process that asked, if known."""
     host: str
     """Name that was asked for, masked when it carries a secret."""
@@ -56,8 +56,8 @@ class Decision(_Event, tag="decision", kw_only=True):
     reason: str
     """Reason code (`interceptor.verdict.Reason`)."""
     rule: str
-    detail: str
-    findings: tuple[DecisionFinding, ...]
+    detail: str = ""
+    findings: tuple[DecisionFinding, ...] = ()
     policy: str
     """Digest of the policy that was in force."""
 
