@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from interceptor.verdict import Reason
 from interceptor.wire.http1 import Framing, RequestHead, ResponseHead
-from interceptor.wire.http2_connection import Http2Connection, Stream
+from interceptor.wire.http2_connection import Http2Connection
 from interceptor.wire.http2_events import (
     Answered,
     Broken,
@@ -25,6 +25,8 @@ from interceptor.wire.http2_fields import (
     response_pairs,
 )
 from interceptor.wire.http2_flood import Flood
+from interceptor.wire.http2_hpack import FINAL, INFORMATIONAL, REQUEST
+from interceptor.wire.http2_streams import Stream
 
 __all__ = [
     "AgentHttp2",
@@ -63,21 +65,22 @@ class AgentHttp2(Http2Connection):
         record = self._streams.get(stream)
         if record is None or record.sent:
             return
-        self._h2.send_headers(stream, response_pairs(head, record.method), end_stream=end)
+        assert not record.answered  # noqa: S101
+        record.answered = head.status >= 200
+        shape = FINAL if record.answered else INFORMATIONAL
+        self._send_section(stream, response_pairs(head, record.method), shape, end=end)
         if end:
-            record.sent = True
-            if record.received:
-                self._completed(stream)
+            self._sent(stream, record)
 
-    def _on_head(self, stream: int, events: list[Event], now: float, *, end: bool) -> None:
+    def _on_head(self, stream: int, events: list[Event], *, end: bool) -> None:
         self._highest = stream
         if self._gone or len(self._streams) >= self._limits.streams:
             self._drop(stream, Code.REFUSED_STREAM)
-            self._spend(Flood.RESETS, now)
+            self._spend(Flood.RESETS, self._now)
             return
         limits = self._limits
         head, scheme = read_request(
-            self._decoder.fields, limits.header_count, limits.header_bytes, end=end
+            self._decoder.section, limits.header_count, limits.header_bytes, end=end
         )
         left = head.length if head.framing is Framing.LENGTH else None
         self._streams[stream] = Stream(head.method, left, received=end, sent=False)
@@ -109,19 +112,19 @@ class UpstreamHttp2(Http2Connection):
         """
         assert self.room  # noqa: S101
         stream = self._h2.get_next_available_stream_id()
-        self._h2.send_headers(stream, request_pairs(head, path, authority, scheme), end_stream=end)
+        self._send_section(stream, request_pairs(head, path, authority, scheme), REQUEST, end=end)
         self._highest = stream
         self._guard.work += 1
         self._streams[stream] = Stream(head.method, None, received=False, sent=end)
         return stream
 
-    def _on_head(self, stream: int, events: list[Event], now: float, *, end: bool) -> None:  # noqa: ARG002
+    def _on_head(self, stream: int, events: list[Event], *, end: bool) -> None:
         record = self._streams.get(stream)
         if record is None:
             return
         limits = self._limits
         head = read_response(
-            self._decoder.fields, record.method, limits.header_count, limits.header_bytes, end=end
+            self._decoder.section, record.method, limits.header_count, limits.header_bytes, end=end
         )
         if head.status >= 200:
             record.answered = True

@@ -7,7 +7,8 @@ import enum
 import msgspec
 
 from interceptor.verdict import Reason
-from interceptor.wire.http1 import Field, RequestHead, ResponseHead
+from interceptor.wire.fields import Field
+from interceptor.wire.http1 import RequestHead, ResponseHead
 
 
 class Code(enum.IntEnum):
@@ -112,7 +113,7 @@ class Http2Limits(msgspec.Struct, frozen=True):
     """Bounds of one connection. Sizes in bytes."""
 
     header_bytes: int = 65_536
-    """One header section: names and values with `: ` and CRLF, as HTTP/1.1 would write it."""
+    """Names and values of one header section."""
     header_count: int = 200
     streams: int = 128
     """Streams open at once."""

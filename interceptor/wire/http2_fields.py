@@ -5,26 +5,27 @@ Every rule is checked here, in one pass, whatever hyper-h2 checks (RFC 9113 sect
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from interceptor.verdict import Reason
-from interceptor.wire.http1 import (
+from interceptor.wire.fields import (
     HOP_REQUEST,
     HOP_RESPONSE,
     NOT_IN_TRAILERS,
+    SINGLE_REQUEST,
+    SINGLE_RESPONSE,
     Field,
-    Framing,
     HttpError,
-    RequestHead,
-    ResponseHead,
+    over_limit,
 )
-
-Pair = tuple[bytes, bytes]
+from interceptor.wire.http1 import Framing, RequestHead, ResponseHead, refuse_method
+from interceptor.wire.http2_hpack import Decoded, Pair
 
 _NAME: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]++")
-_METHOD: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}+")
+_METHOD: Final = re.compile(rb"[A-Z][A-Z0-9_-]{0,31}+")
 _PATH: Final = re.compile(rb"(?:/[\x21\x22\x24-\x7e\x80-\xff]*+|\*)")
 _AUTHORITY: Final = re.compile(rb"[\x21\x22\x24-\x2e\x30-\x3e\x40-\x7e]++")
 _SCHEME: Final = re.compile(rb"[A-Za-z][A-Za-z0-9+.\-]{0,31}+")
@@ -38,10 +39,13 @@ _SPACE: Final = b" \t"
 _CONNECTION: Final = frozenset(
     (b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade")
 )
-_SINGLE: Final = frozenset((b"host", b"content-length", b"expect"))
-_WATCHED: Final = _CONNECTION | _SINGLE | {b"te", b"cookie", b"content-encoding"}
+_STEERING: Final = frozenset((b"host", b"content-length", b"expect", b"content-encoding"))
+_WATCHED: Final = _CONNECTION | _STEERING | {b"te", b"cookie"}
 _NONE: Final[frozenset[bytes]] = frozenset()
 _PLAIN_OPTIONS: Final = frozenset((b"keep-alive", b"close"))
+# Heads that are remembered, as those of HTTP/1.1 are.
+_REMEMBERED: Final = 128
+_REMEMBERED_SIZE: Final = 4096
 
 
 class Section(NamedTuple):
@@ -54,17 +58,18 @@ class Section(NamedTuple):
     """The regular fields as field lines of HTTP/1.1."""
 
 
-def split_section(pairs: Iterable[Pair], count: int, size: int, reason: Reason) -> Section:
+def split_section(
+    pairs: tuple[Pair, ...], reason: Reason, single: frozenset[bytes] = SINGLE_REQUEST
+) -> Section:
     """Check a decoded section; pseudo-header fields are only put aside.
 
     Args:
         pairs: decoded names and values, in order.
-        count: the most fields allowed.
-        size: the most bytes of `block` allowed.
         reason: the reason code of an error.
+        single: fields that may stand once.
 
     Raises:
-        HttpError: with `reason`, or LIMIT_EXCEEDED.
+        HttpError: with `reason`.
     """
     pseudo: dict[bytes, bytes] = {}
     fields: list[Field] = []
@@ -97,49 +102,69 @@ def split_section(pairs: Iterable[Pair], count: int, size: int, reason: Reason) 
                     raise HttpError(reason, "te other than trailers")
             elif name not in steering:
                 steering[name] = value
-            elif name in _SINGLE:
+            elif name in single:
                 raise HttpError(reason, f"duplicate {name.decode('ascii')}")
             else:
                 steering[name] += b"," + value
         fields.append((name, name, value))
     if len(cookies) > 1:
         fields[cookie_at] = (b"cookie", b"cookie", b"; ".join(cookies))
-    if len(fields) > count:
-        raise HttpError(Reason.LIMIT_EXCEEDED, f"more than {count} header fields")
     block = b"".join([b"%b: %b\r\n" % (name, value) for name, _, value in fields])
-    if len(block) > size:
-        raise HttpError(Reason.LIMIT_EXCEEDED, f"a header section over {size} bytes")
     if block.translate(None, _TEXT) != b"\r\n" * len(fields):
         raise HttpError(reason, "a control character in a field value")
     return Section(pseudo, tuple(fields), steering, block)
+
+
+def _bound(section: Decoded, count: int, size: int, reason: Reason) -> None:
+    if len(section.pairs) > count + 4:
+        raise HttpError(over_limit(reason), f"more than {count} header fields")
+    if section.size - 32 * len(section.pairs) > size:
+        raise HttpError(over_limit(reason), f"a header section over {size} bytes")
 
 
 def _length(steering: dict[bytes, bytes], reason: Reason) -> int | None:
     text = steering.get(b"content-length")
     if text is None:
         return None
+    if b"," in text and reason is Reason.UPSTREAM_MALFORMED:
+        # Sent twice, but the same: one meaning (RFC 9110 section 8.6).
+        members = {item.strip(_SPACE) for item in text.split(b",")}
+        text = members.pop() if len(members) == 1 else b""
     if _DIGITS.fullmatch(text) is None:
         raise HttpError(reason, "Content-Length is not a plain number")
     return int(text)
 
 
-def read_request(
-    pairs: Iterable[Pair], count: int, size: int, *, end: bool
-) -> tuple[RequestHead, str]:
+def read_request(section: Decoded, count: int, size: int, *, end: bool) -> tuple[RequestHead, str]:
     """Read a request's header section; `end` tells that no body follows.
+
+    Args:
+        section: as decoded.
+        count: the most fields allowed.
+        size: the most bytes of names and values allowed.
+        end: no body follows.
 
     Returns:
         The head and the scheme in lower case, empty for CONNECT. Framing is NONE, LENGTH, or
         CHUNKED for a body of unknown length; `raw` is the head as HTTP/1.1 would write it.
 
     Raises:
-        HttpError: HTTP_MALFORMED, NAME_MISMATCH or LIMIT_EXCEEDED.
+        HttpError: HTTP_MALFORMED, HTTP_UNSUPPORTED, NAME_MISMATCH or LIMIT_EXCEEDED.
     """
+    _bound(section, count, size, Reason.HTTP_MALFORMED)
+    if section.size <= _REMEMBERED_SIZE:
+        return _recent_request(section.pairs, end)
+    return _request(section.pairs, end)
+
+
+def _request(pairs: tuple[Pair, ...], end: bool) -> tuple[RequestHead, str]:  # noqa: FBT001
     bad = Reason.HTTP_MALFORMED
-    pseudo, fields, steering, block = split_section(pairs, count, size, bad)
+    pseudo, fields, steering, block = split_section(pairs, bad)
     method = pseudo.get(b":method")
     if method is None or _METHOD.fullmatch(method) is None:
         raise HttpError(bad, "no method, or a malformed one")
+    name = method.decode("ascii")
+    refuse_method(name)
     authority = pseudo.get(b":authority")
     host = steering.get(b"host")
     if authority is None:
@@ -180,11 +205,9 @@ def read_request(
     expect = steering.get(b"expect")
     if expect is not None and expect.lower() != b"100-continue":
         raise HttpError(bad, "an expectation other than 100-continue")
-    if len(target) + len(authority) + len(block) > size:
-        raise HttpError(Reason.LIMIT_EXCEEDED, f"a header section over {size} bytes")
     raw = b"%b %b HTTP/2\r\nhost: %b\r\n%b" % (method, target, authority, block)
     head = RequestHead(
-        method=method.decode("ascii"),
+        method=name,
         target=target,
         minor=1,
         fields=fields,
@@ -202,7 +225,7 @@ def read_request(
 
 
 def read_response(
-    pairs: Iterable[Pair], method: str, count: int, size: int, *, end: bool
+    section: Decoded, method: str, count: int, size: int, *, end: bool
 ) -> ResponseHead:
     """Read a response's header section; `method` is the request's.
 
@@ -210,10 +233,17 @@ def read_response(
     response that ends with its head and could have had a body is one of LENGTH 0.
 
     Raises:
-        HttpError: UPSTREAM_MALFORMED or LIMIT_EXCEEDED.
+        HttpError: UPSTREAM_MALFORMED.
     """
+    _bound(section, count, size, Reason.UPSTREAM_MALFORMED)
+    if section.size <= _REMEMBERED_SIZE:
+        return _recent_response(section.pairs, method == "HEAD", end)
+    return _response(section.pairs, method == "HEAD", end)
+
+
+def _response(pairs: tuple[Pair, ...], to_head: bool, end: bool) -> ResponseHead:  # noqa: FBT001
     bad = Reason.UPSTREAM_MALFORMED
-    pseudo, fields, steering, _ = split_section(pairs, count, size, bad)
+    pseudo, fields, steering, _ = split_section(pairs, bad, SINGLE_RESPONSE)
     text = pseudo.get(b":status")
     if text is None or len(pseudo) != 1 or _STATUS.fullmatch(text) is None:
         raise HttpError(bad, "no status, or a malformed one")
@@ -221,7 +251,7 @@ def read_response(
     if status == 101:
         raise HttpError(bad, "a switch of protocols in HTTP/2")
     length = _length(steering, bad)
-    if method == "HEAD" or status < 200 or status in (204, 304):
+    if to_head or status < 200 or status in (204, 304):
         if status < 200 and end:
             raise HttpError(bad, "an informational response ends the stream")
         framing = Framing.NONE
@@ -243,18 +273,21 @@ def read_response(
     )
 
 
-def read_trailers(
-    pairs: Iterable[Pair], count: int, size: int, reason: Reason
-) -> tuple[Field, ...]:
+_recent_request = functools.lru_cache(_REMEMBERED)(_request)
+_recent_response = functools.lru_cache(_REMEMBERED)(_response)
+
+
+def read_trailers(section: Decoded, count: int, size: int, reason: Reason) -> tuple[Field, ...]:
     """Read a trailer section.
 
     Raises:
         HttpError: with `reason`, or LIMIT_EXCEEDED.
     """
-    section = split_section(pairs, count, size, reason)
-    if section.pseudo:
+    _bound(section, count, size, reason)
+    read = split_section(section.pairs, reason)
+    if read.pseudo:
         raise HttpError(reason, "a pseudo-header field in trailers")
-    return section.fields
+    return read.fields
 
 
 def request_pairs(head: RequestHead, path: bytes, authority: bytes, scheme: str) -> list[Pair]:
