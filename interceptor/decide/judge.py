@@ -13,11 +13,13 @@ import msgspec
 from interceptor.decide.addresses import Exceptions
 from interceptor.decide.findings import Weighed, Weigher
 from interceptor.decide.hosts import HostSet
+from interceptor.decide.inbound import InboundWindow
 from interceptor.decide.literals import host_literal, looks_numeric
 from interceptor.decide.paths import plain_path, under
 from interceptor.model import Target
 from interceptor.policy.schema import Policy
 from interceptor.scan.engine import CLEAN, RawFinding, Scan, Scanner
+from interceptor.scan.inbound import InboundScanner
 from interceptor.scan.names import fault, scan_name
 from interceptor.scan.window import BodyWindow, Decide, MessageWindow
 from interceptor.verdict import Action, Finding, Reason, Verdict
@@ -34,17 +36,25 @@ class Judge:
         policy: the policy in force.
         scanner: for this judge's thread alone.
         digest_key: key of the digests in findings, 16 to 64 random bytes of this jail.
+        inbound: looks at what comes back; None: nothing does.
 
     Raises:
         ValueError: a pattern or network of the policy is malformed (the loader checks before), or
             the key has another length.
     """
 
-    def __init__(self, policy: Policy, scanner: Scanner, digest_key: bytes) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        scanner: Scanner,
+        digest_key: bytes,
+        inbound: InboundScanner | None = None,
+    ) -> None:
         if not 16 <= len(digest_key) <= 64:
             raise ValueError("digest_key must have 16 to 64 bytes")
         self.policy = policy
         self._scanner = scanner
+        self._inbound = inbound
         self._key = digest_key
         self._decoded_bytes = policy.limits.decoded_bytes
         self._record_only = policy.findings == "record"
@@ -158,6 +168,20 @@ class Judge:
             self._key,
             self._decoded_bytes,
         )
+
+    def inbound_window(self, where: str) -> InboundWindow | None:
+        """Return the window that judges one sequence of content that comes back.
+
+        Args:
+            where: what findings say of their place: `response`, `ws_message`, `stream`.
+
+        Returns:
+            None when nothing is looked for.
+        """
+        if self._inbound is None:
+            return None
+        block = self.policy.inbound.findings == "block" and not self._record_only
+        return InboundWindow(self._inbound, where, self._key, None if block else self.passed)
 
     def _decide(self, target: Target, where: str) -> Decide:
         def decide(scan: Scan) -> tuple[Verdict | None, tuple[Finding, ...]]:

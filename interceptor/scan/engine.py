@@ -103,8 +103,8 @@ class Scanner:
         patterns = [rule.pattern.encode("ascii") for rule in rules.rules]
         caseless = [rule.caseless for rule in rules.rules]
         gates = [pattern.encode("ascii") for _, pattern in GATES]
-        plain = _database(rules, patterns + gates, caseless, cache_dir)
-        folded = _database(rules, patterns, [True] * len(patterns), cache_dir)
+        plain = open_database(rules, patterns + gates, caseless, cache_dir)
+        folded = open_database(rules, patterns, [True] * len(patterns), cache_dir)
         known = None
         if literals:
             known = _compile(
@@ -165,7 +165,7 @@ class Scanner:
     def scan_folded(self, data: bytes, encoding: str, key: bytes = b"") -> list[RawFinding]:
         """Scan a piece of a host name, in which case means nothing; no decoding."""
         hits: list[Hit] = []
-        self._folded.scan(data, _collect, context=hits, scratch=self._scratches[1])
+        self._folded.scan(data, collect_hit, context=hits, scratch=self._scratches[1])
         if self._known is not None:
             self._search_known(data, hits)
         found: list[RawFinding] = []
@@ -174,13 +174,13 @@ class Scanner:
         return found
 
     def _search(self, data: bytes, hits: list[Hit]) -> None:
-        self._plain.scan(data, _collect, context=hits, scratch=self._scratches[0])
+        self._plain.scan(data, collect_hit, context=hits, scratch=self._scratches[0])
         if self._known is not None:
             self._search_known(data, hits)
 
     def _search_known(self, data: bytes, hits: list[Hit]) -> None:
         known: list[Hit] = []
-        self._known.scan(data, _collect, context=known, scratch=self._scratches[2])
+        self._known.scan(data, collect_hit, context=known, scratch=self._scratches[2])
         # Ids of known secrets lie behind those of rules and gates.
         hits += [(index + self._first_gate + len(GATES), end) for index, end in known]
 
@@ -229,13 +229,25 @@ class Scanner:
         return mask
 
 
-def _collect(index: int, _start: int, end: int, _flags: int, hits: list[Hit]) -> None:
+def collect_hit(index: int, _start: int, end: int, _flags: int, hits: list[Hit]) -> None:
+    """Callback of a scan: notes each hit in the list that was given as its context."""
     hits.append((index, end))
 
 
-def _database(
+def open_database(
     rules: Ruleset, patterns: list[bytes], caseless: list[bool], folder: Path | None
 ) -> Any:
+    """Compile patterns, or load them from the cache in `folder`.
+
+    Args:
+        rules: for the names in messages.
+        patterns: those of the rules, then those of gates.
+        caseless: for each rule, whether its pattern disregards case.
+        folder: directory of the cache, or None.
+
+    Raises:
+        RulePatternError: a pattern that Vectorscan refuses.
+    """
     import hyperscan
 
     flags = [hyperscan.HS_FLAG_CASELESS if fold else 0 for fold in caseless]
