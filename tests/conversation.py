@@ -87,6 +87,9 @@ class ScriptedJudge:
     def body_window(self, target: Target) -> ScriptedWindow:
         return ScriptedWindow(self.bad)
 
+    def inbound_window(self, where: str) -> None:
+        return None
+
     def addresses(self, target: Target, found: Sequence[str]) -> tuple[Verdict, tuple[str, ...]]:
         if any(address.startswith("10.") for address in found):
             return self.refuse(Reason.ADDRESS_PRIVATE), ()

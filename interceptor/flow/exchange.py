@@ -11,7 +11,8 @@ from typing import Final
 from interceptor.flow.body import Body
 from interceptor.flow.channel import Channel, Passed
 from interceptor.flow.context import FlowContext
-from interceptor.flow.refusal import status_of
+from interceptor.flow.inbound import Inbound, open_inbound
+from interceptor.flow.refusal import explain, status_of
 from interceptor.flow.request import Request
 from interceptor.flow.sides import AgentSide, Outlet
 from interceptor.flow.states import Phase, check
@@ -43,9 +44,10 @@ class Exchange:
     """
 
     __slots__ = (
-        *("_address", "_agent", "_body_deadline", "_channel", "_context", "_outlet"),
-        *("_received", "_retried", "_reused", "_since", "_status", "body", "deadline", "lane"),
-        *("number", "phase", "request", "started", "stream"),
+        *("_address", "_agent", "_body_deadline", "_channel", "_context", "_held_head"),
+        *("_inbound", "_length_known", "_outlet", "_received", "_retried", "_reused", "_since"),
+        *("_status", "body", "deadline", "lane", "number", "phase", "request", "started"),
+        "stream",
     )
 
     def __init__(
@@ -70,6 +72,9 @@ class Exchange:
         self._since = now
         self._body_deadline = 0.0
         self._outlet: Outlet | None = None
+        self._inbound: Inbound | None = None
+        self._held_head: ResponseHead | None = None
+        self._length_known = False
         self._channel: Channel | None = None
         self._address = ""
         self._status = 0
@@ -78,6 +83,11 @@ class Exchange:
         self._reused = False
 
     # -- the agent's side ------------------------------------------------------------------
+
+    @property
+    def over(self) -> bool:
+        """True once nothing of it goes on anywhere."""
+        return self.phase is Phase.OVER
 
     @property
     def uploaded(self) -> bool:
@@ -296,24 +306,79 @@ class Exchange:
     def response_head(self, head: ResponseHead, now: float) -> None:
         """Take the head of the final response."""
         self._status = head.status
-        self.started = True
         self.deadline = now + self._context.limits.idle_seconds
+        if head.framing is not Framing.NONE:
+            self._length_known = head.framing is Framing.LENGTH
+            self._inbound = inbound = open_inbound(self._context.judge, head, self._context.limits)
+            if inbound is not None and inbound.holds_head:
+                self._held_head = head  # until its content has passed once
+                return
+        self.started = True
         self._agent.answer(self, head)
 
     def response_data(self, data: bytes, now: float) -> None:
         """Take content of the response."""
-        self._received += len(data)
         self.deadline = now + self._context.limits.idle_seconds
+        inbound = self._inbound
+        if inbound is not None:
+            data = inbound.feed(data)
+            if (inbound.noted or inbound.verdict is not None) and self._cut_response(inbound, now):
+                return
+            if not data:
+                return
+            self._begin_answer()
+        self._received += len(data)
         self._agent.answer_data(self, data)
 
     def response_end(self, trailers: tuple[Field, ...], now: float) -> None:
         """The response is complete; so is the exchange, even where the request is not."""
+        if self.over:
+            return
+        inbound = self._inbound
+        if inbound is not None:
+            data = inbound.finish()
+            if (inbound.noted or inbound.verdict is not None) and self._cut_response(inbound, now):
+                return
+            self._begin_answer()
+            if data:
+                self._received += len(data)
+                self._agent.answer_data(self, data)
         self._agent.answer_end(self, trailers)
         self._finish(now, self._status, "")
         self.phase = check(self.phase, Phase.OVER)
         if self._outlet is not None:
             self._outlet.release(complete=self.uploaded)
         self._agent.over(self, now)
+
+    def _begin_answer(self) -> None:
+        head, self._held_head = self._held_head, None
+        if head is not None:
+            self.started = True
+            self._agent.answer(self, head)
+
+    def _cut_response(self, inbound: Inbound, now: float) -> bool:
+        """Record what was found in the response; cut it, and return True, where that blocks."""
+        for noted in inbound.noted:
+            self._record(noted, Kind.HTTP_RESPONSE)
+        inbound.noted.clear()
+        verdict = inbound.verdict
+        if verdict is None:
+            return False
+        self._record(verdict, Kind.HTTP_RESPONSE)
+        self._finish(now, status_of(verdict.reason), verdict.reason.value)
+        self._drop_lane()
+        farewell = None
+        if self.started and not self._length_known:
+            target, flow = self.request.target, self._context.origin.flow
+            farewell = inbound.farewell(explain(verdict, target, flow))
+        if farewell is None:
+            self._end_visibly(verdict, now, close=not self.uploaded)
+            return True
+        self._agent.answer_data(self, farewell)
+        self._agent.answer_end(self, ())
+        self.phase = check(self.phase, Phase.OVER)
+        self._agent.over(self, now)
+        return True
 
     @property
     def upstream_is_full(self) -> bool:

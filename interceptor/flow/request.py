@@ -7,6 +7,7 @@ from typing import Final
 from interceptor.decide.judge import Judge
 from interceptor.flow.channel import Upgrade
 from interceptor.flow.context import FlowContext, Identity
+from interceptor.flow.websocket import WebSocketUpgrade
 from interceptor.model import Target
 from interceptor.verdict import Reason, Verdict
 from interceptor.wire.authority import (
@@ -17,7 +18,9 @@ from interceptor.wire.authority import (
     refuse_dot_segments,
 )
 from interceptor.wire.http1 import Framing, HttpError, RequestHead, write_request
+from interceptor.wire.websocket_handshake import wants_websocket
 
+_DROPPED: Final = frozenset((b"h2c", b"tls/1.2", b"tls/1.0"))
 _DEPTH_LIMIT: Final = 4
 """Tunnels within tunnels; a real client needs two at most."""
 
@@ -107,7 +110,8 @@ def read_target(head: RequestHead, context: FlowContext, identity: Identity, now
         named = _with_port(host, identity.scheme)
         if named != Authority(identity.host, identity.port):
             refused = mismatch(judge, "Host", named.host, identity.host)
-    return Request(head, target, path, refused=refused or _upgrade(head, judge))
+    refused = refused or _unknown_upgrade(head, judge)
+    return Request(head, target, path, refused=refused, upgrade=_upgrade(head, judge))
 
 
 def mismatch(judge: Judge, where: str, named: str, host: str) -> Verdict:
@@ -145,7 +149,8 @@ def _proxied(
     if refused is None and (named.host, port) != (identity.host, identity.port):
         # The connection's own name was judged when it was asked for; this one is new.
         refused = _bad_name(context.judge, inner.host)
-    return Request(head, target, path, refused=refused or _upgrade(head, context.judge))
+    refused = refused or _unknown_upgrade(head, context.judge)
+    return Request(head, target, path, refused=refused, upgrade=_upgrade(head, context.judge))
 
 
 def _connect(
@@ -191,8 +196,19 @@ def identify(context: FlowContext, scheme: str, host: str, port: int, now: float
     return Identity(scheme, name, port, None if verdict.allowed else verdict)
 
 
-def _upgrade(head: RequestHead, judge: Judge) -> Verdict | None:
+def _unknown_upgrade(head: RequestHead, judge: Judge) -> Verdict | None:
     """Refuse what an upgraded connection would carry unseen; an offer of h2c is just dropped."""
-    if head.upgrade is None or head.upgrade.lower() in (b"h2c", b"tls/1.2", b"tls/1.0"):
+    if head.upgrade is None or wants_websocket(head) or head.upgrade.lower() in _DROPPED:
         return None
     return judge.refuse(Reason.HTTP_UNSUPPORTED, "an upgrade to another protocol is not relayed")
+
+
+def _upgrade(head: RequestHead, judge: Judge) -> Upgrade | None:
+    """Read the wish for a WebSocket.
+
+    Raises:
+        HttpError: it is malformed.
+    """
+    if head.upgrade is None or not wants_websocket(head):
+        return None
+    return WebSocketUpgrade(head, lambda _: judge.inbound_window("ws_message"))

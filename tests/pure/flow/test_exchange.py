@@ -327,7 +327,7 @@ def test_a_silent_upstream_times_out() -> None:
 
 
 def test_upgrades_are_refused_and_h2c_offers_dropped() -> None:
-    talk = Conversation().say(get(extra=b"Connection: Upgrade\r\nUpgrade: websocket\r\n"))
+    talk = Conversation().say(get(extra=b"Connection: Upgrade\r\nUpgrade: spdy/3\r\n"))
     assert talk.blocks == ["http_unsupported"]
     extra = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAM\r\n"
     talk = Conversation(answer=lambda _: OK).say(get(extra=extra))
