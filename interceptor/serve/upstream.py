@@ -15,6 +15,9 @@ from interceptor.verdict import Reason
 
 _IDLE_SECONDS: Final = 30.0
 _IDLE_PER_HOST: Final = 32
+_HTTP1: Final = ("http/1.1",)
+_HTTP2: Final = ("h2",)
+_REMEMBERED: Final = 4096
 _WRITE_HIGH: Final = 262_144
 _BUFFER: Final = memoryview(bytearray(65_536))
 """Shared by all connections of the process: `buffer_updated` runs before the next `get_buffer`."""
@@ -27,6 +30,10 @@ class DialError(Exception):
         super().__init__(detail)
         self.reason = reason
         self.detail = detail
+
+
+class NoCommonProtocol(DialError):
+    """Upstream speaks none of the protocols that were offered by ALPN."""
 
 
 class Owner(Protocol):
@@ -223,7 +230,8 @@ def _tls_fault(error: ssl.SSLError) -> DialError:
     if isinstance(error, ssl.SSLCertVerificationError):
         return DialError(Reason.CERTIFICATE_INVALID, error.verify_message)
     text = (error.reason or "protocol error").replace("_", " ").lower()
-    return DialError(Reason.CONNECT_FAILED, f"TLS handshake failed: {text}")
+    kind = NoCommonProtocol if text.endswith("no application protocol") else DialError
+    return kind(Reason.CONNECT_FAILED, f"TLS handshake failed: {text}")
 
 
 class Dialler:
@@ -238,6 +246,7 @@ class Dialler:
         self._context = context
         self._timeout = timeout
         self._alpn: tuple[str, ...] | None = None
+        self._only_h2: set[tuple[str, str, int]] = set()
         self._idle: dict[tuple[str, str, int], list[UpstreamConnection]] = {}
         self._sweeper: asyncio.TimerHandle | None = None
 
@@ -322,16 +331,32 @@ class Dialler:
         Raises:
             DialError: CONNECT_FAILED or CERTIFICATE_INVALID, for the last address tried.
         """
-        fault = DialError(Reason.CONNECT_FAILED, "the host has no address")
         key = (target.scheme, target.host, target.port)
+        if key in self._only_h2 and alpn == _HTTP1:
+            alpn = _HTTP2
+        try:
+            return await self._dial(key, addresses, alpn)
+        except NoCommonProtocol:
+            if alpn != _HTTP1:
+                raise
+        # HTTP/1.1 is offered alone, as it costs less; a server that has only HTTP/2 says so
+        # (RFC 7301 section 3.2), and that is remembered.
+        connection = await self._dial(key, addresses, _HTTP2)
+        if len(self._only_h2) < _REMEMBERED:
+            self._only_h2.add(key)
+        return connection
+
+    async def _dial(
+        self, key: tuple[str, str, int], addresses: tuple[str, ...], alpn: tuple[str, ...]
+    ) -> UpstreamConnection:
+        fault = DialError(Reason.CONNECT_FAILED, "the host has no address")
+        scheme, host, port = key
         for address in addresses:
-            tls = None
-            if target.scheme in ("https", "tls"):
-                tls = self.session(target.host, alpn)
+            tls = self.session(host, alpn) if scheme in ("https", "tls") else None
             connection = UpstreamConnection(key, address, tls, self.outbox)
             try:
                 async with asyncio.timeout(self._timeout):
-                    await self._loop.create_connection(connection.itself, address, target.port)
+                    await self._loop.create_connection(connection.itself, address, port)
                     await connection.ready()
             except TimeoutError:
                 fault = DialError(Reason.CONNECT_FAILED, f"{address} did not answer")
@@ -339,8 +364,8 @@ class Dialler:
                 fault = DialError(Reason.CONNECT_FAILED, f"{address}: {error.strerror or error}")
             except DialError as error:
                 fault = error
-                if error.reason is Reason.CERTIFICATE_INVALID:
-                    break  # another address of the host would not make the certificate better
+                if error.reason is Reason.CERTIFICATE_INVALID or type(error) is NoCommonProtocol:
+                    break  # another address of the host would not make it better
             else:
                 return connection
             finally:
