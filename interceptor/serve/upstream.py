@@ -32,7 +32,7 @@ class DialError(Exception):
         self.detail = detail
 
 
-class NoCommonProtocol(DialError):
+class NoCommonProtocolError(DialError):
     """Upstream speaks none of the protocols that were offered by ALPN."""
 
 
@@ -230,7 +230,7 @@ def _tls_fault(error: ssl.SSLError) -> DialError:
     if isinstance(error, ssl.SSLCertVerificationError):
         return DialError(Reason.CERTIFICATE_INVALID, error.verify_message)
     text = (error.reason or "protocol error").replace("_", " ").lower()
-    kind = NoCommonProtocol if text.endswith("no application protocol") else DialError
+    kind = NoCommonProtocolError if text.endswith("no application protocol") else DialError
     return kind(Reason.CONNECT_FAILED, f"TLS handshake failed: {text}")
 
 
@@ -336,7 +336,7 @@ class Dialler:
             alpn = _HTTP2
         try:
             return await self._dial(key, addresses, alpn)
-        except NoCommonProtocol:
+        except NoCommonProtocolError:
             if alpn != _HTTP1:
                 raise
         # HTTP/1.1 is offered alone, as it costs less; a server that has only HTTP/2 says so
@@ -364,7 +364,7 @@ class Dialler:
                 fault = DialError(Reason.CONNECT_FAILED, f"{address}: {error.strerror or error}")
             except DialError as error:
                 fault = error
-                if error.reason is Reason.CERTIFICATE_INVALID or type(error) is NoCommonProtocol:
+                if error.reason is Reason.CERTIFICATE_INVALID or type(error) is NoCommonProtocolError:
                     break  # another address of the host would not make it better
             else:
                 return connection
