@@ -362,10 +362,12 @@ class Dialler:
                 fault = DialError(Reason.CONNECT_FAILED, f"{address} did not answer")
             except OSError as error:
                 fault = DialError(Reason.CONNECT_FAILED, f"{address}: {error.strerror or error}")
+            except NoCommonProtocolError:
+                raise
             except DialError as error:
                 fault = error
-                if error.reason is Reason.CERTIFICATE_INVALID or type(error) is NoCommonProtocolError:
-                    break  # another address of the host would not make it better
+                if error.reason is Reason.CERTIFICATE_INVALID:
+                    break  # another address of the host would not make the certificate better
             else:
                 return connection
             finally:
