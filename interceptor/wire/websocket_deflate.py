@@ -100,8 +100,8 @@ def answers(agreed: Deflate, offers: Sequence[Deflate]) -> bool:
 def _accepts(agreed: Deflate, offer: Deflate) -> bool:
     if offer.server_no_context_takeover and not agreed.server_no_context_takeover:
         return False
-    most = offer.server_max_window_bits
-    if most and not 0 < agreed.server_max_window_bits <= most:
+    most = offer.server_max_window_bits or 15
+    if (agreed.server_max_window_bits or 15) > most:
         return False
     return agreed.client_max_window_bits <= offer.client_max_window_bits
 

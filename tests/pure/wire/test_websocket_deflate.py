@@ -98,6 +98,7 @@ OFFER = Deflate(client_max_window_bits=15, open_client_bits=True)
         (Deflate(), Deflate(client_no_context_takeover=True), True),
         (Deflate(client_no_context_takeover=True), Deflate(), True),
         (Deflate(), Deflate(server_max_window_bits=10), False),
+        (Deflate(), Deflate(server_max_window_bits=15), True),
         (Deflate(server_max_window_bits=11), Deflate(server_max_window_bits=10), False),
         (Deflate(server_max_window_bits=9), Deflate(server_max_window_bits=10), True),
         (Deflate(server_max_window_bits=9), Deflate(), True),
