@@ -2,19 +2,24 @@ from __future__ import annotations
 
 import contextlib
 
+import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from interceptor.verdict import Reason
+from interceptor.wire import http1
 from interceptor.wire.http1 import (
     Framing,
     HttpError,
+    RequestHead,
+    ResponseHead,
     chunk,
     read_request,
     read_response,
     write_request,
     write_response,
+    write_switch,
 )
 
 LIMIT = 8192
@@ -194,3 +199,187 @@ def test_only_http_errors_come_out(data: bytes) -> None:
             read_request(text, 200, 10)
         with contextlib.suppress(HttpError):
             read_response(b"HTTP/1.1 200 OK\r\n" + text, "GET", 200, 10)
+
+
+# -- what cannot become valid is refused at once -------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        *(b"GET / HTTP/1.1\nHost: a.example\n\n", b"GET /\r\n", b"GET / HTTP/2.0\r\n"),
+        *(b"GET / HTTP/1.1\r\nX: a\rb", b"post / HTTP/1.1\r\n", b"\r\n\r\n\r\n"),
+    ],
+)
+def test_a_request_that_is_broken_is_not_waited_for(part: bytes) -> None:
+    with pytest.raises(HttpError) as caught:
+        read_request(part, LIMIT, 50)
+    assert caught.value.reason is Reason.HTTP_MALFORMED
+
+
+@pytest.mark.parametrize("part", [b"SSH-2.0-x\r\n", b"<html>", b"HTTP/1.1 200\n\n", b"HTTP/2"])
+def test_a_response_that_is_broken_is_not_waited_for(part: bytes) -> None:
+    with pytest.raises(HttpError) as caught:
+        read_response(part, "GET", LIMIT, 50)
+    assert caught.value.reason is Reason.UPSTREAM_MALFORMED
+
+
+def test_limits_are_exact_at_every_cut() -> None:
+    data = GOOD
+    size = len(data) - 4
+    assert read_request(data, size, 6) is not None
+    assert all(read_request(data[:n], size, 6) is None for n in range(len(data)))
+    for wrong in ((size - 1, 6), (size, 4)):
+        with pytest.raises(HttpError) as caught:
+            read_request(data, *wrong)
+        assert caught.value.reason is Reason.LIMIT_EXCEEDED
+
+
+def test_floods_of_upstream_are_upstreams_fault() -> None:
+    many = b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 60 + b"\r\n"
+    assert response(many) is Reason.UPSTREAM_MALFORMED
+    long = b"HTTP/1.1 200 OK\r\nX: " + b"y" * LIMIT
+    assert response(long) is Reason.UPSTREAM_MALFORMED
+
+
+_PIECES = st.sampled_from(
+    [
+        *(b"GET / HTTP/1.1\r\n", b"HTTP/1.1 200 OK\r\n", b"Host: a\r\n", b"X: y\r\n", b"\r\n"),
+        *(
+            b"POST / HTTP/1.1\r\n",
+            b"Content-Length: 3\r\n",
+            b"\n",
+            b"\r",
+            b" ",
+            b":",
+            b"\0",
+            b"TRACE",
+        ),
+        *(b"Transfer-Encoding: chunked\r\n", b"Connection: host\r\n", b"Expect: x\r\n", b"abc"),
+    ]
+)
+_HEADS = st.lists(_PIECES, max_size=9).map(b"".join)
+
+
+def outcome(data: bytes, step: int, *, of_request: bool) -> tuple[object, int] | Reason | None:
+    """What comes out when `data` arrives `step` bytes at a time."""
+    for end in range(step, len(data) + step, step):
+        try:
+            if of_request:
+                found: tuple[object, int] | None = read_request(data[:end], 60, 4)
+            else:
+                found = read_response(data[:end], "GET", 60, 4)
+        except HttpError as error:
+            return error.reason
+        if found is not None:
+            return found
+    return None
+
+
+@given(_HEADS, st.booleans())
+@example(b"\r\n" * 4, True)
+@example(GOOD[:61] + b"\r\n\r\n", True)
+def test_one_outcome_at_every_cut(data: bytes, of_request: bool) -> None:
+    whole = outcome(data, max(1, len(data)), of_request=of_request)
+    assert outcome(data, 1, of_request=of_request) == whole
+    assert outcome(data, 7, of_request=of_request) == whole
+
+
+# -- remembered heads ----------------------------------------------------------------------------
+
+
+_LINES = st.lists(
+    st.sampled_from(
+        [
+            *(b"X-A:\tb \r\n", b"x-a: \xff\r\n", b"Connection: X-A, close\r\n", b"X-B:\r\n"),
+            *(b"Content-Length: 3\r\n", b"Transfer-Encoding: chunked\r\n", b"TE: trailers\r\n"),
+            *(b"Upgrade: h2c\r\n", b"Content-Encoding: gzip\r\n", b"Keep-Alive: 5\r\n"),
+        ]
+    ),
+    max_size=4,
+).map(b"".join)
+
+
+@given(_LINES)
+def test_a_remembered_head_is_what_would_be_read(lines: bytes) -> None:
+    asked = b"POST / HTTP/1.1\r\nHost: a\r\n" + lines + b"\r\n"
+    with contextlib.suppress(HttpError):
+        first = read_request(asked, LIMIT, 50)
+        assert first is not None
+        assert first == read_request(asked + b"more", LIMIT, 50)
+        assert first == (http1._request(asked[:-2]), len(asked))
+    answered = b"HTTP/1.1 200 OK\r\n" + lines + b"\r\n"
+    for method in ("GET", "HEAD"):
+        with contextlib.suppress(HttpError):
+            found = read_response(answered, method, LIMIT, 50)
+            assert found == read_response(answered + b"more", method, LIMIT, 50)
+            assert found == (http1._response(answered[:-2], method == "HEAD"), len(answered))
+
+
+def test_a_remembered_head_is_held_against_the_limits_of_each_call() -> None:
+    assert read_request(GOOD, LIMIT, 50) is not None
+    for size, count in ((20, 50), (LIMIT, 3)):
+        with pytest.raises(HttpError):
+            read_request(GOOD, size, count)
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    for cached in (http1._recent_request, http1._recent_response):
+        assert cached.cache_info().maxsize == 128
+    before = http1._recent_request.cache_info().misses
+    read_request(GOOD[:-2] + b"X: " + b"y" * 5000 + b"\r\n\r\n", LIMIT, 50)
+    assert http1._recent_request.cache_info().misses == before  # long ones are not
+
+
+# -- written for the next hop --------------------------------------------------------------------
+
+
+def parsed(data: bytes) -> RequestHead:
+    found = read_request(data, LIMIT, 50)
+    assert found is not None
+    return found[0]
+
+
+def answer(data: bytes, method: str = "GET") -> ResponseHead:
+    found = read_response(data, method, LIMIT, 50)
+    assert found is not None
+    return found[0]
+
+
+def test_changed_fields_are_written_as_they_are_now() -> None:
+    head = msgspec.structs.replace(parsed(GOOD), fields=((b"X-New", b"x-new", b"1"),))
+    written = b"GET / HTTP/1.1\r\nHost: a\r\nX-New: 1\r\nContent-Length: 5\r\n\r\n"
+    assert write_request(head, b"/", b"a") == written.replace(b"GET", b"POST")
+    head = msgspec.structs.replace(parsed(GOOD), connection=frozenset((b"x-one",)))
+    assert b"X-One" not in write_request(head, b"/", b"a")
+
+
+@given(_LINES)
+def test_what_is_written_is_read_again_and_holds_no_hop_fields(lines: bytes) -> None:
+    with contextlib.suppress(HttpError):
+        head = parsed(b"POST /x HTTP/1.1\r\nHost: a\r\n" + lines + b"\r\n")
+        again = parsed(write_request(head, b"/x", b"b"))
+        assert (again.framing, again.length, again.host) == (head.framing, head.length, b"b")
+        left_behind = http1.HOP_REQUEST | head.connection
+        kept = tuple(field for field in head.fields if field[1] not in left_behind)
+        ours = (b"host", b"content-length", b"transfer-encoding")
+        assert tuple(field for field in again.fields if field[1] not in ours) == kept
+
+
+def test_an_old_client_is_told_that_the_connection_stays() -> None:
+    head = answer(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n")
+    out = write_response(head, head.framing, close=False, method="GET", persist=True)
+    assert out == b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: keep-alive\r\n\r\n"
+    out = write_response(head, head.framing, close=True, method="GET", persist=True)
+    assert b"keep-alive" not in out
+
+
+def test_a_switch_names_the_protocol_and_nothing_of_framing() -> None:
+    raw = (
+        b"HTTP/1.1 101 Go\r\nupgrade: WebSocket\r\nConnection: Upgrade\r\n"
+        b"Content-Length: 3\r\nSec-WebSocket-Accept: x\r\n\r\n"
+    )
+    assert write_switch(answer(raw)) == (
+        b"HTTP/1.1 101 Go\r\nSec-WebSocket-Accept: x\r\n"
+        b"Connection: Upgrade\r\nUpgrade: WebSocket\r\n\r\n"
+    )

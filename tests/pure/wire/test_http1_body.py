@@ -3,10 +3,11 @@ from __future__ import annotations
 import contextlib
 import gzip
 import itertools
+import tracemalloc
 import zlib
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from interceptor.verdict import Reason
@@ -119,6 +120,115 @@ def test_only_http_errors_come_out_of_chunks(data: bytes) -> None:
     with contextlib.suppress(HttpError):
         body.feed(data)
         body.eof()
+
+
+# -- floods, and what cannot become valid -------------------------------------------------------
+
+
+def reason_of(data: bytes, side: Reason = Reason.HTTP_MALFORMED) -> Reason | None:
+    body = BodyReader(Framing.CHUNKED, 0, side)
+    try:
+        body.feed(data)
+    except HttpError as error:
+        return error.reason
+    return None
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        *(b"g", b"5\n", b"5\rx", b"5 x", b";a", b" ", b"0" * 16, b"5\r\nhellox", b"5\r\nhello\rx"),
+        *(b"0\r\n\n", b"0\r\nX: y\n", b"0\r\nX: y\rz"),
+    ],
+)
+def test_a_chunk_that_is_broken_is_not_waited_for(data: bytes) -> None:
+    assert reason_of(data) is Reason.HTTP_MALFORMED
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"3;" + b"e" * 2000,
+        (b"1;" + b"e" * 900 + b"\r\nx\r\n") * 20,
+        b"0\r\n" + b"X: y\r\n" * 33 + b"\r\n",
+        b"0\r\n" + b"X: y\r\n" * 2000,
+    ],
+    ids=["one extension", "extensions", "many trailers", "long trailers"],
+)
+def test_floods_around_the_content_are_refused(data: bytes) -> None:
+    assert reason_of(data) is Reason.LIMIT_EXCEEDED
+    # An upstream's flood is upstream's fault, and the agent gets a bad gateway for it.
+    assert reason_of(data, Reason.UPSTREAM_MALFORMED) is Reason.UPSTREAM_MALFORMED
+
+
+def test_signed_chunks_are_no_flood() -> None:
+    """Extensions that come with content, as long as they like, for ever."""
+    body = reader(Framing.CHUNKED)
+    piece = b"x" * 4096
+    framed = b"1000;chunk-signature=" + b"a" * 64 + b"\r\n" + piece + b"\r\n"
+    assert all(body.feed(framed) == piece for _ in range(5000))
+
+
+@pytest.mark.parametrize("data", [b"5 \r\nhello\r\n0 \r\n\r\n", b"5\t\r\nhello\r\n0\r\n\r\n"])
+def test_padded_sizes_of_servers_are_read_and_those_of_agents_not(data: bytes) -> None:
+    body = BodyReader(Framing.CHUNKED, 0, Reason.UPSTREAM_MALFORMED)
+    assert body.feed(data) == b"hello"
+    assert body.done
+    assert reason_of(data) is Reason.HTTP_MALFORMED
+
+
+def test_single_bytes_in_chunks_do_not_pile_up() -> None:
+    """A chunk a byte: one piece comes out of a read, and the read costs less than 2 MB."""
+    body = reader(Framing.CHUNKED)
+    data = b"1\r\nx\r\n" * 10_922  # 64 KB, as much as one read brings
+    tracemalloc.start()
+    out = body.feed(data)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert out == b"x" * 10_922
+    assert peak < 2 << 20
+    assert len(chunk(out)) < len(out) + 10
+
+
+def test_a_trickled_chunk_line_holds_no_more_than_a_line() -> None:
+    body = reader(Framing.CHUNKED)
+    for byte in b"5;" + b"e" * 1021:
+        body.feed(bytes((byte,)))
+    with pytest.raises(HttpError) as caught:
+        body.feed(b"e")
+    assert caught.value.reason is Reason.LIMIT_EXCEEDED
+
+
+_FRAMED = st.lists(
+    st.sampled_from(
+        [
+            *(b"3\r\nabc\r\n", b"0\r\n", b"\r\n", b"X: y\r\n", b"a;b\r\n", b"1 \r\n", b"x", b";"),
+            *(b"\n", b"\r", b"0", b"f", b"3;" + b"e" * 1100, b"2;" + b"e" * 900 + b"\r\nab\r\n"),
+            *(b"X: y\r\n" * 33, b"Host: a\r\nHost: b\r\n", b"\0", b"X: " + b"y" * 9000),
+        ]
+    ),
+    max_size=8,
+).map(b"".join)
+
+
+def unframed(data: bytes, step: int, side: Reason) -> tuple[bytes, object]:
+    """Payload, and the reason of the end or what follows the body."""
+    body, out = BodyReader(Framing.CHUNKED, 0, side), b""
+    for at in range(0, len(data), step):
+        try:
+            out += body.feed(data[at : at + step])
+        except HttpError as error:
+            return b"", error.reason
+    return out, (body.done, body.rest, body.trailers)
+
+
+@given(_FRAMED, st.sampled_from([Reason.HTTP_MALFORMED, Reason.UPSTREAM_MALFORMED]))
+@example(b"2;" + b"e" * 1022, Reason.HTTP_MALFORMED)
+@example(b"0\r\nX: " + b"y" * 8186 + b"\r\n\r\n", Reason.HTTP_MALFORMED)
+def test_one_outcome_at_every_cut(data: bytes, side: Reason) -> None:
+    whole = unframed(data, max(1, len(data)), side)
+    assert unframed(data, 1, side) == whole
+    assert unframed(data, 5, side) == whole
 
 
 # -- content codings ------------------------------------------------------------------------
