@@ -61,7 +61,10 @@ HINTS: Mapping[Reason, str] = MappingProxyType(
             "store or the SSL_CERT_FILE of this environment, and do not pin certificates."
         ),
         Reason.DNS_MALFORMED: "The bytes are not a valid DNS query.",
-        Reason.PROTOCOL_REFUSED: "Only HTTP and HTTPS are relayed; use one of them.",
+        Reason.PROTOCOL_REFUSED: (
+            "Only HTTP, HTTPS and the services that the policy lists under tcp are relayed; use "
+            "HTTPS, or ask the operator to open host, port and protocol there."
+        ),
         Reason.LIMIT_EXCEEDED: "A limit of the policy was exceeded; send less at a time.",
         Reason.TIMEOUT: "It took too long; try again later.",
         Reason.RESOLVE_FAILED: "The host name could not be resolved; check its spelling.",

@@ -16,8 +16,9 @@ from interceptor.decide.hosts import HostSet
 from interceptor.decide.inbound import InboundWindow
 from interceptor.decide.literals import host_literal, looks_numeric
 from interceptor.decide.paths import plain_path, under
+from interceptor.decide.services import Services
 from interceptor.model import Target
-from interceptor.policy.schema import Policy
+from interceptor.policy.schema import Policy, TcpService
 from interceptor.scan.engine import CLEAN, RawFinding, Scan, Scanner
 from interceptor.scan.inbound import InboundScanner
 from interceptor.scan.names import fault, scan_name
@@ -61,6 +62,7 @@ class Judge:
         self._allow = HostSet(policy.hosts.allow, "hosts.allow")
         self._deny = HostSet(policy.hosts.deny, "hosts.deny")
         self._ports = frozenset(policy.ports)
+        self._services = Services(policy.tcp)
         self._exceptions = Exceptions(policy.addresses.allow)
         self._requests = [
             (HostSet((rule.host,), ""), f"requests[{i}]", rule)
@@ -99,6 +101,14 @@ class Judge:
                 self._connections.clear()
             known = self._connections[key] = self._connection(target)
         return known
+
+    def service(self, target: Target) -> TcpService | None:
+        """Return the entry of `tcp` that opens host and port, if there is one."""
+        return self._services.find(target.host, target.port)
+
+    def stream(self, target: Target) -> Verdict:
+        """Judge a connection to a service that `tcp` opens; `connection` knows no such ports."""
+        return self._place(target.host, target.port, opened=True)
 
     def request(
         self, target: Target, head: bytes, fields: Sequence[tuple[bytes, bytes]], body: bytes
@@ -231,7 +241,13 @@ class Judge:
         return self._weighed(weighed, (), Reason.SECRET_IN_NAME)
 
     def _connection(self, target: Target) -> Verdict:
-        host, port = target.host, target.port
+        # Any protocol: that is HTTP, too. Another one opens nothing for HTTP.
+        service = self._services.find(target.host, target.port)
+        opened = service is not None and service.protocol == "any"
+        return self._place(target.host, target.port, opened=opened)
+
+    def _place(self, host: str, port: int, *, opened: bool) -> Verdict:
+        """Judge host and port; `opened` by name, as an entry of `hosts.allow` with a port does."""
         literal = host_literal(host)
         allowed = self._allow.find(host, port)
         verdict = _ALLOWED
@@ -248,6 +264,8 @@ class Judge:
         denied = self._deny.find(host, port)
         if denied is not None:
             return self.refuse(Reason.HOST_DENIED, f"{host} is denied", denied[0])
+        if opened:
+            return verdict
         if allowed is None:
             if literal is not None and self.policy.hosts.literals == "deny":
                 detail = f"{host} was dialled without a name"

@@ -107,6 +107,15 @@ class ToClient(msgspec.Struct, frozen=True, gc=False):
     data: bytes
 
 
+class FinishUpstream(msgspec.Struct, frozen=True, gc=False):
+    """Nothing more will be sent on the lane: end our side once what was sent is out.
+
+    What comes back is still read, until `upstream_eof`.
+    """
+
+    lane: int = 0
+
+
 class EndUpstream(msgspec.Struct, frozen=True, gc=False):
     """The lane is done with: keep the upstream connection for another flow, or close it."""
 
@@ -130,6 +139,7 @@ Step = (
     | ToUpstream
     | HoldUpstream
     | ToClient
+    | FinishUpstream
     | EndUpstream
     | Close
 )

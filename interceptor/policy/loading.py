@@ -148,12 +148,15 @@ def _check(policy: Policy, source: Any) -> None:
     for key, entries in (("suppress", policy.rules.suppress), ("warn", policy.rules.warn)):
         patterns += [(("rules", key, i, "host"), e.host) for i, e in enumerate(entries) if e.host]
     patterns += [(("rules", "homes", i, "host"), e.host) for i, e in enumerate(policy.rules.homes)]
+    patterns += [(("tcp", i, "host"), service.host) for i, service in enumerate(policy.tcp)]
     for path, text in patterns:
         try:
-            parse_pattern(text)
+            pattern = parse_pattern(text)
         except ValueError as error:
             fix = "write a name, *.name, an address, or one of them with :port"
             raise source.error(path, f"{text!r} is no host pattern: {error}", fix) from None
+        if path[0] == "tcp" and pattern.port is not None:
+            raise source.error(path, f"{text!r} names a port", "write it as `port:` of the entry")
     for i, text in enumerate(policy.addresses.allow):
         try:
             parse_network(text)

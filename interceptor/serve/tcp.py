@@ -20,6 +20,7 @@ from interceptor.flow.steps import (
     Dial,
     EndUpstream,
     Finished,
+    FinishUpstream,
     HoldUpstream,
     Record,
     Resolve,
@@ -190,7 +191,9 @@ class AgentConnection(asyncio.BufferedProtocol):
         if self._closing:
             self._transport.close()
         else:
-            self._act(self._flow.client_eof(self._service.loop.time()))
+            now = self._service.loop.time()
+            self._act(self._flow.client_eof(now))
+            self._arm(now)
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
@@ -272,6 +275,10 @@ class AgentConnection(asyncio.BufferedProtocol):
                     self._start(self._dial(step), step.lane)
                 elif type(step) is EndUpstream:
                     self._end_upstream(step)
+                elif type(step) is FinishUpstream:
+                    upstream = self._lanes.get(step.lane)
+                    if upstream is not None:
+                        upstream.finish()
                 elif type(step) is HoldUpstream:
                     self._hold(step)
                 elif type(step) is Seal:

@@ -219,6 +219,17 @@ class UpstreamConnection(asyncio.BufferedProtocol):
             self._outbox.settle(self._transport)
             self._transport.close()
 
+    def finish(self) -> None:
+        """End our side when what was written is out; what comes is still read."""
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        if self.tls is not None:
+            self._outbox.write(transport, self.tls.close())
+            return
+        self._outbox.settle(transport)
+        transport.write_eof()
+
     def abort(self) -> None:
         """Close at once; upstream sees that what it got is not complete."""
         self.owner = None

@@ -53,9 +53,11 @@ class Dialect(Protocol):
 
     Attributes:
         server_first: the client waits for the server's greeting.
+        tls_first: TLS may begin with the connection, without being asked for.
     """
 
     server_first: bool
+    tls_first: bool
 
     def from_client(self, data: bytes) -> Told:
         """Take bytes of the agent.
@@ -71,6 +73,9 @@ class Dialect(Protocol):
             DialectError: they are not of this protocol.
         """
 
+    def remainder(self, *, client: bool) -> bytes:
+        """What was held back of the side that has ended, and means something without its end."""
+
     def preamble(self) -> bytes:
         """Bytes that ask the server for TLS where the agent began with TLS; none: begin it.
 
@@ -81,10 +86,26 @@ class Dialect(Protocol):
         """TLS stands on both sides; the bytes that follow are those inside of it."""
 
 
-class Raw:
-    """A protocol that is not understood: bytes pass as they come."""
+class Plain:
+    """Base of dialects in which nothing is asked before TLS."""
 
     server_first = False
+    tls_first = True
+
+    def remainder(self, *, client: bool) -> bytes:  # noqa: ARG002
+        """Nothing: half a message means nothing."""
+        return b""
+
+    def preamble(self) -> bytes:
+        """TLS begins with the connection."""
+        return b""
+
+    def sealed(self) -> None:
+        """Nothing of what came before counts."""
+
+
+class Raw(Plain):
+    """A protocol that is not understood: bytes pass as they come."""
 
     def __init__(self) -> None:
         self._held = b""
@@ -105,16 +126,12 @@ class Raw:
         """Pass on."""
         return Told(data)
 
-    def preamble(self) -> bytes:
-        """TLS begins with the connection."""
-        return b""
-
     def sealed(self) -> None:
         """There is no TLS inside of TLS."""
         self._sealed = True
 
 
-class Lines:
+class Lines(Plain):
     """Base of text protocols: a line is a unit.
 
     Args:
@@ -183,9 +200,11 @@ class Lines:
         """
         return True
 
-    def preamble(self) -> bytes:
-        """TLS begins with the connection."""
-        return b""
+    def remainder(self, *, client: bool) -> bytes:
+        """The last line, which has no end."""
+        rest = self._from_client if client else self._from_server
+        self._from_client, self._from_server = b"", b""
+        return rest if self._spoken or not client else b""
 
     def sealed(self) -> None:
         """What came before TLS counts no more."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from interceptor.verdict import Reason
-from interceptor.wire.dialect import DialectError, Told, mistaken
+from interceptor.wire.dialect import DialectError, Plain, Told, mistaken
 from interceptor.wire.frames import Frames
 
 _LIMIT: Final = 48_000_000 + 65_536  # maxMessageSizeBytes of every server, and some
@@ -13,10 +13,8 @@ _REPLY, _QUERY, _COMPRESSED, _MSG = 1, 2004, 2012, 2013
 _LEGACY: Final = range(2001, 2008)
 
 
-class Mongodb:
+class Mongodb(Plain):
     """One connection: messages of 16 bytes of header, int32 little-endian, length first."""
-
-    server_first = False
 
     def __init__(self) -> None:
         self._requests = Frames(16, _request)
@@ -40,13 +38,6 @@ class Mongodb:
         self._greeted = True
         data, self._from_server = self._from_server, b""
         return Told(data)
-
-    def preamble(self) -> bytes:
-        """TLS begins with the connection."""
-        return b""
-
-    def sealed(self) -> None:
-        """Nothing was said before."""
 
 
 def _request(buffer: bytes, at: int) -> int:

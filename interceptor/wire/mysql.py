@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from interceptor.verdict import Reason
-from interceptor.wire.dialect import DialectError, Told, mistaken
+from interceptor.wire.dialect import DialectError, Plain, Told, mistaken
 from interceptor.wire.frames import Frames
 
 _PROTOCOL_41: Final = 1 << 9
@@ -20,10 +20,11 @@ _COMPRESSION: Final = 1 << 5 | 1 << 26
 _GREETING_LIMIT: Final = 4_096
 
 
-class Mysql:
+class Mysql(Plain):
     """One connection."""
 
     server_first = True
+    tls_first = False
 
     def __init__(self) -> None:
         self._from_client = b""
@@ -82,14 +83,6 @@ class Mysql:
         if buffer[4] == 255:  # an error, such as too many connections
             return Told(buffer)
         return Told(_without_compression(buffer, length))
-
-    def preamble(self) -> bytes:
-        """MySQL's clients never begin with TLS.
-
-        Raises:
-            DialectError: always.
-        """
-        raise DialectError("TLS where mysql has none")
 
     def sealed(self) -> None:
         """The client repeats its answer inside of TLS, whole."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from interceptor.verdict import Reason
-from interceptor.wire.dialect import DialectError, Told, mistaken
+from interceptor.wire.dialect import DialectError, Plain, Told, mistaken
 from interceptor.wire.frames import Frames
 
 SSL_REQUEST: Final = b"\x00\x00\x00\x08\x04\xd2\x16\x2f"
@@ -23,10 +23,8 @@ _BINDING: Final = (
 )
 
 
-class Postgres:
+class Postgres(Plain):
     """One connection."""
-
-    server_first = False
 
     def __init__(self) -> None:
         self._from_client = b""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from interceptor.wire.dialect import DialectError, Told, mistaken
+from interceptor.wire.dialect import DialectError, Plain, Told, mistaken
 
 _VERSION_LIMIT: Final = 255  # RFC 4253 section 4.2, line end included
 _LINES_LIMIT: Final = 8_192  # of what a server says before its version
@@ -19,9 +19,10 @@ _CLEAR: Final = frozenset((1, 2, 3, 4, 20, 21, *range(30, 50)))
 """Messages of the transport and of key exchange methods (RFC 4250 section 4.1)."""
 
 
-class Ssh:
+class Ssh(Plain):
     """One connection."""
 
+    tls_first = False
     server_first = True  # both speak at once, but many clients wait
 
     def __init__(self) -> None:
@@ -35,17 +36,6 @@ class Ssh:
     def from_server(self, data: bytes) -> Told:
         """Hold version line and packets back until they are whole."""
         return self._server.feed(data)
-
-    def preamble(self) -> bytes:
-        """There is no TLS.
-
-        Raises:
-            DialectError: always.
-        """
-        raise DialectError("TLS where ssh has none")
-
-    def sealed(self) -> None:
-        """Never happens."""
 
 
 class _Side:
