@@ -127,7 +127,6 @@ class UpstreamHttp2(Http2Connection):
             self._decoder.section, record.method, limits.header_count, limits.header_bytes, end=end
         )
         if head.status >= 200:
-            record.answered = True
             if head.framing is Framing.NONE:
                 record.left = 0
             elif head.framing is Framing.LENGTH:

@@ -29,7 +29,7 @@ from interceptor.wire.http2_events import (
 )
 from interceptor.wire.http2_fields import read_trailers
 from interceptor.wire.http2_flood import Flood
-from interceptor.wire.http2_streams import FRAME_SIZE, PREFACE, Http2Streams, Stream
+from interceptor.wire.http2_streams import FRAME_SIZE, PREFACE, Http2Streams
 
 _HEADER: Final = struct.Struct(">HBBBL")
 _SETTING: Final = struct.Struct(">HL")
@@ -142,7 +142,7 @@ class Http2Connection(Http2Streams):
         elif kind == _PING:
             self._spend(Flood.PINGS, self._now)
             if not flags & _ACK:
-                self._out += (_PONG, frame[9:])
+                self._out += (self._h2.data_to_send(), _PONG, frame[9:])
         elif kind == _GONE:
             self._on_goaway(frame, events)
         elif kind in (_PUSH_PROMISE, _CONTINUATION):
@@ -250,11 +250,13 @@ class Http2Connection(Http2Streams):
         data = event.data or b""
         flow = event.flow_controlled_length or 0
         end = bool(flags & _END_STREAM)
-        wrong = self._wrong_data(record, len(data), end=end)
-        if wrong:
-            self._h2.acknowledge_received_data(flow, stream)
-            self._break(stream, Code.PROTOCOL_ERROR, wrong, events)
-            return
+        if record.left is not None:
+            record.left -= len(data)
+            if record.left < 0 or (end and record.left):
+                self._h2.acknowledge_received_data(flow, stream)
+                detail = "the body has another length than Content-Length"
+                self._break(stream, Code.PROTOCOL_ERROR, detail, events)
+                return
         if data:
             self._guard.work += 1
             events.append(Data(stream, data, flow))
@@ -266,16 +268,6 @@ class Http2Connection(Http2Streams):
         if end:
             events.append(Ended(stream, ()))
             self._received(stream, record)
-
-    def _wrong_data(self, record: Stream, size: int, *, end: bool) -> str:
-        """Say what is wrong with DATA of `size` bytes; empty when it may come."""
-        if self._CLIENT and not record.answered:
-            return "data before the head"
-        if record.left is not None:
-            record.left -= size
-            if record.left < 0 or (end and record.left):
-                return "the body has another length than Content-Length"
-        return ""
 
     def _on_window(self, stream: int, frame: bytes, events: list[Event]) -> None:
         self._spend(Flood.WINDOWS, self._now)
@@ -316,7 +308,7 @@ class Http2Connection(Http2Streams):
             self._fail(Code.PROTOCOL_ERROR, "a server that would be pushed to")
         # Unknown settings are ignored (RFC 9113 section 6.5.2): hyper-h2 would keep each.
         body = b"".join([_SETTING.pack(*pair) for pair in pairs if pair[0] in _KNOWN_SETTINGS])
-        self._receive(_HEADER.pack(0, len(body), _SETTINGS, 0, 0) + body)
+        self._receive(_HEADER.pack(len(body) >> 8, len(body) & 0xFF, _SETTINGS, 0, 0) + body)
         self._unblock(0)
 
     def _on_goaway(self, frame: bytes, events: list[Event]) -> None:

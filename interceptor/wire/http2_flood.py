@@ -25,9 +25,9 @@ class Flood(enum.IntEnum):
     """PRIORITY, unknown types, frames for streams that are over."""
 
 
-# Frames at once, frames a second, frames for each unit of work.
+# Frames at once, frames a second, frames for each unit of work (RESETS: for each stream completed).
 _BUDGETS: Final = (
-    (400.0, 100.0, 0.0),
+    (400.0, 100.0, 1.0),
     (100.0, 5.0, 0.0),
     (1000.0, 100.0, 2.0),
     (4000.0, 1000.0, 4.0),
@@ -58,8 +58,6 @@ class FloodGuard:
         most, rate, earned = _BUDGETS[kind]
         work = self.completed if kind is Flood.RESETS else self.work
         then, done = self._seen[kind]
-        if kind is Flood.RESETS:
-            earned = 1.0
         left = self._left[kind] + max(0.0, now - then) * rate + (work - done) * earned
         self._seen[kind] = (now, work)
         self._left[kind] = min(most, left) - 1.0

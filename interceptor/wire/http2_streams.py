@@ -6,6 +6,7 @@ hyper-h2 keeps the states of streams, the windows and the settings.
 from __future__ import annotations
 
 import contextlib
+import functools
 import struct
 from collections.abc import Sequence
 from typing import Final, NoReturn
@@ -37,13 +38,31 @@ class _Engine(H2Connection):
     MAX_CLOSED_STREAMS = _DEAD  # 65 536 would be megabytes on a long connection
 
 
+@functools.lru_cache(8)
+def _settings(limits: Http2Limits, client: bool, *, unlimited: bool = False) -> Settings:  # noqa: FBT001
+    """What we tell the peer; nothing changes it, so connections share it.
+
+    hyper-h2 is let to believe that streams are unlimited: their number is held by us, so that one
+    too many costs that stream alone.
+    """
+    values = {
+        SettingCodes.ENABLE_PUSH: 0,
+        SettingCodes.MAX_CONCURRENT_STREAMS: _NO_LIMIT if unlimited else limits.streams,
+        # Not below the default: the peer may send that much before it knows ours.
+        SettingCodes.INITIAL_WINDOW_SIZE: max(limits.window, _DEFAULT_WINDOW),
+        SettingCodes.MAX_FRAME_SIZE: FRAME_SIZE,
+        SettingCodes.MAX_HEADER_LIST_SIZE: limits.header_bytes,
+    }
+    return Settings(client=client, initial_values=values)
+
+
 class Stream:
     """One open stream.
 
     Attributes:
         method: of the request.
         left: bytes of body still to come by Content-Length; None when it does not stand.
-        answered: the response head was sent or received, other than an informational one.
+        answered: we have sent the response head, other than an informational one.
         received: the peer has ended its side.
         sent: we have ended ours.
         queue: data that waits to be sent.
@@ -86,7 +105,7 @@ class Http2Streams:
         self._dirty: dict[int, None] = {}  # streams with something to send
         self._blocked: dict[int, None] = {}  # streams that wait for the peer's windows
         self._dead: dict[int, None] = {}  # streams we reset, whose late frames are expected
-        self._out: list[bytes] = []
+        self._out = [self._h2.data_to_send()]  # SETTINGS come first
         self._highest = 0  # the stream that was opened last
         self._gone = False  # GOAWAY was sent or received
         self._over = False
@@ -104,18 +123,9 @@ class Http2Streams:
                 normalize_inbound_headers=False,
             )
         )
-        values = {
-            SettingCodes.ENABLE_PUSH: 0,
-            SettingCodes.MAX_CONCURRENT_STREAMS: 0 if client else limits.streams,
-            SettingCodes.INITIAL_WINDOW_SIZE: limits.window,
-            SettingCodes.MAX_FRAME_SIZE: FRAME_SIZE,
-            SettingCodes.MAX_HEADER_LIST_SIZE: limits.header_bytes,
-        }
-        h2.local_settings = Settings(client=client, initial_values=values)
+        h2.local_settings = _settings(limits, client)
         h2.initiate_connection()
-        # The number of streams is held by us, so that one too many costs that stream alone.
-        values[SettingCodes.MAX_CONCURRENT_STREAMS] = _NO_LIMIT
-        h2.local_settings = Settings(client=client, initial_values=values)
+        h2.local_settings = _settings(limits, client, unlimited=True)
         if limits.connection_window > _DEFAULT_WINDOW:
             h2.increment_flow_control_window(limits.connection_window - _DEFAULT_WINDOW)
         # Frames are cut and measured by us; header blocks come to it put together.
@@ -162,7 +172,11 @@ class Http2Streams:
         return max(0, len(record.queue) - max(0, self._h2.local_flow_control_window(stream)))
 
     def acknowledge(self, stream: int, size: int) -> None:
-        """Give the peer `size` bytes of window back: as much as `Data.flow` said."""
+        """Give the peer `size` bytes of window back: as much as `Data.flow` said.
+
+        Each `Data` is to be acknowledged once, on streams that are over too: the connection's
+        window is shared.
+        """
         if size and not self._over:
             self._h2.acknowledge_received_data(size, stream)
 
