@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from typing import Final
 
+from interceptor.flow.asking import Asking
 from interceptor.flow.context import FlowContext, Identity, Successor
 from interceptor.flow.exchange import Exchange
 from interceptor.flow.http1_lane import Http1Lane
@@ -223,23 +224,24 @@ class Http1Connection:
 
     # -- what exchanges want of the agent's side -------------------------------------------------
 
-    def open_lane(self, exchange: Exchange, now: float, *, fresh: bool) -> None:
+    def open_lane(self, exchange: Asking, now: float, *, fresh: bool) -> None:
         """See `AgentSide`."""
         link = self._link
-        if link is not None and link.room:
-            exchange.connected(link.outlet(exchange), link.address, now, reused=True)
+        current = self._current
+        if link is not None and link.room and current is not None:
+            current.connected(link.outlet(current), link.address, now, reused=True)
             return
         self.steps.append(Resolve(exchange.request.target, fresh))
 
-    def close_lane(self, exchange: Exchange) -> None:  # noqa: ARG002
+    def close_lane(self, exchange: Asking) -> None:  # noqa: ARG002
         """See `AgentSide`."""
         self.steps.append(EndUpstream(reusable=False))
 
-    def proceed(self, exchange: Exchange) -> None:  # noqa: ARG002
+    def proceed(self, exchange: Asking) -> None:  # noqa: ARG002
         """See `AgentSide`."""
         self.steps.append(ToClient(_CONTINUE))
 
-    def answer(self, exchange: Exchange, head: ResponseHead) -> None:
+    def answer(self, exchange: Asking, head: ResponseHead) -> None:
         """See `AgentSide`."""
         request = exchange.request.head
         framing = head.framing
@@ -252,24 +254,24 @@ class Http1Connection:
         out = write_response(head, framing, close=self._closes, method=request.method)
         self.steps.append(ToClient(out))
 
-    def answer_data(self, exchange: Exchange, data: bytes) -> None:  # noqa: ARG002
+    def answer_data(self, exchange: Asking, data: bytes) -> None:  # noqa: ARG002
         """See `AgentSide`."""
         self.steps.append(ToClient(chunk(data) if self._chunked else data))
 
-    def answer_end(self, exchange: Exchange, trailers: tuple[Field, ...]) -> None:  # noqa: ARG002
+    def answer_end(self, exchange: Asking, trailers: tuple[Field, ...]) -> None:  # noqa: ARG002
         """See `AgentSide`."""
         if self._chunked:
             self.steps.append(ToClient(write_trailers(trailers)))
 
-    def switch(self, exchange: Exchange, head: ResponseHead) -> None:  # noqa: ARG002
+    def switch(self, exchange: Asking, head: ResponseHead) -> None:  # noqa: ARG002
         """See `AgentSide`."""
         self.steps.append(ToClient(write_switch(head)))
 
-    def channel_data(self, exchange: Exchange, data: bytes) -> None:  # noqa: ARG002
+    def channel_data(self, exchange: Asking, data: bytes) -> None:  # noqa: ARG002
         """See `AgentSide`."""
         self.steps.append(ToClient(data))
 
-    def refused(self, exchange: Exchange, verdict: Verdict, now: float, *, close: bool) -> None:
+    def refused(self, exchange: Asking, verdict: Verdict, now: float, *, close: bool) -> None:
         """See `AgentSide`. The connection is kept where its state is certain."""
         unread = self._unread(exchange)
         close = close or self._closes or unread > _DRAIN_LIMIT or self._eof
@@ -283,14 +285,14 @@ class Http1Connection:
         else:
             self._next(now)
 
-    def _explain(self, exchange: Exchange, verdict: Verdict, *, close: bool) -> None:
+    def _explain(self, exchange: Asking, verdict: Verdict, *, close: bool) -> None:
         """Answer with the reason; without a body where the request was a HEAD."""
         method = exchange.request.head.method
         head, content = refusal(verdict, exchange.request.target, self._context.origin.flow)
         out = write_response(head, head.framing, close=close, method=method)
         self.steps.append(ToClient(out if method == "HEAD" else out + content))
 
-    def _unread(self, exchange: Exchange) -> int:
+    def _unread(self, exchange: Asking) -> int:
         """Bytes of the request body still to come: what must be drained; very many if unknown."""
         reader, head = self._reader, exchange.request.head
         if reader is None or reader.done:
@@ -301,11 +303,11 @@ class Http1Connection:
             return _DRAIN_LIMIT + 1
         return head.length - (exchange.body.payload if exchange.body is not None else 0)
 
-    def cut(self, exchange: Exchange, verdict: Verdict) -> None:  # noqa: ARG002
+    def cut(self, exchange: Asking, verdict: Verdict) -> None:  # noqa: ARG002
         """See `AgentSide`: neither a last chunk nor a clean end."""
         self._close(reset=True)
 
-    def over(self, exchange: Exchange, now: float) -> None:
+    def over(self, exchange: Asking, now: float) -> None:
         """See `AgentSide`."""
         if self._closes or not exchange.uploaded or self._eof:
             self._close()

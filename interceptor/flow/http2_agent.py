@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from interceptor.flow.asking import Asking
 from interceptor.flow.context import FlowContext, Identity, Successor
 from interceptor.flow.exchange import Exchange
 from interceptor.flow.grpc_body import is_grpc
@@ -251,26 +252,26 @@ class Http2Connection:
 
     # -- what exchanges want of the agent's side -------------------------------------------------
 
-    def open_lane(self, exchange: Exchange, now: float, *, fresh: bool) -> None:
+    def open_lane(self, exchange: Asking, now: float, *, fresh: bool) -> None:
         """See `AgentSide`."""
-        self._lanes.open(exchange, now, fresh=fresh)
+        self._lanes.open(self._streams[exchange.stream].exchange, now, fresh=fresh)
 
-    def close_lane(self, exchange: Exchange) -> None:
+    def close_lane(self, exchange: Asking) -> None:
         """See `AgentSide`."""
         self._lanes.close(exchange)
 
-    def proceed(self, exchange: Exchange) -> None:
+    def proceed(self, exchange: Asking) -> None:
         """See `AgentSide`."""
         self._codec.respond(exchange.stream, _CONTINUE, end=False)
 
-    def answer(self, exchange: Exchange, head: ResponseHead) -> None:
+    def answer(self, exchange: Asking, head: ResponseHead) -> None:
         """See `AgentSide`."""
         stream = self._streams.get(exchange.stream)
         if stream is not None:
             stream.ended = head.framing is Framing.NONE
             self._codec.respond(exchange.stream, head, end=stream.ended)
 
-    def answer_data(self, exchange: Exchange, data: bytes) -> None:
+    def answer_data(self, exchange: Asking, data: bytes) -> None:
         """See `AgentSide`."""
         stream = self._streams.get(exchange.stream)
         if stream is None:
@@ -280,21 +281,21 @@ class Http2Connection:
             stream.held = True
             exchange.hold_upstream(hold=True)
 
-    def answer_end(self, exchange: Exchange, trailers: tuple[Field, ...]) -> None:
+    def answer_end(self, exchange: Asking, trailers: tuple[Field, ...]) -> None:
         """See `AgentSide`."""
         stream = self._streams.get(exchange.stream)
         if stream is not None and not stream.ended:
             self._codec.end(exchange.stream, trailers)
 
-    def switch(self, exchange: Exchange, head: ResponseHead) -> None:
+    def switch(self, exchange: Asking, head: ResponseHead) -> None:
         """See `AgentSide`; an upgrade does not exist in HTTP/2 (RFC 9113 section 8.6)."""
         raise NotImplementedError
 
-    def channel_data(self, exchange: Exchange, data: bytes) -> None:
+    def channel_data(self, exchange: Asking, data: bytes) -> None:
         """See `AgentSide`; see `switch`."""
         raise NotImplementedError
 
-    def refused(self, exchange: Exchange, verdict: Verdict, now: float, *, close: bool) -> None:  # noqa: ARG002
+    def refused(self, exchange: Asking, verdict: Verdict, now: float, *, close: bool) -> None:  # noqa: ARG002
         """See `AgentSide`."""
         request = exchange.request
         # A client may have coalesced names on one connection: it is told to open another.
@@ -324,7 +325,7 @@ class Http2Connection:
             # The rest of the request is of no use (RFC 9113 section 8.1).
             self._codec.reset(number, Code.NO_ERROR)
 
-    def cut(self, exchange: Exchange, verdict: Verdict) -> None:
+    def cut(self, exchange: Asking, verdict: Verdict) -> None:
         """See `AgentSide`."""
         stream = self._streams.pop(exchange.stream, None)
         if is_grpc(exchange.request.head) and stream is not None and not stream.ended:
@@ -335,7 +336,7 @@ class Http2Connection:
             self._codec.reset(exchange.stream, Code.INTERNAL_ERROR)
         self._forget(stream, self._now)
 
-    def over(self, exchange: Exchange, now: float) -> None:
+    def over(self, exchange: Asking, now: float) -> None:
         """See `AgentSide`."""
         stream = self._streams.pop(exchange.stream, None)
         waits = self._codec.backlog(exchange.stream) > 0

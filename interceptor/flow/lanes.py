@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from interceptor.flow.asking import Asking
 from interceptor.flow.exchange import Exchange
 from interceptor.flow.http1_lane import Http1Lane
 from interceptor.flow.http2_lane import Http2Link
@@ -61,7 +62,7 @@ class Lanes:
         self._asked[exchange.lane] = exchange
         self._steps.append(Resolve(exchange.request.target, fresh, exchange.lane))
 
-    def close(self, exchange: Exchange) -> None:
+    def close(self, exchange: Asking) -> None:
         """Give up what `open` has asked for."""
         if exchange in self._waiting:
             self._waiting.remove(exchange)

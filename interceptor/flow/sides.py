@@ -12,7 +12,7 @@ from interceptor.verdict import Verdict
 from interceptor.wire.http1 import Field, ResponseHead
 
 if TYPE_CHECKING:
-    from interceptor.flow.exchange import Exchange
+    from interceptor.flow.asking import Asking
     from interceptor.flow.request import Request
     from interceptor.flow.steps import Step
 
@@ -22,7 +22,7 @@ class AgentSide(Protocol):
 
     steps: list[Step]
 
-    def open_lane(self, exchange: Exchange, now: float, *, fresh: bool) -> None:
+    def open_lane(self, exchange: Asking, now: float, *, fresh: bool) -> None:
         """Find an upstream connection for an exchange that was allowed: `Resolve`, or one shared.
 
         Args:
@@ -31,28 +31,28 @@ class AgentSide(Protocol):
             fresh: a kept connection has just failed; only a new one will do.
         """
 
-    def close_lane(self, exchange: Exchange) -> None:
+    def close_lane(self, exchange: Asking) -> None:
         """Give up what `open_lane` has asked for."""
 
-    def proceed(self, exchange: Exchange) -> None:
+    def proceed(self, exchange: Asking) -> None:
         """Tell the agent to send its body (RFC 9110 section 15.2.1)."""
 
-    def answer(self, exchange: Exchange, head: ResponseHead) -> None:
+    def answer(self, exchange: Asking, head: ResponseHead) -> None:
         """Give the agent the head of the final response."""
 
-    def answer_data(self, exchange: Exchange, data: bytes) -> None:
+    def answer_data(self, exchange: Asking, data: bytes) -> None:
         """Give the agent content of the response."""
 
-    def answer_end(self, exchange: Exchange, trailers: tuple[Field, ...]) -> None:
+    def answer_end(self, exchange: Asking, trailers: tuple[Field, ...]) -> None:
         """End the response."""
 
-    def switch(self, exchange: Exchange, head: ResponseHead) -> None:
+    def switch(self, exchange: Asking, head: ResponseHead) -> None:
         """Give the agent the 101 after which the connection belongs to the exchange's channel."""
 
-    def channel_data(self, exchange: Exchange, data: bytes) -> None:
+    def channel_data(self, exchange: Asking, data: bytes) -> None:
         """Give the agent bytes of the channel."""
 
-    def refused(self, exchange: Exchange, verdict: Verdict, now: float, *, close: bool) -> None:
+    def refused(self, exchange: Asking, verdict: Verdict, now: float, *, close: bool) -> None:
         """Answer with the reason; the exchange is over.
 
         Args:
@@ -62,10 +62,10 @@ class AgentSide(Protocol):
             close: what the agent still sends of this request has no meaning any more.
         """
 
-    def cut(self, exchange: Exchange, verdict: Verdict) -> None:
+    def cut(self, exchange: Asking, verdict: Verdict) -> None:
         """Make it visible that a response that has begun is not complete; the exchange is over."""
 
-    def over(self, exchange: Exchange, now: float) -> None:
+    def over(self, exchange: Asking, now: float) -> None:
         """The exchange has ended in order: go on to the next."""
 
 

@@ -45,6 +45,7 @@ EXCEPTIONS = {
     "interceptor/policy/loading.py": {"pathlib"},  # reads the policy file
     "interceptor/scan/cache.py": {"pathlib"},  # reads and writes the compiled database
     "interceptor/scan/engine.py": {"pathlib"},  # names the type of the folder it hands to cache.py
+    "interceptor/scan/inbound.py": {"pathlib"},  # the same
 }
 
 
