@@ -60,12 +60,16 @@ class Captive:
     or conntrack does not know the answer and the rules drop it."""
     dns_tcp: list[socket.socket]
     """DNS over TCP, listening."""
+    quic: list[socket.socket]
+    """QUIC, as `quic_ports` numbers them; receive and answer as with `dns_udp`."""
+    quic_ports: tuple[int, ...]
+    """The port that agents dial to reach each of `quic`."""
     seconds: float
     """How long namespace, configuration, rules and listeners took, without imports."""
 
     def close(self) -> None:
         """Close every descriptor; safe to call again."""
-        for listener in (*self.tcp, *self.dns_udp, *self.dns_tcp):
+        for listener in (*self.tcp, *self.dns_udp, *self.dns_tcp, *self.quic):
             listener.close()
         for descriptor in (self.namespace_fd, self.user_namespace_fd):
             if descriptor is not None and descriptor >= 0:
@@ -167,7 +171,8 @@ class Preparation:
             answer = json.loads(data)
             if "step" in answer:
                 raise self._error(answer["step"], answer["errno"], answer["cause"])
-            if len(descriptors) != 1 + self._rootless + 3 * len(self._families):
+            listeners = (3 + len(nft.QUIC_PORTS)) * len(self._families)
+            if len(descriptors) != 1 + self._rootless + listeners:
                 raise self._error("hand-over", 0, "descriptors were lost: too many open files")
             captive = self._captive(descriptors, answer["seconds"])
             descriptors = []
@@ -193,9 +198,9 @@ class Preparation:
         user = rest.pop(0) if self._rootless else None
         sockets = [socket.socket(fileno=descriptor) for descriptor in rest]
         count = len(self._families)
-        return Captive(
-            network, user, sockets[:count], sockets[count:-count], sockets[-count:], seconds
-        )
+        tcp, udp, dns = (sockets[i * count : (i + 1) * count] for i in range(3))
+        quic_ports = tuple(port for port in nft.QUIC_PORTS for _ in self._families)
+        return Captive(network, user, tcp, udp, dns, sockets[3 * count :], quic_ports, seconds)
 
 
 def create(*, rootless: bool, ipv6: bool | None = None, timeout: float = 10.0) -> Captive:

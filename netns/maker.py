@@ -22,6 +22,7 @@ BACKLOG: Final = 4096
 """Connections that wait for the interceptor, per listener."""
 
 _IP_PKTINFO: Final = 8  # ip(7); Python names it only from 3.14 on
+_IPV6_FREEBIND: Final = 78  # linux/in6.h
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -114,8 +115,10 @@ class Maker:
         handed = [os.open(f"/proc/self/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC) for kind in kinds]
         families = FAMILIES if self._ipv6 else FAMILIES[:1]
         handed += [_tcp_listener(family, nft.TCP_PORT).detach() for family in families]
-        handed += [_udp_listener(family).detach() for family in families]
+        handed += [_udp_listener(family, nft.DNS_PORT).detach() for family in families]
         handed += [_tcp_listener(family, nft.DNS_PORT).detach() for family in families]
+        for port in nft.QUIC_PORTS.values():
+            handed += [_udp_listener(family, port).detach() for family in families]
         return handed
 
 
@@ -141,13 +144,15 @@ def _tcp_listener(family: socket.AddressFamily, port: int) -> socket.socket:
     return listener
 
 
-def _udp_listener(family: socket.AddressFamily) -> socket.socket:
+def _udp_listener(family: socket.AddressFamily, port: int) -> socket.socket:
     listener = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK, socket.IPPROTO_UDP)
     if family == socket.AF_INET:
         listener.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
     else:
         listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
-    _bind(listener, nft.DNS_PORT)
+        # IPv6 answers from an AnyIP address only with this; IPv4 asks for nothing.
+        listener.setsockopt(socket.IPPROTO_IPV6, _IPV6_FREEBIND, 1)
+    _bind(listener, port)
     return listener
 
 

@@ -6,11 +6,16 @@ them loses the redirection and the quick refusals, and every connect is refused 
 What the rules say, in order, for each `Entry` (the place where captive packets come in):
 
 1. TCP and UDP to port 53 go to the DNS listener, all other TCP goes to the TCP listener.
-2. The agent's own addresses (127.0.0.0/8, ::1, and the two addresses of `lo` that make the
+2. UDP that opens a QUIC connection, on the ports where clients try it, goes to the QUIC listener
+   of that port, which reads whom it is for and refuses it in QUIC's own terms.
+3. The agent's own addresses (127.0.0.0/8, ::1, and the two addresses of `lo` that make the
    namespace look online) are left alone: a program that serves itself, or dials what
    `hostname -I` prints, works as ever. Nothing but the agent is ever behind them.
-3. Dialling our listeners directly is refused: such a connection has no original destination.
-4. Everything else is refused at once and counted by class.
+4. Dialling our listeners directly is refused: such a connection has no original destination.
+5. Everything else is refused at once and counted by class.
+
+Datagrams get another port and keep their address (`dnat to :port`): every address is local here,
+so the listener receives them, and IP_PKTINFO tells it what the agent dialled.
 """
 
 from __future__ import annotations
@@ -18,6 +23,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Final
 
 TABLE: Final = "egressguard"
@@ -28,6 +34,11 @@ TCP_PORT: Final = 61443
 
 DNS_PORT: Final = 61053
 """Port of the DNS listeners, UDP and TCP."""
+
+QUIC_PORTS: Final[Mapping[int, int]] = MappingProxyType({443: 61443, 853: 61853, 8443: 61844})
+"""Ports where clients try QUIC, and the ports of our listeners for them, UDP only: HTTP/3 on the
+port of HTTPS (RFC 9114 section 3.1) and on its usual alternative, DNS over QUIC (RFC 9250). A
+client that tries elsewhere is refused like all UDP."""
 
 OWN_IPV4: Final = "198.18.0.2"
 OWN_IPV6: Final = "fd65:6772:6573:7300::2"
@@ -46,10 +57,18 @@ class Refusal:
     """What the sender is told, at once."""
 
 
+_QUIC: Final = "udp length >= 1208 @th,64,8 & 0xc0 == 0xc0 @th,72,32 != 0"
+"""A client's first packet (RFC 9000 sections 14.1 and 17.2): 1200 bytes or more behind eight of
+UDP header, long header, fixed bit, and a version. A nat chain sees a connection's first packet, and
+the rest of it goes where that went."""
+
+_MANY_IPV4: Final = "224.0.0.0/4, 255.255.255.255"
+_MANY_IPV6: Final = "ff00::/8"
+"""Multicast and broadcast: an answer cannot come from such an address."""
+
 _PROHIBITED: Final = "reject with icmpx admin-prohibited"  # RFC 1812 5.2.7.1, RFC 4443 3.1
 
 REFUSALS: Final[tuple[Refusal, ...]] = (
-    Refusal("quic", "udp dport 443", _PROHIBITED),
     Refusal("udp", "meta l4proto 17", _PROHIBITED),
     Refusal("icmp", "meta l4proto { 1, 58 }", _PROHIBITED),
     Refusal("tcp", "meta l4proto 6", "reject with tcp reset"),
@@ -98,8 +117,14 @@ def _redirect_chain(entry: Entry) -> list[str]:
         f"chain {entry.name}_redirect {{",
         f"  type nat hook {entry.redirect_hook} priority -100; policy accept;",
         *(f"  {rule}" for rule in _own(entry)),
-        f"  meta l4proto {{ 6, 17 }} th dport 53 redirect to :{DNS_PORT}",
+        f"  meta l4proto 6 th dport 53 redirect to :{DNS_PORT}",
         f"  meta l4proto 6 redirect to :{TCP_PORT}",
+        f"  ip daddr {{ {_MANY_IPV4} }} udp dport 53 redirect to :{DNS_PORT}",
+        f"  ip6 daddr {_MANY_IPV6} udp dport 53 redirect to :{DNS_PORT}",
+        f"  udp dport 53 dnat to :{DNS_PORT}",
+        f"  ip daddr {{ {_MANY_IPV4} }} accept",
+        f"  ip6 daddr {_MANY_IPV6} accept",
+        *(f"  udp dport {port} {_QUIC} dnat to :{ours}" for port, ours in QUIC_PORTS.items()),
         "}",
     ]
 
@@ -110,7 +135,8 @@ def _filter_chain(entry: Entry) -> list[str]:
     `related` lets our own refusals reach the sender: the kernel attaches them to the connection
     that they refuse.
     """
-    listeners = f"meta l4proto {{ 6, 17 }} th dport {{ {DNS_PORT}, {TCP_PORT} }}"
+    tcp = f"tcp dport {{ {DNS_PORT}, {TCP_PORT} }}"
+    udp = f"udp dport {{ {', '.join(map(str, (DNS_PORT, *QUIC_PORTS.values())))} }}"
     direct = "ct status and dnat == 0"
     refused = []
     for refusal in REFUSALS:
@@ -121,8 +147,8 @@ def _filter_chain(entry: Entry) -> list[str]:
         f"  type filter hook {entry.filter_hook} priority 0; policy drop;",
         "  ct state established,related accept",
         "  ct status dnat accept",
-        f"  {listeners} {direct} meta l4proto 6 counter name refused_tcp reject with tcp reset",
-        f"  {listeners} {direct} counter name refused_udp {_PROHIBITED}",
+        f"  {tcp} {direct} counter name refused_tcp reject with tcp reset",
+        f"  {udp} {direct} counter name refused_udp {_PROHIBITED}",
         *(f"  {rule}" for rule in _own(entry)),
         *(f"  {rule}" for rule in refused),
         "}",

@@ -97,13 +97,14 @@ class Interceptor:
             tcp=len(captive.tcp),
             dns_udp=len(captive.dns_udp),
             dns_tcp=len(captive.dns_tcp),
+            quic=captive.quic_ports,
             command=tuple(map(os.fsencode, plan.command)),
             user=plan.identity.name,
             uid=plan.identity.uid,
             rootless=plan.rootless,
             versions=_versions(),
         )
-        listeners = [*captive.tcp, *captive.dns_udp, *captive.dns_tcp]
+        listeners = [*captive.tcp, *captive.dns_udp, *captive.dns_tcp, *captive.quic]
         try:
             socket.send_fds(
                 self._control, [msgspec.json.encode(start)], [sock.fileno() for sock in listeners]

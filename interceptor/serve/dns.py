@@ -12,13 +12,13 @@ import errno
 import functools
 import ipaddress
 import socket
-import struct
 from collections.abc import Callable, Sequence
 from typing import Final, cast
 
 from interceptor.flow.dns_flow import DnsFlow
 from interceptor.flow.steps import Record
 from interceptor.model import Origin
+from interceptor.serve.datagrams import CONTROL, answer_from, asked_address, prepare
 from interceptor.serve.sockets import original_destination, reset_on_close
 from interceptor.wire import dns
 
@@ -30,11 +30,6 @@ CONNECTIONS: Final = 128
 """TCP connections at a time; more are reset."""
 
 _PORT = 53  # what the jail's rules redirect here; a datagram does not carry its original port
-_IP_PKTINFO = 8  # ip(7); the socket module of Python 3.11 does not name it
-_IPV6_FREEBIND = 78  # linux/in6.h
-_IN_PKTINFO = struct.Struct("=I4s4s")
-_IN6_PKTINFO = struct.Struct("=16sI")
-_CONTROL = socket.CMSG_SPACE(_IN6_PKTINFO.size)
 _ACCEPT_PAUSE = 0.5  # seconds; when descriptors have run out
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
@@ -82,12 +77,7 @@ class DnsServer:
         for sock in self._sockets:
             sock.settimeout(0)
             if sock.type == socket.SOCK_DGRAM:
-                if sock.family == socket.AF_INET6:
-                    sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
-                    # IPv6 answers from an AnyIP address only with this; IPv4 asks for nothing.
-                    sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_FREEBIND, 1)
-                else:
-                    sock.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
+                prepare(sock)
                 loop.add_reader(sock, self._datagrams, sock)
             else:
                 loop.add_reader(sock, self._connections, sock)
@@ -125,17 +115,17 @@ class DnsServer:
     def _datagrams(self, sock: socket.socket) -> None:
         for _ in range(BATCH):
             try:
-                size, control, _, source = sock.recvmsg_into([self._buffer], _CONTROL)
+                size, control, _, source = sock.recvmsg_into([self._buffer], CONTROL)
             except BlockingIOError:
                 return
             except OSError:
                 continue  # an ICMP error of an earlier answer; reading it clears it
-            asked, source_control = _asked_address(control)
+            asked, interface = asked_address(control)
             answer = self.reply(bytes(self._buffer[:size]), "udp", (asked, _PORT))
             if answer is None:
                 continue
             try:
-                sock.sendmsg([answer], source_control, 0, source)
+                sock.sendmsg([answer], answer_from(asked, interface), 0, source)
             except OSError:
                 self.failed += 1  # the asker has gone, or asks faster than it reads
 
@@ -279,23 +269,6 @@ class _Stream(asyncio.Protocol):
             self._timer = self._loop.call_later(left, self._check_idle)
         else:
             self.abort()
-
-
-def _asked_address(
-    control: list[tuple[int, int, bytes]],
-) -> tuple[str, list[tuple[int, int, bytes]]]:
-    """The address a datagram was sent to, and the control data that answers from it."""
-    for level, kind, data in control:
-        if level == socket.IPPROTO_IP and kind == _IP_PKTINFO:
-            _, _, address = _IN_PKTINFO.unpack(data[: _IN_PKTINFO.size])
-            answer = _IN_PKTINFO.pack(0, address, bytes(4))
-            return socket.inet_ntoa(address), [(level, kind, answer)]
-        if level == socket.IPPROTO_IPV6 and kind == socket.IPV6_PKTINFO:
-            address, interface = _IN6_PKTINFO.unpack(data[: _IN6_PKTINFO.size])
-            scoped = address[0] in {0xFE, 0xFF}
-            answer = _IN6_PKTINFO.pack(address, interface if scoped else 0)
-            return socket.inet_ntop(socket.AF_INET6, address), [(level, kind, answer)]
-    return "", []
 
 
 def _asked_destination(connection: socket.socket) -> tuple[str, int]:

@@ -37,6 +37,8 @@ class Start(msgspec.Struct, frozen=True):
     tcp: int
     dns_udp: int
     dns_tcp: int
+    quic: tuple[int, ...]
+    """Ports that agents dial, one for each QUIC listener."""
     command: tuple[bytes, ...]
     """Bytes: an argument need not be UTF-8."""
     user: str

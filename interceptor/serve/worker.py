@@ -27,12 +27,13 @@ from interceptor.decide.judge import Judge
 from interceptor.evidence.log import EvidenceError, EvidenceLog
 from interceptor.flow.dns_flow import DnsFlow
 from interceptor.flow.names import Leases
+from interceptor.flow.quic_flow import QuicFlow
 from interceptor.flow.steps import Finished, Record
 from interceptor.model import Origin
 from interceptor.policy.schema import digest
 from interceptor.scan.engine import Scanner
 from interceptor.scan.ruleset import load_rules
-from interceptor.serve import dns
+from interceptor.serve import dns, quic
 from interceptor.serve.messages import Failure, Open, Ready, Settings, Start, Stop
 from interceptor.serve.tcp import Service
 from interceptor.serve.upstream import Dialler
@@ -127,9 +128,16 @@ class _Worker:
             finished=self.finished,
         )
         servers = await service.listen(sockets[: start.tcp])
+        end = len(sockets) - len(start.quic)
         names = dns.serve(
-            list(sockets[start.tcp :]),
+            list(sockets[start.tcp : end]),
             DnsFlow(self.judge, leases, self.jail),
+            self.record,
+            loop,
+        )
+        refuser = quic.QuicServer(
+            list(zip(sockets[end:], start.quic, strict=True)),
+            QuicFlow(self.judge, leases.name_of, self.jail),
             self.record,
             loop,
         )
@@ -144,6 +152,7 @@ class _Worker:
                     self.open = True
                 else:
                     service.close()
+                    refuser.close()
                     await asyncio.sleep(0)  # connections note their ends
                     self.log.stopped(time.time(), code=order.code, seconds=order.seconds)
                 await loop.sock_sendall(control, msgspec.json.encode(Ready()))
@@ -156,6 +165,7 @@ class _Worker:
             for server in servers:
                 server.close()
             names.close()
+            refuser.close()
             service.close()
 
     def _lost(self, error: EvidenceError) -> str:

@@ -43,19 +43,32 @@ def test_own_addresses_come_before_any_redirection() -> None:
         "ip daddr { 127.0.0.0/8, 198.18.0.2 } accept",
         "ip6 daddr { ::1, fd65:6772:6573:7300::2 } accept",
     ]
-    assert rules[3:] == [
-        "meta l4proto { 6, 17 } th dport 53 redirect to :61053",
+    assert rules[3:8] == [
+        "meta l4proto 6 th dport 53 redirect to :61053",
         "meta l4proto 6 redirect to :61443",
+        "ip daddr { 224.0.0.0/4, 255.255.255.255 } udp dport 53 redirect to :61053",
+        "ip6 daddr ff00::/8 udp dport 53 redirect to :61053",
+        "udp dport 53 dnat to :61053",
     ]
+
+
+def test_what_opens_quic_goes_to_the_listener_of_its_port_and_keeps_its_address() -> None:
+    rules = chain(nft.transaction(), "process_redirect")
+    opening = "udp length >= 1208 @th,64,8 & 0xc0 == 0xc0 @th,72,32 != 0"
+    assert rules[8:-1] == [
+        "ip daddr { 224.0.0.0/4, 255.255.255.255 } accept",
+        "ip6 daddr ff00::/8 accept",
+        f"udp dport 443 {opening} dnat to :61443",
+        f"udp dport 853 {opening} dnat to :61853",
+    ]
+    assert rules[-1] == f"udp dport 8443 {opening} dnat to :61844"
 
 
 def test_every_refusal_is_counted_and_answered_and_the_last_takes_all() -> None:
     rules = chain(nft.transaction(), "process_filter")
     refusing = [rule for rule in rules if "reject" in rule]
     assert all("counter name refused_" in rule for rule in refusing)
-    assert [rule for rule in rules if rule.startswith("udp dport 443")] == [
-        "udp dport 443 counter name refused_quic reject with icmpx admin-prohibited"
-    ]
+    assert "meta l4proto 17 counter name refused_udp reject with icmpx admin-prohibited" in rules
     assert rules[-1] == "counter name refused_other reject with icmpx admin-prohibited"
     assert nft.REFUSALS[-1].match == ""
     assert all(refusal.match for refusal in nft.REFUSALS[:-1])
@@ -74,7 +87,7 @@ def test_another_form_of_captive_is_another_entry() -> None:
     text = nft.transaction([nft.PROCESS, nic])
     assert "type nat hook prerouting priority -100" in chain(text, "nic_redirect")[0]
     assert "type filter hook input priority 0; policy drop;" in chain(text, "nic_filter")[0]
-    assert not [rule for rule in chain(text, "nic_redirect") if "daddr" in rule]
+    assert not [rule for rule in chain(text, "nic_redirect") if "198.18.0.2" in rule]
     assert chain(text, "process_filter") == chain(nft.transaction(), "process_filter")
 
 
@@ -85,7 +98,10 @@ def test_entries_that_make_no_sense_are_errors(entries: list[nft.Entry]) -> None
 
 
 def test_ports_are_out_of_reach_of_clients() -> None:
-    assert min(nft.TCP_PORT, nft.DNS_PORT) > 60999  # end of ip_local_port_range, ip(7)
+    listeners = (nft.TCP_PORT, nft.DNS_PORT, *nft.QUIC_PORTS.values())
+    assert min(listeners) > 60999  # end of ip_local_port_range, ip(7)
+    assert max(listeners) < 65536
+    assert len({nft.DNS_PORT, *nft.QUIC_PORTS.values()}) == 1 + len(nft.QUIC_PORTS)
     assert ipaddress.ip_address(nft.OWN_IPV4) in ipaddress.ip_network("198.18.0.0/15")
     assert ipaddress.ip_address(nft.OWN_IPV6).is_private
 
@@ -105,7 +121,7 @@ def test_counters_are_read_by_class() -> None:
 
 def test_a_missing_counter_means_the_rules_are_not_ours() -> None:
     counts = {refusal.name: 1 for refusal in nft.REFUSALS[1:]}
-    with pytest.raises(ValueError, match="refused_quic"):
+    with pytest.raises(ValueError, match="refused_udp"):
         nft.parse_refusals(listing(**counts))
 
 

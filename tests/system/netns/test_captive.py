@@ -175,26 +175,31 @@ def test_the_agents_own_servers_are_untouched(jail: Captive, address: str, port:
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1", nft.OWN_IPV4, nft.OWN_IPV6])
-@pytest.mark.parametrize("port", [nft.TCP_PORT, nft.DNS_PORT])
+@pytest.mark.parametrize("port", [nft.TCP_PORT, nft.DNS_PORT, *nft.QUIC_PORTS.values()])
 def test_our_listeners_cannot_be_dialled_directly(jail: Captive, address: str, port: int) -> None:
     outcome, seconds = inside(jail, lambda: attempt(address, port))
     assert (outcome, seconds < AT_ONCE) == ("ECONNREFUSED", True)
     outcome, seconds = inside(jail, lambda: attempt(address, port, socket.SOCK_DGRAM))
     assert (outcome, seconds < AT_ONCE) == ("EPERM", True)
-    assert idle(jail.tcp + jail.dns_udp + jail.dns_tcp)
+    assert idle(jail.tcp + jail.dns_udp + jail.dns_tcp + jail.quic)
     refused = jail.read_refusals()
-    assert (refused["tcp"], refused["udp"]) == (1, 1)
+    ours = port in (nft.TCP_PORT, nft.DNS_PORT)  # else nobody listens, and that is the agent's own
+    assert (refused["tcp"], refused["udp"]) == (int(ours), 1)
 
 
 def answer_datagram(
     listeners: list[socket.socket],
     answer: Callable[[bytes], bytes] = lambda query: b"answer:" + query,
+    asked: list[str] | None = None,
 ) -> bytes:
-    """What serve/dns does: answer from the address that was asked."""
+    """What serve/dns does: answer from the address that was asked, which `asked` is told."""
     ready, _, _ = select.select(listeners, [], [], 5)
     assert ready, "no query arrived"
     data, ancillary, _, peer = ready[0].recvmsg(4096, 256)
     ((level, kind, info),) = ancillary
+    if asked is not None:
+        ipv4 = level == socket.IPPROTO_IP
+        asked.append(socket.inet_ntop(ready[0].family, info[8:12] if ipv4 else info[:16]))
     if level == socket.IPPROTO_IP:  # in_pktinfo: index, local address, header address; ip(7)
         info = struct.pack("=I4s4s", 0, info[8:12], b"\0" * 4)
     else:
@@ -218,7 +223,9 @@ def test_dns_over_udp_to_any_resolver(jail: Captive, resolver: str, connected: b
             return [data.decode(), *peer[:2]]
 
     client = start(jail, query)
-    assert answer_datagram(jail.dns_udp) == b"query"
+    told: list[str] = []
+    assert answer_datagram(jail.dns_udp, asked=told) == b"query"
+    assert told == [resolver]
     assert client.result() == ["answer:query", resolver, 53]
 
 
@@ -233,15 +240,84 @@ def test_dns_over_tcp_to_any_resolver(jail: Captive, resolver: str) -> None:
 
 
 @pytest.mark.parametrize("address", [*ANY_IPV4[:2], *ANY_IPV6])
-@pytest.mark.parametrize(("port", "kind"), [(443, "quic"), (123, "udp"), (853, "udp")])
-def test_udp_is_refused_at_once_and_counted(
-    jail: Captive, address: str, port: int, kind: str
-) -> None:
+@pytest.mark.parametrize("port", [80, 123, *nft.QUIC_PORTS])
+def test_udp_is_refused_at_once_and_counted(jail: Captive, address: str, port: int) -> None:
     outcome, seconds = inside(jail, lambda: attempt(address, port, socket.SOCK_DGRAM))
     assert outcome in {"EPERM", "EHOSTUNREACH", "EACCES"}
     assert seconds < AT_ONCE
-    expected = {refusal.name: int(refusal.name == kind) for refusal in nft.REFUSALS}
+    expected = {refusal.name: int(refusal.name == "udp") for refusal in nft.REFUSALS}
     assert jail.read_refusals() == expected
+
+
+OPENING = bytes.fromhex("c3 00000001 08") + bytes(1194)
+"""What begins like a client's first QUIC packet: 1200 bytes."""
+
+
+def ask(address: str, port: int, *datagrams: bytes) -> list[Any]:
+    """Send datagrams from one unconnected socket; the outcome, or the last answer and its place."""
+    with socket.socket(family_of(address), socket.SOCK_DGRAM) as asking:
+        asking.settimeout(5)
+        try:
+            for data in datagrams:
+                asking.sendto(data, (address, port))
+            answer, peer = asking.recvfrom(2048)
+        except OSError as error:
+            return [errno.errorcode[error.errno or 0]]
+    return [answer.decode(), *peer[:2]]
+
+
+@pytest.mark.parametrize("address", [*ANY_IPV4[:2], *ANY_IPV6[:2]])
+@pytest.mark.parametrize("port", nft.QUIC_PORTS)
+def test_quic_reaches_the_listener_of_its_port(jail: Captive, address: str, port: int) -> None:
+    client = start(jail, lambda: ask(address, port, OPENING, b"later, of any form"))
+    listeners = [sock for sock, dialled in zip(jail.quic, jail.quic_ports, strict=True)
+                 if dialled == port]  # fmt: skip
+    told: list[str] = []
+    assert answer_datagram(listeners, lambda data: b"answer:%d" % len(data), told) == OPENING
+    assert told == [address]
+    assert client.result() == ["answer:1200", address, port]
+    assert set(jail.read_refusals().values()) == {0}
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        OPENING[:-1],
+        b"\x43" + OPENING[1:],
+        b"\x83" + OPENING[1:],
+        b"\xc3\0\0\0\0" + OPENING[5:],
+        b"\x16\xfe\xfd" + bytes(1300),
+    ],
+    ids=["short", "short header", "no fixed bit", "version negotiation", "DTLS"],
+)
+@pytest.mark.parametrize("address", ["203.0.113.9", "2001:db8::9"])
+def test_what_does_not_open_quic_is_refused_on_its_ports(
+    jail: Captive, address: str, data: bytes
+) -> None:
+    assert inside(jail, lambda: ask(address, 443, data)) == ["EPERM"]
+    assert idle(jail.quic)
+    assert jail.read_refusals()["udp"] == 1
+
+
+@pytest.mark.parametrize("port", [80, 444, 8444])
+def test_quic_elsewhere_is_refused_like_all_udp(jail: Captive, port: int) -> None:
+    assert inside(jail, lambda: ask("203.0.113.9", port, OPENING)) == ["EPERM"]
+    assert jail.read_refusals()["udp"] == 1
+
+
+@pytest.mark.parametrize("address", ["224.0.0.251", "255.255.255.255", "ff02::fb"])
+def test_quic_to_many_is_refused(jail: Captive, address: str) -> None:
+    def send() -> str:
+        with socket.socket(family_of(address), socket.SOCK_DGRAM) as sending:
+            sending.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+            try:
+                sending.sendto(OPENING, (address, 443))
+            except OSError as error:
+                return errno.errorcode[error.errno or 0]
+        return "sent"
+
+    assert inside(jail, send) == "EPERM"
+    assert idle(jail.quic)
 
 
 def test_an_icmp_error_tells_the_sender_why(jail: Captive) -> None:
@@ -536,13 +612,15 @@ def test_a_user_without_rights_makes_the_same_namespace() -> None:
     said, destination, refused, counters, owner = Inside(network, None, as_nobody).result()
     os.close(network)
     assert (said, destination, refused) == ("ping", ["203.0.113.9", 443], "EPERM")
-    assert counters["quic"] == 1
+    assert counters["udp"] == 1
     assert owner == 65534
 
 
 def test_without_ipv6_the_agent_finds_it_unreachable() -> None:
     jail = create(rootless=False, ipv6=False)
     assert [len(jail.tcp), len(jail.dns_udp), len(jail.dns_tcp)] == [1, 1, 1]
+    assert jail.quic_ports == tuple(nft.QUIC_PORTS)
+    assert len(jail.quic) == len(jail.quic_ports)
     assert inside(jail, lambda: attempt("2001:db8::9", 443))[0] == "ENETUNREACH"
     client = start(jail, lambda: talk("203.0.113.9", 443))
     with accept(jail.tcp) as accepted:

@@ -1,0 +1,188 @@
+"""Refusals of QUIC: what is wrong with each, and how many of one kind become one event.
+
+An agent can send a hundred thousand datagrams in a second. The first of a kind is recorded before
+it is answered; its like within a second are counted, and the count is recorded when it is over.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from interceptor.flow.steps import Record
+from interceptor.model import Kind, Origin, Target
+from interceptor.verdict import Reason, Verdict
+from interceptor.wire.tls_hello import ClientHello
+
+WINDOW: Final = 1.0
+"""Seconds in which equal refusals for a host are one event."""
+WINDOWS: Final = 128
+"""Different refusals a second that get an event of their own; the rest are counted in one."""
+
+_OTHERS: Final = ("", "", "")
+
+
+class QuicJudge(Protocol):
+    """The part of `interceptor.decide.judge.Judge` that refusals need."""
+
+    def name(self, name: str) -> Verdict:
+        """Judge a host name wherever it is seen."""
+
+    def connection(self, target: Target) -> Verdict:
+        """Judge host and port."""
+
+
+class Peer(msgspec.Struct, frozen=True):
+    """Where a datagram came from and what it was sent to: one client socket and one server."""
+
+    source: tuple[Any, ...]
+    """Socket address, as the kernel gave it."""
+    address: str
+    """What the agent dialled, canonical text."""
+    port: int
+    interface: int = 0
+    """Interface of a link-local address, else 0."""
+
+
+class Note(msgspec.Struct, frozen=True):
+    """Write this decision to the evidence before the next step is carried out."""
+
+    record: Record
+    origin: Origin
+
+
+class Named(msgspec.Struct, frozen=True):
+    """A ClientHello as it was read, and its bytes."""
+
+    hello: ClientHello
+    message: bytes
+
+
+class _Window:
+    """Equal refusals: the first was recorded, more are counted."""
+
+    __slots__ = ("more", "note", "until")
+
+    def __init__(self, note: Note, now: float) -> None:
+        self.note = note
+        self.until = now + WINDOW
+        self.more = 0
+
+
+class Refusals:
+    """Judges what is refused anyway, for the record. One object a jail, in bounded memory."""
+
+    def __init__(self, judge: QuicJudge, name_of: Callable[[str, float], str], jail: str) -> None:
+        """`name_of` gives the name leased to a synthetic address at a time, or an empty text."""
+        self._judge = judge
+        self._name_of = name_of
+        self._jail = jail
+        self._flows = 0
+        self._windows: OrderedDict[tuple[str, str, str], _Window] = OrderedDict()  # by time
+
+    @property
+    def deadline(self) -> float:
+        """Time at which `timer` wants to be called; infinite when nothing was counted."""
+        for window in self._windows.values():
+            return window.until
+        return float("inf")
+
+    def timer(self, now: float) -> list[Note]:
+        """The counts of the seconds that are over."""
+        notes = []
+        while self.deadline <= now:
+            name, window = self._windows.popitem(last=False)
+            if window.more:
+                notes.append(_counted(window))
+                self._windows[name] = _Window(window.note, now)
+        return notes
+
+    def finish(self) -> list[Note]:
+        """The counts so far, when the jail ends."""
+        notes = [_counted(window) for window in self._windows.values() if window.more]
+        self._windows.clear()
+        return notes
+
+    def note(
+        self,
+        peer: Peer,
+        detail: str,
+        now: float,
+        reason: Reason = Reason.PROTOCOL_REFUSED,
+        named: Named | None = None,
+    ) -> list[Note]:
+        """The note on a refusal, or nothing when its like was noted just now.
+
+        What judge and policy say against the name goes before `reason` and `detail`.
+        """
+        self._flows += 1
+        lease = self._name_of(peer.address, now)
+        origin = Origin(self._jail, f"q{self._flows}", peer.address, peer.port, lease)
+        host = lease or peer.address
+        verdict = Verdict(reason=reason, detail=detail)
+        try:
+            verdict, host = self._judged(verdict, origin, host, named)
+        except Exception as error:  # noqa: BLE001 - a defect must not end the listener
+            verdict = Verdict(reason=Reason.INTERNAL_ERROR, detail=type(error).__name__)
+        return self._counted(
+            Record(verdict, Target("quic", host, peer.port), Kind.QUIC), origin, now
+        )
+
+    def _judged(
+        self, verdict: Verdict, origin: Origin, host: str, named: Named | None
+    ) -> tuple[Verdict, str]:
+        """What is wrong beside the protocol, else `verdict`; and the host to record."""
+        connection = self._judge.connection(Target("quic", host, origin.port))
+        # An open port would change nothing.
+        refused = not connection.allowed and connection.reason is not Reason.PORT_NOT_ALLOWED
+        if refused:
+            verdict = connection
+        if named is None or not named.hello.server_name or named.hello.is_address:
+            return verdict, host
+        asked = named.hello.server_name
+        name = self._judge.name(_as_written(asked, named.message))
+        if not name.allowed:
+            return name, asked  # under the name that is at fault, so that it is masked
+        if name.findings:  # let pass by policy, but not into a log
+            return msgspec.structs.replace(verdict, findings=name.findings), asked
+        if not origin.name:
+            return verdict, asked
+        if asked != host and not refused:
+            detail = f"SNI names {asked}, the connection was made for {host}"
+            verdict = Verdict(reason=Reason.NAME_MISMATCH, detail=detail)
+        return verdict, host
+
+    def _counted(self, record: Record, origin: Origin, now: float) -> list[Note]:
+        """The note, if it opens a window; else it is counted."""
+        name = record.target.host, record.verdict.reason.value, record.verdict.rule
+        window = self._windows.get(name)
+        if window is None and len(self._windows) >= WINDOWS:
+            window = self._windows.get(_OTHERS)
+            if window is None:
+                many = Verdict(reason=Reason.LIMIT_EXCEEDED, detail="QUIC to many other hosts")
+                record = Record(many, Target("quic", "", 0), Kind.QUIC)
+                window = self._windows[_OTHERS] = _Window(Note(record, origin), now)
+        if window is not None:
+            window.more += 1
+            return []
+        note = Note(record, origin)
+        self._windows[name] = _Window(note, now)
+        return [note]
+
+
+def _as_written(name: str, message: bytes) -> str:
+    """The name in the case it was sent in: encoded secrets live in it."""
+    at = message.lower().find(name.encode("ascii"))
+    return message[at : at + len(name)].decode("ascii") if at >= 0 else name
+
+
+def _counted(window: _Window) -> Note:
+    """The event for those that were not recorded one by one."""
+    record, verdict = window.note.record, window.note.record.verdict
+    times = f"{window.more} more" if window.more > 1 else "once more"
+    detail = f"{verdict.detail} ({times} within {WINDOW:g} s)"
+    verdict = msgspec.structs.replace(verdict, detail=detail)
+    return Note(msgspec.structs.replace(record, verdict=verdict), window.note.origin)
