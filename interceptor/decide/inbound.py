@@ -39,6 +39,11 @@ class InboundWindow:
         self._tail = b""
         self._known: set[int] = set()
 
+    @property
+    def blocks(self) -> bool:
+        """True where findings block instead of being noted."""
+        return self._passed is None
+
     def judge(self, piece: bytes) -> Verdict | None:
         """Judge the next piece: None when nothing new was found in it."""
         tail = self._tail
