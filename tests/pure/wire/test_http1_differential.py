@@ -225,7 +225,9 @@ def _head_by_us(buffer: bytes, method: str) -> tuple[Read, BodyReader, int] | No
         head = asked[0]
         start = (asked[0].method, asked[0].target, head.minor)
         used, side = asked[1], Reason.HTTP_MALFORMED
-    fields = [(name, value) for _, name, value in head.fields]
+    # Where Content-Length stands twice with one value, h11 keeps one of them.
+    fields = list(dict.fromkeys((n, v) for _, n, v in head.fields if n == b"content-length"))
+    fields += [(n, v) for _, n, v in head.fields if n != b"content-length"]
     read = Read(start, fields, head.keep_alive, b"", [], b"")
     return read, BodyReader(head.framing, head.length, side), used
 
@@ -281,6 +283,7 @@ def _read_by_h11(peer: h11.Connection, data: bytes) -> Read | h11.RemoteProtocol
             elif isinstance(event, h11.EndOfMessage):
                 trailers = [(bytes(n), bytes(v)) for n, v in event.headers]
                 keep = peer.their_state is not h11.MUST_CLOSE
+                fields.sort(key=lambda field: field[0] != b"content-length")
                 return Read(start, fields, keep, payload, trailers, peer.trailing_data[0])
             else:
                 return None
