@@ -27,7 +27,7 @@ from interceptor.flow.steps import (
 )
 from interceptor.flow.tcp_flow import TcpFlow
 from interceptor.model import Origin, Target
-from interceptor.policy.schema import Limits
+from interceptor.policy.schema import Limits, TcpService
 from interceptor.verdict import Action, Reason, Verdict
 
 ALLOW = Verdict(Action.ALLOW, Reason.ALLOWED)
@@ -58,12 +58,31 @@ class ScriptedWindow:
         return data
 
 
+class ScriptedMessages:
+    """Blocks the message with which `bad` is complete."""
+
+    def __init__(self, bad: bytes) -> None:
+        self.bad = bad
+        self.said = b""
+
+    def judge(self, message: bytes) -> Verdict | None:
+        self.said += message
+        found = self.bad in self.said
+        return Verdict(Action.BLOCK, Reason.SECRET, "scripted") if found else None
+
+
 class ScriptedJudge:
     """Blocks what contains `bad`, hosts in `denied` and addresses that start with `10.`."""
 
-    def __init__(self, bad: bytes = b"SECRET", denied: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        bad: bytes = b"SECRET",
+        denied: Sequence[str] = (),
+        services: Sequence[TcpService] = (),
+    ) -> None:
         self.bad = bad
         self.denied = denied
+        self.services = {(service.host, service.port): service for service in services}
 
     def refuse(self, reason: Reason, detail: str = "", rule: str = "") -> Verdict:
         return Verdict(Action.BLOCK, reason, rule, detail)
@@ -79,6 +98,15 @@ class ScriptedJudge:
 
     def request(self, target: Target, head: bytes, fields: object, body: bytes) -> Verdict:
         return self.refuse(Reason.SECRET) if self.bad in head or self.bad in body else ALLOW
+
+    def service(self, target: Target) -> TcpService | None:
+        return self.services.get((target.host, target.port))
+
+    def stream(self, target: Target) -> Verdict:
+        return self.refuse(Reason.HOST_DENIED) if target.host in self.denied else ALLOW
+
+    def message_window(self, target: Target, where: str) -> ScriptedMessages:
+        return ScriptedMessages(self.bad)
 
     def trailers(self, target: Target, fields: Sequence[tuple[bytes, bytes]]) -> Verdict:
         found = any(self.bad in value for _, value in fields)
@@ -200,6 +228,12 @@ class Conversation:
     def blocks(self) -> list[str]:
         """Reason codes of all blocks."""
         return [reason for allowed, reason in self.verdicts if not allowed]
+
+    @property
+    def details(self) -> list[str]:
+        """Details of all blocks."""
+        records = [step for step in self.steps if isinstance(step, Record)]
+        return [record.verdict.detail for record in records if not record.verdict.allowed]
 
     @property
     def finished(self) -> list[Finished]:

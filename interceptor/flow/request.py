@@ -7,6 +7,7 @@ from typing import Final
 from interceptor.decide.judge import Judge
 from interceptor.flow.channel import Upgrade
 from interceptor.flow.context import FlowContext, Identity
+from interceptor.flow.tunnel import bad_name, identify, is_address, tunnel
 from interceptor.flow.websocket import WebSocketUpgrade
 from interceptor.model import Target
 from interceptor.verdict import Reason, Verdict
@@ -21,8 +22,6 @@ from interceptor.wire.http1 import Framing, HttpError, RequestHead, write_reques
 from interceptor.wire.websocket_handshake import wants_websocket
 
 _DROPPED: Final = frozenset((b"h2c", b"tls/1.2", b"tls/1.0"))
-_DEPTH_LIMIT: Final = 4
-"""Tunnels within tunnels; a real client needs two at most."""
 
 
 class Request:
@@ -117,7 +116,7 @@ def read_target(head: RequestHead, context: FlowContext, identity: Identity, now
 def mismatch(judge: Judge, where: str, named: str, host: str) -> Verdict:
     """Refuse a name that is not the connection's; it is repeated only if it is clean."""
     said = named
-    if not _is_address(named):
+    if not is_address(named):
         verdict = judge.name(named)
         if not verdict.allowed:
             return verdict
@@ -148,7 +147,7 @@ def _proxied(
     refused = inner.refused
     if refused is None and (named.host, port) != (identity.host, identity.port):
         # The connection's own name was judged when it was asked for; this one is new.
-        refused = _bad_name(context.judge, inner.host)
+        refused = bad_name(context.judge, inner.host)
     refused = refused or _unknown_upgrade(head, context.judge)
     return Request(head, target, path, refused=refused, upgrade=_upgrade(head, context.judge))
 
@@ -162,38 +161,10 @@ def _connect(
     target = Target("tcp", inner.host, inner.port, "CONNECT", "")
     if head.framing is not Framing.NONE:
         raise HttpError(Reason.HTTP_MALFORMED, "CONNECT with a body")
-    judge = context.judge
-    refused = _bad_name(judge, inner.host)
+    inside, refused = tunnel(context.judge, identity, inner)
     if refused is not None:
         return Request(head, target, b"", refused=refused)
-    if identity.depth >= _DEPTH_LIMIT:
-        refused = judge.refuse(Reason.LIMIT_EXCEEDED, f"more than {_DEPTH_LIMIT} tunnels")
-        return Request(head, target, b"", refused=refused)
-    if identity.scheme == "https" and identity.refused is not None:
-        return Request(head, target, b"", refused=identity.refused)
-    tunnel = Identity(
-        "tcp", inner.host, inner.port, inner.refused, proxying=True, depth=identity.depth + 1
-    )
-    return Request(head, target, b"", tunnel=tunnel)
-
-
-def _bad_name(judge: Judge, host: str) -> Verdict | None:
-    """Judge a name that came from elsewhere than DNS; addresses are judged as such, not here."""
-    if _is_address(host):
-        return None
-    verdict = judge.name(host)
-    return None if verdict.allowed else verdict
-
-
-def _is_address(host: str) -> bool:
-    return ":" in host or host.rpartition(".")[2].isdigit()
-
-
-def identify(context: FlowContext, scheme: str, host: str, port: int, now: float) -> Identity:
-    """Identity of a host that a client named itself; a synthetic address stands for its name."""
-    name = context.name_of(host, now) or host
-    verdict = context.judge.connection(Target(scheme, name, port))
-    return Identity(scheme, name, port, None if verdict.allowed else verdict)
+    return Request(head, target, b"", tunnel=inside)
 
 
 def _unknown_upgrade(head: RequestHead, judge: Judge) -> Verdict | None:

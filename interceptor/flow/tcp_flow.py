@@ -8,22 +8,34 @@ from __future__ import annotations
 import re
 from typing import Final
 
+import msgspec
+
 from interceptor.flow.context import FlowContext, Identity, Successor
 from interceptor.flow.http1_agent import Http1Connection
+from interceptor.flow.relay import Relay
 from interceptor.flow.request import mismatch
+from interceptor.flow.socks import SocksProxy
 from interceptor.flow.speaker import Speaker
 from interceptor.flow.steps import Close, Record, Step, Terminate
+from interceptor.flow.unopened import closed_port, refuse_protocol
 from interceptor.model import Kind, Target
+from interceptor.policy.schema import TcpService
 from interceptor.verdict import Reason, Verdict
 from interceptor.wire.authority import default_port
+from interceptor.wire.protocols import recognise
 from interceptor.wire.tls_hello import ClientHello, HelloError, looks_like_tls
 
-# The start of an HTTP request line: a method in capitals, whole or cut.
-_HTTP_START: Final = re.compile(rb"(?:\r\n){0,2}[A-Z]{1,20}(?:[A-Z_-]{0,12} |$)")
+# Requests as almost all begin; the other ways, and other protocols, are looked up.
+_HTTP_START: Final = re.compile(
+    rb"(?:GET|POST|PUT|HEAD|PATCH|DELETE) [/h]|OPTIONS [/*]|CONNECT [a-z0-9\[]"
+)
 _PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _SILENT_SECONDS: Final = 0.1
 """How long a connection to a closed port may wait for its first byte. Clients of a proxy speak at
-once and are then judged by the target inside; everything else is reset without delay."""
+once and are then judged by the target inside; everything else is reset without delay. Where policy
+opens any protocol, an agent that is silent for as long waits for the server."""
+_LONGER_SILENT_SECONDS: Final = 1.0
+"""The same where something comes first: a TLS handshake, or the reply that opens a tunnel."""
 _HELLO_LIMIT: Final = 65_536
 
 
@@ -36,7 +48,7 @@ class TcpFlow:
 
     __slots__ = (
         *("_buffer", "_context", "_deadline", "_done", "_exchange", "_identity"),
-        *("_sealed", "_speaker", "_steps"),
+        *("_sealed", "_service", "_since", "_speaker", "_steps"),
     )
 
     def __init__(self, context: FlowContext, now: float) -> None:
@@ -47,13 +59,15 @@ class TcpFlow:
         self._exchange = 0
         self._done = False
         self._sealed = False
+        self._since = now
+        """When the first of `_buffer` came: time for a request head runs from there."""
+        self._service: TcpService | None = None
         origin = context.origin
         host = origin.name or origin.address
         verdict = context.judge.connection(Target("tcp", host, origin.port))
         refused = None if verdict.allowed else verdict
         self._identity = Identity("tcp", host, origin.port, refused, proxying=True)
-        closed = refused is not None and refused.reason is Reason.PORT_NOT_ALLOWED
-        self._deadline = now + (_SILENT_SECONDS if closed else context.limits.header_seconds)
+        self._approach(now)
 
     @property
     def deadline(self) -> float:
@@ -74,6 +88,29 @@ class TcpFlow:
         """Steps that need no byte from the agent: protocols in which the server speaks first."""
         return self._take()
 
+    def _approach(self, now: float) -> None:
+        """Begin with the identity as it is: a service that policy opens, or what is to be found.
+
+        A service that is denied all the same, or another protocol than HTTP where none is opened,
+        is refused when the agent has spoken: it may think that it talks to a proxy.
+        """
+        context, identity = self._context, self._identity
+        refused = identity.refused
+        self._service = service = context.judge.service(identity.target())
+        if service is not None and service.protocol != "any":
+            verdict = context.judge.stream(identity.target())
+            if verdict.allowed:
+                self._relay(service.protocol, now)
+                return
+            refused = verdict
+            self._identity = msgspec.structs.replace(identity, refused=verdict)
+        waits = service is not None and refused is None
+        closed = refused is not None and refused.reason is Reason.PORT_NOT_ALLOWED
+        seconds = context.limits.header_seconds
+        if waits or closed:
+            seconds = _LONGER_SILENT_SECONDS if identity.depth else _SILENT_SECONDS
+        self._deadline = now + seconds
+
     # -- events; each gives the steps that follow from it ------------------------------------
 
     def client_bytes(self, data: bytes, now: float) -> list[Step]:
@@ -81,6 +118,8 @@ class TcpFlow:
         speaker = self._speaker
         if speaker is None:
             if data and not self._done:
+                if not self._buffer:
+                    self._since = now
                 self._buffer += data
                 self._sniff(now)
         else:
@@ -90,7 +129,7 @@ class TcpFlow:
     def client_eof(self, now: float) -> list[Step]:
         """The agent has ended its side."""
         if self._speaker is not None:
-            if self._sealed:
+            if self._sealed and type(self._speaker) is not Relay:
                 # Nobody half-closes TLS and waits: the agent has given up.
                 self._speaker.client_lost(now)
             else:
@@ -165,8 +204,7 @@ class TcpFlow:
         if self._speaker is not None:
             self._speaker.timer(now)
         elif not self._done:
-            refused = self._identity.refused
-            self._refuse(refused or self._context.judge.refuse(Reason.TIMEOUT, "nothing was said"))
+            self._silent(now)
         return self._settle(now)
 
     def unwritable(self) -> list[Step]:
@@ -185,16 +223,65 @@ class TcpFlow:
             if self._deadline - now < self._context.limits.header_seconds / 2:
                 self._deadline = now + self._context.limits.header_seconds
             self._read_hello(data)
+            if self._sealed and self._service is not None:
+                self._deadline = now + _LONGER_SILENT_SECONDS
         elif data.startswith(_PREFACE[:16]) or _PREFACE.startswith(data):
             if len(data) >= len(_PREFACE):
                 self._speak_http2(now)
-        elif _HTTP_START.match(data[:32]) is not None:
-            scheme = "https" if self._sealed else "http"
-            self._speak_http(scheme, now)
-        elif data != b"\r" and data != b"\r\n":
-            refuse = self._context.judge.refuse
-            detail = "the first bytes are neither TLS nor HTTP"
-            self._refuse(self._identity.refused or refuse(Reason.PROTOCOL_REFUSED, detail))
+        elif _HTTP_START.match(data) is not None:
+            self._speak_http("https" if self._sealed else "http")
+        else:
+            self._look_up(data, now)
+
+    def _look_up(self, data: bytes, now: float) -> None:
+        """Name what is spoken; None: more bytes are needed."""
+        name = recognise(data[:64], self._identity.port)
+        if name == "http":
+            self._speak_http("https" if self._sealed else "http")
+        elif name in ("socks4", "socks5"):
+            self._speaker = socks = SocksProxy(
+                self._context, self._identity, self._steps, self._exchange, now
+            )
+            data, self._buffer = self._buffer, b""
+            socks.client_bytes(data, now)
+        elif name is not None:
+            self._other(name, now)
+
+    def _other(self, name: str, now: float) -> None:
+        """A protocol that is neither HTTP nor a way to a proxy; empty if it is not known."""
+        if self._service is not None and self._identity.refused is None:
+            self._relay("any", now)
+        else:
+            self._steps += refuse_protocol(self._context.judge, self._identity, name)
+
+    def _silent(self, now: float) -> None:
+        """The agent has said nothing, or too little to know it by."""
+        refused, judge = self._identity.refused, self._context.judge
+        if refused is None and (self._buffer or self._service is not None):
+            self._other("", now)
+        elif refused is None:
+            self._refuse(judge.refuse(Reason.TIMEOUT, "nothing was said"))
+        elif refused.reason is Reason.PORT_NOT_ALLOWED:
+            self._refuse(closed_port(judge, self._identity, refused))
+        else:
+            self._refuse(refused)
+
+    def _relay(self, protocol: str, now: float) -> None:
+        """Relay an opened service."""
+        self._speaker = relay = Relay(
+            self._context,
+            self._identity,
+            protocol,
+            self._steps,
+            self._exchange,
+            sealed=self._sealed,
+        )
+        data, self._buffer = self._buffer, b""
+        relay.begin(now)
+        if data:
+            relay.client_bytes(data, now)
+        elif protocol == "any":
+            relay.greet(now)
 
     def _read_hello(self, data: bytes) -> None:
         identity, judge = self._identity, self._context.judge
@@ -260,7 +347,8 @@ class TcpFlow:
         )
         return identity
 
-    def _speak_http(self, scheme: str, now: float) -> None:
+    def _speak_http(self, scheme: str) -> None:
+        now = self._since
         identity = self._speaks(scheme)
         self._speaker = http = Http1Connection(
             self._context, identity, self._steps, self._exchange, now
@@ -275,8 +363,9 @@ class TcpFlow:
         self._identity = successor.identity
         self._sealed = False
         self._speaker = None
-        self._deadline = now + self._context.limits.header_seconds
         self._buffer = successor.rest
+        self._since = now
+        self._approach(now)
         if self._buffer:
             self._sniff(now)
 

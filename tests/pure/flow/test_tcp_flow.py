@@ -175,13 +175,59 @@ def test_silence_on_a_closed_port_is_reset_fast() -> None:
     assert talk.closed.reset
 
 
-@pytest.mark.parametrize("data", [b"SSH-2.0-x\r\n", b"\x00\x00\x00\x08\x04\xd2\x16\x2f", b"*1\r\n"])
-@pytest.mark.parametrize(("port", "reason"), [(80, "protocol_refused"), (22, "port_not_allowed")])
-def test_other_protocols_are_reset_with_one_event(data: bytes, port: int, reason: str) -> None:
-    talk = Conversation(port=port).say(data)
-    assert talk.blocks == [reason]
-    assert talk.closed is not None
-    assert talk.closed.reset
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [
+        (b"SSH-2.0-x\r\n", "ssh"),
+        (b"\x00\x00\x00\x08\x04\xd2\x16\x2f", "postgres"),
+        (b"*1\r\n", "redis"),
+        (b"\x13BitTorrent protocol", "bittorrent"),
+        (b"RFB 003.008\n", "vnc"),
+    ],
+)
+@pytest.mark.parametrize("port", [80, 443, 22, 9999])
+def test_other_protocols_are_refused_by_name_with_one_event(
+    data: bytes, name: str, port: int
+) -> None:
+    for pieces in ([data], [data[i : i + 1] for i in range(len(data))]):
+        talk = Conversation(port=port).say(*pieces)
+        assert talk.blocks == ["protocol_refused"]
+        detail = f"{name} is not opened for api.example.com:{port}; add it under tcp"
+        assert talk.details == [detail]
+        assert talk.closed is not None
+        # The agent reads why where its protocol has a place for that, else there is a reset.
+        assert talk.closed.reset is not (detail.encode() in talk.received)
+        assert talk.closed.reset is (name in ("bittorrent", "vnc"))
+
+
+def test_unknown_bytes_are_reset_with_one_event() -> None:
+    for port, reason in ((80, "protocol_refused"), (9999, "port_not_allowed")):
+        talk = Conversation(port=port).say(b"\x99\x98\x97\x96\x95")
+        assert talk.blocks == [reason]
+        assert talk.closed is not None
+        assert talk.closed.reset
+
+
+def test_a_closed_port_is_named_by_what_is_usual_there() -> None:
+    talk = Conversation(port=22)
+    talk.now += 0.2
+    talk.act(talk.flow.timer(talk.now))
+    assert talk.blocks == ["port_not_allowed"]
+    assert talk.details[0].endswith("ssh is not opened for api.example.com:22; add it under tcp")
+
+
+def test_bytes_that_stop_too_early_to_be_known_are_refused_in_time() -> None:
+    talk = Conversation(port=80).say(b"SS")
+    assert not talk.blocks
+    talk.now = talk.flow.deadline
+    talk.act(talk.flow.timer(talk.now))
+    assert talk.blocks == ["protocol_refused"]
+
+
+def test_hosts_that_are_denied_are_denied_in_any_protocol() -> None:
+    judge = ScriptedJudge(denied=("api.example.com",))
+    talk = Conversation(judge=judge).say(b"SSH-2.0-x\r\n")
+    assert talk.blocks == ["host_denied"]
 
 
 def test_http_on_a_closed_port_is_told_why() -> None:

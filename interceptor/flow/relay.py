@@ -1,0 +1,536 @@
+"""An opened TCP service: relayed, with what both sides say judged piece by piece.
+
+The order of steps is that of every flow: an allowing `Record` precedes `Resolve`, which precedes
+`Dial`, which precedes `ToUpstream`. Where the client speaks first, its first unit has been judged
+by then. Where TLS begins in the middle, upstream's is established and verified first; then the
+agent's client hello is answered, and what is said inside goes on being judged.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from typing import Final, Protocol
+
+from interceptor.flow.context import FlowContext, Identity, Successor
+from interceptor.flow.request import mismatch
+from interceptor.flow.states import LifecycleError
+from interceptor.flow.steps import (
+    Close,
+    Dial,
+    EndUpstream,
+    Finished,
+    FinishUpstream,
+    Record,
+    Resolve,
+    Seal,
+    Step,
+    Terminate,
+    ToClient,
+    ToUpstream,
+)
+from interceptor.flow.unopened import last_words
+from interceptor.model import Kind, Target
+from interceptor.verdict import Reason, Verdict
+from interceptor.wire.dialect import Dialect, DialectError, Told
+from interceptor.wire.dialects import DIALECTS
+from interceptor.wire.farewell import farewell
+from interceptor.wire.tls_hello import ClientHello, HelloError, looks_like_tls
+
+IDLE_SECONDS: Final = 3600.0
+"""A service may be silent for this long, or for `limits.idle_seconds` if that is longer: people and
+connection pools keep such connections open."""
+_PENDING: Final = 65_536  # bytes of the agent that wait for upstream
+_HELLO_LIMIT: Final = 65_536
+_IMPLICIT: Final = frozenset((465, 989, 990, 993, 995))
+"""Ports on which a server that would speak first waits for the client's TLS (RFC 8314)."""
+_IMPLICIT_SECONDS: Final = 1.0
+_LINGER_SECONDS: Final = 30.0
+"""After the agent has ended its side: time in which upstream may still answer."""
+_ALPN: Final = frozenset(
+    ("postgresql", "imap", "pop3", "ftp", "irc", "managesieve", "smtp", "mqtt", "xmpp-client")
+)
+"""Protocols that are agreed to where the agent offers them."""
+
+
+class Stage(enum.Enum):
+    """Where a relayed connection stands."""
+
+    FIRST = "first"
+    """Waiting for the agent's first unit; nothing has been asked of upstream."""
+    ASK = "ask"
+    """Allowed and recorded; waiting for addresses or for a connection."""
+    OPEN = "open"
+    """Both sides are connected."""
+    PREAMBLE = "preamble"
+    """The agent is inside of TLS already; upstream was asked for it in its own way."""
+    SEAL = "seal"
+    """Upstream's TLS handshake."""
+    HELLO = "hello"
+    """Upstream is inside of TLS; waiting for the agent's client hello."""
+    ENDING = "ending"
+    """The agent has ended its side; upstream may still answer."""
+    CLOSED = "closed"
+
+
+_CLOSED: Final = Stage.CLOSED
+TRANSITIONS: Final[Mapping[Stage, frozenset[Stage]]] = {
+    Stage.FIRST: frozenset((Stage.ASK, _CLOSED)),
+    Stage.ASK: frozenset((Stage.OPEN, _CLOSED)),
+    Stage.OPEN: frozenset((Stage.PREAMBLE, Stage.SEAL, Stage.ENDING, _CLOSED)),
+    Stage.PREAMBLE: frozenset((Stage.SEAL, _CLOSED)),
+    Stage.SEAL: frozenset((Stage.HELLO, Stage.OPEN, _CLOSED)),
+    Stage.HELLO: frozenset((Stage.OPEN, _CLOSED)),
+    Stage.ENDING: frozenset((_CLOSED,)),
+    Stage.CLOSED: frozenset(),
+}
+
+
+class Window(Protocol):
+    """Judges pieces of one direction in their order."""
+
+    def judge(self, message: bytes, /) -> Verdict | None:
+        """Return None for a clean piece, else a verdict."""
+
+
+class Relay:
+    """A `Speaker` for one connection to an opened service.
+
+    Attributes:
+        exchange: number of the exchange; the whole connection is one.
+    """
+
+    __slots__ = (
+        *("_address", "_agreement", "_begun", "_context", "_deadline", "_dialect", "_ended"),
+        *("_full", "_hello", "_identity", "_inbound", "_opened", "_outbound", "_pending"),
+        *(
+            "_protocol",
+            "_received",
+            "_said",
+            "_sealed",
+            "_sent",
+            "_stage",
+            "_steps",
+            "_target",
+            "_waiting",
+        ),
+        "exchange",
+    )
+
+    successor: Successor | None = None
+
+    def __init__(
+        self,
+        context: FlowContext,
+        identity: Identity,
+        protocol: str,
+        steps: list[Step],
+        exchange: int,
+        *,
+        sealed: bool = False,
+    ) -> None:
+        """Relay for `identity`, which the judge must have allowed as a stream.
+
+        Args:
+            context: of the flow.
+            identity: who the connection stands for.
+            protocol: what policy opened it for.
+            steps: what follows is appended here.
+            exchange: number of the last exchange before.
+            sealed: the agent is inside of TLS.
+        """
+        self._context = context
+        self._identity = identity
+        self._protocol = protocol
+        self._steps = steps
+        self.exchange = exchange + 1
+        self._dialect: Dialect = DIALECTS[protocol]()
+        self._sealed = False
+        self._target = Target("tcp", identity.host, identity.port)
+        self._stage = Stage.FIRST
+        self._deadline = 0.0
+        self._begun = 0.0
+        self._opened = context.judge.stream(self._target)
+        self._outbound: Window = context.judge.message_window(self._target, "stream")
+        self._inbound: Window | None = context.judge.inbound_window("stream")
+        self._pending: list[bytes] = []
+        self._hello = b""
+        self._agreement = b""
+        self._address = ""
+        self._sent = self._received = self._waiting = 0
+        self._said = self._full = self._ended = False
+        if sealed:
+            self._secure()
+
+    def begin(self, now: float) -> None:
+        """Start: ask upstream at once where its server speaks first."""
+        self._begun = now
+        limits = self._context.limits
+        self._deadline = now + limits.header_seconds
+        if self._dialect.server_first:
+            if self._identity.port in _IMPLICIT and not self._sealed:
+                self._deadline = now + _IMPLICIT_SECONDS
+            else:
+                self._ask(now)
+
+    def greet(self, now: float) -> None:
+        """The agent is silent: let the server speak first, whatever the protocol."""
+        if self._stage is Stage.FIRST:
+            self._ask(now)
+
+    # -- Speaker: the agent ------------------------------------------------------------------
+
+    @property
+    def deadline(self) -> float:
+        """See `Speaker`."""
+        return self._deadline
+
+    @property
+    def wants_client(self) -> bool:
+        """See `Speaker`."""
+        if self._full or self._stage is Stage.CLOSED:
+            return False
+        return self._waiting < _PENDING
+
+    def client_bytes(self, data: bytes, now: float) -> None:
+        """See `Speaker`."""
+        stage = self._stage
+        if stage in (Stage.CLOSED, Stage.ENDING):
+            return
+        if stage is Stage.OPEN:
+            self._deadline = now + self._idle
+        handshake = stage in (Stage.SEAL, Stage.HELLO) and not self._sealed
+        if handshake or self._begins_tls(data):
+            self._read_hello(data, now)
+            return
+        if self._hello:  # it looked like TLS for a byte or two
+            data, self._hello = self._hello + data, b""
+        self._said = True
+        try:
+            told = self._dialect.from_client(data)
+        except DialectError as error:
+            self._fail(error.reason, str(error), now)
+            return
+        self._out(told, now)
+
+    def client_eof(self, now: float) -> None:
+        """See `Speaker`."""
+        if self._ended:
+            return
+        self._ended = True
+        rest = self._dialect.remainder(client=True)
+        if rest and self._stage in (Stage.ASK, Stage.OPEN):
+            self._out(Told(rest), now)
+        if self._stage is Stage.OPEN:
+            self._end_sending(now)
+        elif self._stage not in (Stage.ASK, Stage.ENDING, Stage.CLOSED):
+            self._finish(Reason.CLIENT_CLOSED, now)
+            self._close(reset=False)
+
+    def client_lost(self, now: float) -> None:
+        """See `Speaker`."""
+        if self._stage is not Stage.CLOSED:
+            self._finish("" if self._stage is Stage.ENDING else Reason.CLIENT_CLOSED, now)
+            self._stage = Stage.CLOSED
+
+    # -- Speaker: upstream -------------------------------------------------------------------
+
+    def resolved(self, addresses: tuple[str, ...], now: float, lane: int) -> None:  # noqa: ARG002
+        """See `Speaker`."""
+        if self._stage is not Stage.ASK:
+            return
+        verdict, literals = self._context.judge.addresses(self._target, addresses)
+        if not verdict.allowed:
+            self._refuse(verdict, now)
+            return
+        self._steps.append(Dial(self._target, literals, ()))
+
+    def connected(
+        self,
+        address: str,
+        now: float,
+        lane: int,  # noqa: ARG002
+        *,
+        reused: bool,  # noqa: ARG002
+        alpn: str,  # noqa: ARG002
+    ) -> None:
+        """See `Speaker`."""
+        if self._stage is not Stage.ASK:
+            self._steps.append(EndUpstream(reusable=False))
+            return
+        self._address = address
+        self._to(Stage.OPEN)
+        self._deadline = now + self._idle
+        try:
+            if self._hello:
+                self._read_hello(b"", now)
+                return
+            if self._sealed and self._target.scheme == "tcp":
+                self._steps.append(ToUpstream(self._dialect.preamble()))
+                self._to(Stage.PREAMBLE)
+                self._deadline = now + self._context.limits.connect_seconds
+                return
+        except DialectError as error:
+            self._fail(error.reason, str(error), now)
+            return
+        self._flush(now)
+
+    def upstream_bytes(self, data: bytes, now: float, lane: int) -> None:  # noqa: ARG002
+        """See `Speaker`."""
+        stage = self._stage
+        if stage is Stage.OPEN:
+            self._deadline = now + self._idle
+        elif stage in (Stage.SEAL, Stage.HELLO):
+            detail = "bytes stand behind the agreement to TLS"
+            self._fail(Reason.UPSTREAM_MALFORMED, detail, now)
+            return
+        elif stage not in (Stage.PREAMBLE, Stage.ENDING):
+            return
+        try:
+            told = self._dialect.from_server(data)
+        except DialectError as error:
+            self._fail(error.reason, str(error), now)
+            return
+        self._bring(told, now)
+
+    def _bring(self, told: Told, now: float) -> None:
+        """Judge what the server said, and pass it back."""
+        if told.data and self._inbound is not None:
+            verdict = self._inbound.judge(told.data)
+            if verdict is not None and not self._pass(verdict, now):
+                return
+        if told.seal:
+            self._agreement = told.data
+            self._seal(now)
+            return
+        self._back(told.data + told.opaque)
+
+    def sealed(self, now: float, lane: int) -> None:  # noqa: ARG002
+        """See `Speaker`."""
+        if self._stage is not Stage.SEAL:
+            return
+        self._deadline = now + self._context.limits.header_seconds
+        if self._sealed:
+            self._secure()
+            self._to(Stage.OPEN)
+            self._deadline = now + self._idle
+            self._flush(now)
+            return
+        self._back(self._agreement)
+        self._to(Stage.HELLO)
+        if self._hello:
+            self._read_hello(b"", now)
+
+    def upstream_failed(self, reason: Reason, detail: str, now: float, lane: int) -> None:  # noqa: ARG002
+        """See `Speaker`."""
+        if self._stage is not Stage.CLOSED:
+            self._fail(reason, detail, now)
+
+    def upstream_eof(self, now: float, lane: int) -> None:  # noqa: ARG002
+        """See `Speaker`."""
+        if self._stage in (Stage.OPEN, Stage.ENDING):
+            self._bring(Told(self._dialect.remainder(client=False)), now)
+        if self._stage in (Stage.OPEN, Stage.ENDING):
+            self._finish("", now)
+            self._close(reset=False)
+        elif self._stage is not Stage.CLOSED:
+            self._fail(Reason.UPSTREAM_CLOSED, "the server closed the connection", now)
+
+    def upstream_full(self, now: float, lane: int, *, full: bool) -> None:  # noqa: ARG002
+        """See `Speaker`."""
+        self._full = full
+
+    # -- Speaker: time, and evidence -----------------------------------------------------------
+
+    def timer(self, now: float) -> None:
+        """See `Speaker`."""
+        if self._stage is Stage.FIRST and self._dialect.server_first and not self._hello:
+            self._ask(now)  # no TLS came on a port that has it
+        elif self._stage in (Stage.OPEN, Stage.ENDING):
+            self._finish(Reason.TIMEOUT, now)
+            self._close(reset=False)
+        elif self._stage is not Stage.CLOSED:
+            waits = self._stage in (Stage.FIRST, Stage.HELLO)
+            detail = "nothing was said" if waits else "upstream was silent for too long"
+            self._fail(Reason.TIMEOUT, detail, now)
+
+    def unwritable(self) -> None:
+        """See `Speaker`."""
+        self._steps.clear()
+        self._steps += [EndUpstream(reusable=False), Close(reset=True)]
+        self._stage = Stage.CLOSED
+
+    # -- towards upstream --------------------------------------------------------------------
+
+    @property
+    def _idle(self) -> float:
+        return max(self._context.limits.idle_seconds, IDLE_SECONDS)
+
+    def _ask(self, now: float) -> None:
+        """Record the allowing verdict and find the host; TLS at once where the agent has it."""
+        self._to(Stage.ASK)
+        self._deadline = now + self._context.limits.connect_seconds * 2
+        self._record(self._opened)
+        self._steps.append(Resolve(self._target, fresh=True))
+
+    def _out(self, told: Told, now: float) -> None:
+        """Judge what the agent said, and pass it on."""
+        if told.data:
+            verdict = self._outbound.judge(told.data)
+            if verdict is not None and not self._pass(verdict, now):
+                return
+        if told.reply:
+            self._back(told.reply)
+        data = told.data + told.opaque
+        if data:
+            self._pending.append(data)
+            self._waiting += len(data)
+            if self._stage is Stage.FIRST:
+                self._ask(now)
+            elif self._stage is Stage.OPEN:
+                self._flush(now)
+        if told.seal:
+            self._hello = told.rest
+            if self._stage is Stage.OPEN:
+                self._seal(now)
+            else:
+                self._read_hello(b"", now)
+
+    def _pass(self, verdict: Verdict, now: float) -> bool:
+        """Record a verdict on a piece; False if it ends the connection."""
+        if not verdict.allowed:
+            self._refuse(verdict, now)
+            return False
+        self._record(verdict)
+        return True
+
+    def _flush(self, now: float) -> None:
+        """Send what waits; end our side if the agent has ended its."""
+        if self._pending:
+            data = b"".join(self._pending)
+            self._pending.clear()
+            self._waiting = 0
+            self._sent += len(data)
+            self._steps.append(ToUpstream(data))
+        if self._ended and self._stage is Stage.OPEN:
+            self._end_sending(now)
+
+    def _end_sending(self, now: float) -> None:
+        self._steps.append(FinishUpstream())
+        self._to(Stage.ENDING)
+        self._deadline = now + _LINGER_SECONDS
+
+    def _back(self, data: bytes) -> None:
+        if data:
+            self._received += len(data)
+            self._steps.append(ToClient(data))
+
+    # -- TLS -----------------------------------------------------------------------------------
+
+    def _begins_tls(self, data: bytes) -> bool:
+        """True while these are bytes of a client hello that was not asked for, or not yet."""
+        if self._said or self._sealed:
+            return bool(self._hello)
+        if self._received or not self._dialect.tls_first:
+            return False
+        return looks_like_tls(self._hello + data)
+
+    def _read_hello(self, data: bytes, now: float) -> None:
+        """Collect the agent's client hello; go on when it is whole."""
+        self._hello += data
+        try:
+            hello = ClientHello.parse(self._hello)
+        except HelloError as error:
+            self._fail(error.reason, str(error), now)
+            return
+        if hello is None:
+            if len(self._hello) > _HELLO_LIMIT:
+                self._fail(Reason.TLS_MALFORMED, "the ClientHello is too long", now)
+            return
+        host = self._identity.host
+        if hello.server_name and hello.server_name != host:
+            self._refuse(mismatch(self._context.judge, "SNI", hello.server_name, host), now)
+            return
+        if self._stage is Stage.OPEN:
+            self._seal(now)
+        elif self._stage in (Stage.FIRST, Stage.HELLO):
+            self._terminate(hello, now)
+
+    def _terminate(self, hello: ClientHello, now: float) -> None:
+        alpn = tuple(name for name in hello.alpn if name in _ALPN)[:1]
+        data, self._hello = self._hello, b""
+        first = self._stage is Stage.FIRST
+        self._secure()
+        self._steps.append(Terminate(self._identity.host, data, alpn))
+        if not first:
+            self._to(Stage.OPEN)
+            self._deadline = now + self._idle
+        elif self._dialect.server_first:
+            self._ask(now)
+        else:
+            self._deadline = now + self._context.limits.header_seconds
+
+    def _secure(self) -> None:
+        """Note that both sides are, or will be, inside of TLS."""
+        self._dialect.sealed()
+        if self._sealed:
+            return
+        self._sealed = True
+        if self._stage is Stage.FIRST and self._protocol != "postgres":
+            # Nothing was dialled: TLS begins with the connection. Postgres has to be asked.
+            self._target = Target("tls", self._identity.host, self._identity.port)
+
+    def _seal(self, now: float) -> None:
+        self._to(Stage.SEAL)
+        self._deadline = now + self._context.limits.connect_seconds
+        self._flush(now)
+        self._steps.append(Seal(self._identity.host))
+
+    # -- ends ----------------------------------------------------------------------------------
+
+    def _to(self, stage: Stage) -> None:
+        if stage not in TRANSITIONS[self._stage]:
+            raise LifecycleError(f"{self._stage.value} -> {stage.value}")
+        self._stage = stage
+
+    def _record(self, verdict: Verdict) -> None:
+        self._steps.append(Record(verdict, self._target, Kind.TCP_STREAM, self.exchange))
+
+    def _fail(self, reason: Reason, detail: str, now: float) -> None:
+        self._refuse(self._context.judge.refuse(reason, detail), now)
+
+    def _refuse(self, verdict: Verdict, now: float) -> None:
+        """Record a block, tell the agent in its protocol where there is a way, and end."""
+        self._record(verdict)
+        self._finish(verdict.reason, now)
+        stage = self._stage
+        asked = stage is Stage.SEAL and bool(self._agreement)
+        text = b""
+        if asked or self._sealed or not (self._hello or stage in (Stage.SEAL, Stage.HELLO)):
+            text = farewell(self._protocol, last_words(verdict), greeted=self._received > 0)
+        if text:
+            self._steps.append(ToClient(text))
+        self._close(reset=not text)
+
+    def _finish(self, reason: str, now: float) -> None:
+        """End upstream, and say how it went."""
+        if self._stage in (Stage.FIRST, Stage.CLOSED):
+            return
+        self._steps.append(EndUpstream(reusable=False))
+        self._steps.append(
+            Finished(
+                self.exchange,
+                0,
+                self._sent,
+                self._received,
+                self._address,
+                now - self._begun,
+                reason,
+                self._identity.host,
+            )
+        )
+
+    def _close(self, *, reset: bool) -> None:
+        self._to(Stage.CLOSED)
+        self._pending.clear()
+        self._steps.append(Close(reset=reset))

@@ -1,0 +1,50 @@
+"""What is not opened: refusals that name the protocol, so that an operator knows what to add."""
+
+from __future__ import annotations
+
+from interceptor.decide.judge import Judge
+from interceptor.flow.context import Identity
+from interceptor.flow.steps import Close, Record, Step, ToClient
+from interceptor.model import Kind, Target
+from interceptor.verdict import Reason, Verdict
+from interceptor.wire.farewell import farewell
+from interceptor.wire.protocols import usual
+
+
+def refuse_protocol(judge: Judge, identity: Identity, name: str) -> list[Step]:
+    """Steps that end a connection whose first bytes are those of `name`; empty: of nothing known.
+
+    The agent is told in its own protocol where there is a way.
+    """
+    refused = identity.refused
+    closed = refused is not None and refused.reason is Reason.PORT_NOT_ALLOWED
+    if refused is None or (closed and name):
+        detail = not_opened(identity, name)
+        refused = judge.refuse(Reason.PROTOCOL_REFUSED, detail, "tcp")
+    elif closed:
+        refused = closed_port(judge, identity, refused)
+    text = farewell(name, last_words(refused), greeted=False)
+    told: list[Step] = [ToClient(text)] if text else []
+    record = Record(refused, identity.target(), Kind.CONNECTION)
+    return [record, *told, Close(reset=not text)]
+
+
+def closed_port(judge: Judge, identity: Identity, refused: Verdict) -> Verdict:
+    """Refusal of a port, with the protocol that is usual there."""
+    guess = usual(identity.port)
+    if not guess:
+        return refused
+    detail = f"{refused.detail}; {not_opened(identity, guess)}"
+    return judge.refuse(refused.reason, detail, refused.rule)
+
+
+def not_opened(identity: Identity, name: str) -> str:
+    """One clause: what is not opened, and where to open it."""
+    authority = Target("tcp", identity.host, identity.port).authority
+    what = f"{name} is" if name else "an unknown protocol is"
+    return f"{what} not opened for {authority}; add it under tcp"
+
+
+def last_words(verdict: Verdict) -> str:
+    """One line that a client may show."""
+    return f"egressguard: {verdict.reason.value}: {verdict.detail}"
