@@ -159,15 +159,13 @@ prepare_runtime() {
     say "ready after $(($(date +%s) - before)) s"
 }
 
-# prepare_tests: what the tests need; sets $environment (the checks') and $clients (the agents').
+# prepare_tests: what the tests need; sets $environment. The agents' side is in clients.sh.
 # Go, Java and other large toolchains are left out: tests that need them are skipped by name.
 prepare_tests() {
     take_lock
     ensure_packages bwrap:bubblewrap nft:nftables libseccomp.so.2:libseccomp2 ip:iproute2 \
         /etc/protocols:netbase update-ca-certificates:ca-certificates git:git curl:curl wget:wget openssl:openssl \
-        node:nodejs dig:bind9-dnsutils || true
-    ensure_environment clients clients.txt
-    clients=$environment
+        dig:bind9-dnsutils || true
     ensure_environment dev dev.txt
 }
 

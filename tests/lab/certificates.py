@@ -14,6 +14,9 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from tests.lab.world import BAD_CERTIFICATES
 
+_NO_APPLICATION_PROTOCOL = 120  # alert, RFC 7301 section 3.2
+_CLIENT_HELLO = 1  # RFC 8446 section 4
+_ANY = b"\x02h2"
 _DAY = dt.timedelta(days=1)
 
 
@@ -107,16 +110,29 @@ class Authority:
         return self._contexts[name, versions]
 
     def listener(self, default: str, versions: tuple[str, ...] = ("http/1.1",)) -> ssl.SSLContext:
-        """Context for a listener: each handshake gets the certificate of the name it asks for."""
+        """Context for a listener: each handshake gets the certificate of the name it asks for.
 
-        def choose(tls: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:
+        One that speaks HTTP/2 alone refuses a client that does not offer it (RFC 7301 section 3.2).
+        """
+
+        def choose(tls: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> int | None:
             tls.lab_name = (name or "").lower()  # type: ignore[attr-defined]  # for the records
             tls.context = self.context((name or default).lower(), versions)
+            offered = getattr(tls, "lab_hello", _ANY)
+            return None if versions != ("h2",) or b"\x02h2" in offered else _NO_APPLICATION_PROTOCOL
+
+        def look(
+            tls: ssl.SSLObject, direction: str, version: int, content: int, kind: int, data: bytes
+        ) -> None:
+            if direction == "read" and kind == _CLIENT_HELLO:
+                tls.lab_hello = data  # type: ignore[attr-defined]
 
         chooser = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         chooser.set_alpn_protocols(list(versions))
         _load(chooser, self.leaf(default))
         chooser.sni_callback = choose
+        if versions == ("h2",):
+            chooser._msg_callback = look  # type: ignore[attr-defined]  # nothing else sees the hello
         return chooser
 
     def legacy_listener(self, name: str) -> ssl.SSLContext:

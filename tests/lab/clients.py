@@ -1,13 +1,14 @@
 """Unmodified HTTP clients as an agent would run them: a table, program by program.
 
 Each entry makes an argument vector that fetches a URL with the client's own defaults and writes the
-body to standard output. Nothing in them knows of a proxy or of an authority.
+body to standard output. Nothing in them knows of a proxy or of an authority. Client libraries come
+from an environment of their own, which scripts/test makes; tests/clients use it too.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import os
+import shlex
 import shutil
 import subprocess
 from collections.abc import Callable, Mapping
@@ -15,21 +16,19 @@ from pathlib import Path
 from types import MappingProxyType
 
 from tests.lab.host import Lab
-from tests.lab.programs import search_path
+from tests.lab.programs import ROOT, LabError, clients_environment, search_path
 from tests.lab.world import DEV_HOME
 
-SITE = f"{DEV_HOME}/site"
-"""Where `install_python_clients` puts requests, httpx and aiohttp for the lab's user."""
+ENVIRONMENT = f"{DEV_HOME}/env"
+"""Where the lab's user finds the environment of requirements/clients.txt and requirements/node."""
+PROGRAMS = f"{DEV_HOME}/programs"
+"""Where he finds tests/clients."""
+LIBRARIES = f"{ENVIRONMENT}/bin/python"
+"""An interpreter with the client libraries."""
+NODE_PACKAGES = f"{ENVIRONMENT}/node/node_modules"
 GO_CLIENT = f"{DEV_HOME}/bin/go-client"
 PYTHON = "/usr/bin/python3"
 """The system's interpreter: what an agent finds, not the project's environment."""
-
-_DISTRIBUTIONS = (
-    *("requests", "urllib3", "idna", "certifi", "charset_normalizer"),
-    *("httpx", "httpcore", "h11", "anyio", "sniffio", "typing_extensions"),
-    *("aiohttp", "aiohappyeyeballs", "aiosignal", "attr", "attrs", "frozenlist"),
-    *("multidict", "propcache", "yarl"),
-)
 
 _PYTHON = {
     "urllib": "import urllib.request; print(urllib.request.urlopen(url).read().decode())",
@@ -78,12 +77,13 @@ _OPENSSL = (
 
 
 def python(code: str, *arguments: str) -> list[str]:
-    """Argument vector of Python code with the client libraries on its path."""
-    start = f"import sys; sys.path.insert(0, {SITE!r}); url = sys.argv[1]\n"
-    return [PYTHON, "-c", start + code, *arguments]
+    """Argument vector of Python code with the client libraries."""
+    return [LIBRARIES, "-c", "import sys; url = sys.argv[1]\n" + code, *arguments]
 
 
 def _python_client(name: str) -> Callable[[str], list[str]]:
+    if name == "urllib":  # the system's own, as an agent finds it
+        return lambda url: [PYTHON, "-c", f"import sys; url = sys.argv[1]\n{_PYTHON[name]}", url]
     return lambda url: python(_PYTHON[name], url)
 
 
@@ -107,45 +107,31 @@ CLIENTS: Mapping[str, Callable[[str], list[str]]] = MappingProxyType(
 def missing(name: str) -> str:
     """Why a client cannot run on this machine, or an empty text."""
     program = {"openssl": "openssl", "go": "go"}.get(name, name.partition("-")[0])
+    if name == "urllib":
+        return "" if Path(PYTHON).exists() else f"{PYTHON} is not installed"
     if name in _PYTHON:
-        if not Path(PYTHON).exists():
-            return f"{PYTHON} is not installed"
-        if name != "urllib" and importlib.util.find_spec(name) is None and not _site():
-            return f"{name} is not installed: pip install -r requirements/clients.txt"
-        return ""
+        return no_environment()
     found = shutil.which(program, path=search_path() + ":/usr/local/go/bin")
     return "" if found else f"{program} is not installed"
 
 
-def _site() -> Path | None:
-    """Site directory of the environment that EGRESSGUARD_CLIENTS names, if it does."""
-    root = os.environ.get("EGRESSGUARD_CLIENTS")
-    return next(Path(root).glob("lib/python3.*/site-packages"), None) if root else None
+def no_environment() -> str:
+    """Why there are no client libraries, or an empty text."""
+    place = clients_environment()
+    return "" if (place / ".complete").exists() else f"{place} is not there: run scripts/test"
 
 
 def install_python_clients(lab: Lab) -> None:
-    """Copy the client libraries where the lab's user can read them.
-
-    They come from the environment EGRESSGUARD_CLIENTS names, or else from the running one.
-    """
-    target = lab.path(SITE)
-    if target.exists():
+    """Show the lab's user the clients' environment and tests/clients, read-only, once."""
+    place = lab.path(ENVIRONMENT)
+    if place.exists() or no_environment():
         return
-    target.mkdir(mode=0o755)
-    site = _site()
-    for name in _DISTRIBUTIONS:
-        if site is not None:
-            place: Path | None = site / name
-        else:
-            found = importlib.util.find_spec(name)
-            origin = Path(found.origin) if found and found.origin else None
-            place = origin.parent if origin and origin.name == "__init__.py" else origin
-        if place is None or not (place.exists() or place.with_suffix(".py").exists()):
-            continue
-        if place.is_dir():
-            shutil.copytree(place, target / name)
-        else:
-            shutil.copy(place.with_suffix(".py"), target)
+    place.mkdir(mode=0o755)
+    show = f"mount --bind {shlex.quote(str(clients_environment()))} {ENVIRONMENT}"
+    shown = lab.run(["sh", "-c", f"{show} && mount -o remount,bind,ro {ENVIRONMENT}"])
+    if shown.returncode:
+        raise LabError(f"{show}: {shown.stderr.decode()}")
+    shutil.copytree(ROOT / "tests" / "clients", lab.path(PROGRAMS))
 
 
 def build_go_client(lab: Lab, scratch: Path) -> None:

@@ -17,10 +17,11 @@ from typing import Any, Self
 import msgspec
 
 from tests.lab import control, nginx, seal, world
+from tests.lab.daemon import Daemon
 from tests.lab.keeper_plan import Plan
 from tests.lab.oracle_view import Oracle
 from tests.lab.processes import Process, Traces, members, namespaces
-from tests.lab.programs import ROOT, LabError, Programs, search_path
+from tests.lab.programs import ROOT, LabError, Programs, clients_environment, search_path
 from tests.lab.records import Arrival, Question, Request
 
 
@@ -36,7 +37,11 @@ class Lab(Programs):
         self, *, names: Mapping[str, world.Answer] | None = None, keep: Sequence[str] = ()
     ) -> None:
         self._names = dict(names or {})
-        self._keep = (str(ROOT), sys.prefix, sys.base_prefix, *keep)
+        clients = clients_environment()
+        own = (str(clients),) if clients.exists() else ()
+        self._keep = (str(ROOT), sys.prefix, sys.base_prefix, *own, *keep)
+        self.daemons: dict[str, Daemon] = {}
+        """Server programs that were started, by name: see `daemon`."""
         self._lock = threading.Lock()
         self._started = []
         self.oracle = Oracle(self._ask)
@@ -170,6 +175,10 @@ class Lab(Programs):
     def leaf(self, name: str) -> bytes:
         """Key and certificate of the lab's authority for a name, PEM."""
         return bytes(self._ask("leaf", name=name))
+
+    def make_repository(self) -> None:
+        """Make the git repository now, not with the first request for it."""
+        self._ask("repository")
 
     def nginx(self, cpu: int = 0) -> str:
         """Start nginx as an upstream, its one worker on core `cpu`; its base URL. See `nginx`."""

@@ -13,6 +13,7 @@ import os
 import socket
 import ssl
 import subprocess
+from asyncio import sslproto
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ import msgspec
 from pyroute2 import IPRoute
 
 from netns.namespaces import Namespace, unshare
-from tests.lab import control, endpoints, oracle, world
+from tests.lab import control, endpoints, git_server, oracle, world
 from tests.lab.certificates import Authority
 from tests.lab.dns_server import Names, UdpResolver, tcp_resolver
 from tests.lab.listening import bound_socket
@@ -116,6 +117,8 @@ class Internet:
                 return self._book.questions
             case "dials":
                 return self._book.dials
+            case "repository":
+                git_server.make_repository()
             case "clear":
                 self._book.clear()
             case "name":
@@ -128,6 +131,7 @@ class Internet:
 
     async def _listen(self) -> None:
         loop = asyncio.get_running_loop()
+        _send_alerts()
         sniffer = oracle.Sniffer(self._book)
         sniffer.start(loop)
         inside = oracle.TcpOracle(self._book, self._authority, "internet")
@@ -170,6 +174,19 @@ class Internet:
                 secure = None if port == 80 else context
                 self._held.append(await self._web.listen(address, port, secure, versions))
         self._held += [sniffer, inside, own]
+
+
+def _send_alerts() -> None:
+    """Make asyncio send the alert of a handshake that failed, which it otherwise drops."""
+    protocol: Any = sslproto.SSLProtocol
+    done = protocol._on_handshake_complete
+
+    def complete(self: Any, error: BaseException | None) -> None:
+        if error is not None:
+            self._process_outgoing()
+        done(self, error)
+
+    protocol._on_handshake_complete = complete
 
 
 def nft_rules() -> str:

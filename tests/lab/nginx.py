@@ -1,7 +1,9 @@
 """nginx as an upstream for the bench, on the internet side: `Lab.nginx()`.
 
-Debian's package; one worker, pinned to a core. Serves https://bench.example.com/: `/1k`, `/1m`,
-`/100m` as files, and `/post`, which reads a body and answers with 1 KB.
+Debian's package; one worker, pinned to a core. Serves https://bench.example.com/ in HTTP/1.1 and
+HTTP/2: `/1k`, `/1m`, `/100m` as files; `/post`, which reads a body and answers with 1 KB; `/small`,
+the same for small bodies, without a second server behind it; `/events`, what listens on the socket
+`events` in its directory. Every response has an id of its own, as those of real services.
 """
 
 from __future__ import annotations
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from tests.lab.host import Lab
 
 NAME = "bench.example.com"
+PLACE = f"{world.STATE}/nginx"
+"""Its directory on the lab's host."""
 SIZES = {"1k": 1024, "1m": 1024**2, "100m": 100 * 1024**2}
 
 _CONFIGURATION = """
@@ -31,8 +35,13 @@ http {{
   ssl_certificate {state}/leaf.pem; ssl_certificate_key {state}/leaf.pem;
   ssl_protocols TLSv1.2 TLSv1.3; ssl_session_cache shared:bench:4m;
   server {{
-    listen {v4}:443 ssl; listen [{v6}]:443 ssl; listen {v4}:80; server_name {name};
-    root {state}/files;
+    listen {v4}:443 ssl http2; listen [{v6}]:443 ssl http2; listen {v4}:80; server_name {name};
+    root {state}/files; add_header X-Request-Id $request_id;
+    http2_max_concurrent_streams 256;
+    location = /small {{ return 200 "{answer}"; }}
+    location = /events {{
+      proxy_pass http://unix:{state}/events; proxy_http_version 1.1; proxy_buffering off;
+    }}
     location = /post {{ proxy_pass http://unix:{state}/answer; proxy_request_buffering on; }}
   }}
   server {{ listen unix:{state}/answer; location / {{ return 200 "{answer}"; }} }}
@@ -54,7 +63,7 @@ def start(lab: Lab, cpu: int) -> str:
     program = shutil.which("nginx", path="/usr/sbin:/usr/bin:/sbin:/bin")
     if program is None:
         raise NginxError("nginx is not installed: apt-get install nginx-light")
-    state = f"{world.STATE}/nginx"
+    state = PLACE
     directory = lab.path(state)
     files = directory / "files"
     files.mkdir(parents=True)

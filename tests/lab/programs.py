@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import pty
@@ -237,6 +238,13 @@ def search_path() -> str:
     own = os.environ.get("PATH", os.defpath).split(":")
     system = ["/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/local/bin", "/usr/bin", "/bin"]
     return ":".join(dict.fromkeys([*own, *system]))
+
+
+def clients_environment() -> Path:
+    """The clients' environment: what EGRESSGUARD_CLIENTS names, or where scripts/test puts it."""
+    lock = (ROOT / "requirements" / "clients.txt").read_bytes()
+    usual = f"/var/lib/egressguard/clients-{hashlib.sha256(lock).hexdigest()[:16]}"
+    return Path(os.environ.get("EGRESSGUARD_CLIENTS", usual))
 
 
 def _converse(program: Terminal, data: bytes, timeout: float) -> bytes:
