@@ -240,7 +240,9 @@ class UpstreamConnection(asyncio.BufferedProtocol):
 def _tls_fault(error: ssl.SSLError) -> DialError:
     if isinstance(error, ssl.SSLCertVerificationError):
         return DialError(Reason.CERTIFICATE_INVALID, error.verify_message)
-    text = (error.reason or "protocol error").replace("_", " ").lower()
+    # OpenSSL has reasons that Python has no name for: such as the alert of RFC 7301
+    said = str(error).partition("] ")[2].partition(" (_ssl")[0]
+    text = (error.reason or said or "protocol error").replace("_", " ").lower()
     kind = NoCommonProtocolError if text.endswith("no application protocol") else DialError
     return kind(Reason.CONNECT_FAILED, f"TLS handshake failed: {text}")
 
