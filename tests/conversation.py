@@ -41,6 +41,7 @@ class ScriptedWindow:
         self.bad = bad
         self.hold = hold
         self.tail = b""
+        self.gone = 0
         self.findings = ()
         self.verdict: Verdict | None = None
 
@@ -50,12 +51,17 @@ class ScriptedWindow:
             self.verdict = Verdict(Action.BLOCK, Reason.SECRET, "scripted")
             return b""
         cut = max(0, len(data) - self.hold)
-        self.tail = data[cut:]
-        return data[:cut]
+        out, self.tail = data[self.gone : cut], data[cut:]
+        self.gone = max(0, self.gone - cut)
+        return out
+
+    def flush(self) -> bytes:
+        """The tail is released, and remembered."""
+        out, self.gone = self.tail[self.gone :], len(self.tail)
+        return out
 
     def finish(self) -> bytes:
-        data, self.tail = self.tail, b""
-        return data
+        return self.flush()
 
 
 class ScriptedMessages:

@@ -151,6 +151,15 @@ def test_an_early_response_ends_the_connection_and_the_upload() -> None:
     assert len(talk.upstreams) == 1
 
 
+@pytest.mark.xfail(strict=True, reason="Http1Connection.answer does not pass `persist`")
+def test_an_old_client_is_told_that_its_connection_stays() -> None:
+    """Or it waits for the end of the connection (RFC 9112 section C.2.2)."""
+    fields = b"Host: api.example.com\r\nConnection: keep-alive\r\n\r\n"
+    talk = Conversation(answer=lambda _: OK).say(b"GET / HTTP/1.0\r\n" + fields)
+    assert b"\r\nConnection: keep-alive\r\n" in talk.received
+    assert not talk.flow.closed
+
+
 def test_connect_inside_tls_is_another_connection_with_its_own_identity() -> None:
     talk = conversation(tls=True)
     talk.say(b"CONNECT other.example:80 HTTP/1.1\r\nHost: other.example:80\r\n\r\n")
