@@ -18,11 +18,15 @@ from interceptor.verdict import Reason, Verdict
 from interceptor.wire.tls_hello import ClientHello
 
 WINDOW: Final = 1.0
-"""Seconds in which equal refusals for a host are one event."""
+"""Seconds in which equal refusals are one event."""
 WINDOWS: Final = 128
 """Different refusals a second that get an event of their own; the rest are counted in one."""
 
-_OTHERS: Final = ("", "", "")
+_OTHERS: Final = Record(
+    Verdict(reason=Reason.LIMIT_EXCEEDED, detail="QUIC to many other hosts"),
+    Target("quic", "", 0),
+    Kind.QUIC,
+)
 
 
 class QuicJudge(Protocol):
@@ -81,7 +85,7 @@ class Refusals:
         self._name_of = name_of
         self._jail = jail
         self._flows = 0
-        self._windows: OrderedDict[tuple[str, str, str], _Window] = OrderedDict()  # by time
+        self._windows: OrderedDict[Record, _Window] = OrderedDict()  # by time
 
     @property
     def deadline(self) -> float:
@@ -94,10 +98,10 @@ class Refusals:
         """The counts of the seconds that are over."""
         notes = []
         while self.deadline <= now:
-            name, window = self._windows.popitem(last=False)
+            record, window = self._windows.popitem(last=False)
             if window.more:
                 notes.append(_counted(window))
-                self._windows[name] = _Window(window.note, now)
+                self._windows[record] = _Window(window.note, now)
         return notes
 
     def finish(self) -> list[Note]:
@@ -157,19 +161,16 @@ class Refusals:
 
     def _counted(self, record: Record, origin: Origin, now: float) -> list[Note]:
         """The note, if it opens a window; else it is counted."""
-        name = record.target.host, record.verdict.reason.value, record.verdict.rule
-        window = self._windows.get(name)
+        window = self._windows.get(record)
         if window is None and len(self._windows) >= WINDOWS:
             window = self._windows.get(_OTHERS)
             if window is None:
-                many = Verdict(reason=Reason.LIMIT_EXCEEDED, detail="QUIC to many other hosts")
-                record = Record(many, Target("quic", "", 0), Kind.QUIC)
-                window = self._windows[_OTHERS] = _Window(Note(record, origin), now)
+                window = self._windows[_OTHERS] = _Window(Note(_OTHERS, origin), now)
         if window is not None:
             window.more += 1
             return []
         note = Note(record, origin)
-        self._windows[name] = _Window(note, now)
+        self._windows[record] = _Window(note, now)
         return [note]
 
 
