@@ -6,6 +6,7 @@ next hop, which are written once, when the section is read.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable
 from typing import Final, NamedTuple
@@ -69,6 +70,11 @@ SINGLE_RESPONSE: Final = frozenset((b"transfer-encoding",))
 _STEERING: Final = SINGLE_REQUEST | {b"connection", b"upgrade", b"content-encoding"}
 _NO_TOKENS: Final[frozenset[bytes]] = frozenset()
 _PLAIN_OPTIONS: Final = frozenset((b"keep-alive", b"close"))
+# Lines that are remembered: within a section most are those of the one before, but for a date or
+# an id. The key is the whole line. They may hold credentials, as the buffers they came from did:
+# few are kept, in the memory of this process, which serves one jail.
+_REMEMBERED: Final = 512
+_REMEMBERED_BYTES: Final = 4096
 
 
 class Section(NamedTuple):
@@ -77,6 +83,8 @@ class Section(NamedTuple):
     all: tuple[Field, ...]
     steering: dict[bytes, bytes]
     """Values of `_STEERING` fields by lower-case name; lists are joined by commas."""
+    lines: bytes = b""
+    """Lines of the fields that are not hop-by-hop, as they are sent on."""
 
 
 class ReadFields(tuple[Field, ...]):
@@ -91,7 +99,11 @@ class ReadFields(tuple[Field, ...]):
 
 
 def split_fields(
-    block: bytes, limit: int, reason: Reason, single: frozenset[bytes] = SINGLE_REQUEST
+    block: bytes,
+    limit: int,
+    reason: Reason,
+    single: frozenset[bytes] = SINGLE_REQUEST,
+    hop: frozenset[bytes] = HOP_REQUEST,
 ) -> Section:
     """Split a block of field lines, each ending in CRLF.
 
@@ -100,6 +112,7 @@ def split_fields(
         limit: the most fields allowed.
         reason: the reason code of an error: the agent's or upstream's fault.
         single: fields that may stand once.
+        hop: fields whose lines are not sent on.
 
     Raises:
         HttpError: on folding, bare CR or LF, NUL, a name that is no token, too many fields, or a
@@ -111,21 +124,36 @@ def split_fields(
     del lines[-1]
     if len(lines) > limit:
         raise HttpError(over_limit(reason), f"more than {limit} header fields")
-    fields = []
+    if len(block) > _REMEMBERED_BYTES:
+        entries = [_line(line, hop) for line in lines]
+    else:
+        entries = list(map(_recent[hop], lines))
     steering: dict[bytes, bytes] = {}
-    for line in lines:
-        name, _, value = line.partition(b":")
-        lower = name.lower()
-        value = value.strip(b" \t")
-        fields.append((name, lower, value))
-        if lower in _STEERING:
+    for (_, lower, value), _, steers in entries:
+        if steers:
             if lower not in steering:
                 steering[lower] = value
             elif lower in single:
                 raise HttpError(reason, f"duplicate {lower.decode('ascii')}")
             else:
                 steering[lower] += b"," + value
-    return Section(tuple(fields), steering)
+    onwards = b"".join([entry[1] for entry in entries])
+    return Section(tuple([entry[0] for entry in entries]), steering, onwards)
+
+
+def _line(line: bytes, hop: frozenset[bytes]) -> tuple[Field, bytes, bool]:
+    """Field of a valid line, the line as it is sent on, and whether it steers this hop."""
+    name, _, value = line.partition(b":")
+    lower = name.lower()
+    value = value.strip(b" \t")
+    sent = b"" if lower in hop else b"%b: %b\r\n" % (name, value)
+    return (name, lower, value), sent, lower in _STEERING
+
+
+_recent = {
+    hop: functools.lru_cache(_REMEMBERED)(functools.partial(_line, hop=hop))
+    for hop in (HOP_REQUEST, HOP_RESPONSE)
+}
 
 
 def over_limit(reason: Reason) -> Reason:
@@ -153,13 +181,14 @@ def has_bare_end(data: bytes) -> bool:
 
 
 def read_fields(
-    fields: tuple[Field, ...], hop: frozenset[bytes], connection: frozenset[bytes]
+    section: Section, hop: frozenset[bytes], connection: frozenset[bytes]
 ) -> ReadFields:
-    """Write the lines that go on, once for as often as the head is sent."""
-    read = ReadFields(fields)
+    """Fields of a section split with `hop`, with their lines for as often as the head is sent."""
+    read = ReadFields(section.all)
     read.hop = hop
     read.connection = connection
-    read.lines = _written(fields, hop, connection)
+    plain = connection <= _PLAIN_OPTIONS
+    read.lines = section.lines if plain else _written(section.all, hop, connection)
     return read
 
 

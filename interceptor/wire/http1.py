@@ -10,7 +10,7 @@ from __future__ import annotations
 import enum
 import functools
 import re
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -123,9 +123,10 @@ _NOT_OPTIONS: Final = frozenset(
         *(b"content-type", b"expect"),
     )
 )
-# Heads that are remembered: agents repeat them on and on. The key is the whole head, so what is
-# found is what would have been read. They may hold credentials, as the buffers they came from did:
-# few are kept, in the memory of this process, which serves one jail.
+# What is remembered: agents repeat their fields on and on, with another target each time; some
+# answers are the same to the last byte. The key is all that was read, so what is found is what
+# would have been read. It may hold credentials, as the buffers it came from did: little is kept, in
+# the memory of this process, which serves one jail.
 _REMEMBERED: Final = 128
 _REMEMBERED_BYTES: Final = 4096
 
@@ -166,14 +167,8 @@ def read_request(
         _refuse_part(buffer[start:], size_limit, Reason.HTTP_MALFORMED)
         return None
     raw = buffer[start : end + 2]
-    if end - start <= _REMEMBERED_BYTES:
-        head = _recent_request(raw)
-    else:
-        _refuse_flood(raw, count_limit, Reason.HTTP_MALFORMED)
-        head = _request(raw)
-    if len(head.fields) > count_limit:
-        _refuse_flood(raw, count_limit, Reason.HTTP_MALFORMED)
-    return head, end + 4
+    _refuse_flood(raw, count_limit, Reason.HTTP_MALFORMED)
+    return _request(raw), end + 4
 
 
 def read_response(
@@ -250,13 +245,57 @@ def _framing(steering: dict[bytes, bytes], minor: int, reason: Reason) -> tuple[
     return Framing.NONE, 0
 
 
+class _Meaning(NamedTuple):
+    """What the fields of a request say; the parts of `RequestHead` that do not name its target."""
+
+    fields: tuple[Field, ...]
+    framing: Framing
+    length: int
+    host: bytes | None
+    keep_alive: bool
+    expects_continue: bool
+    connection: frozenset[bytes]
+    upgrade: bytes | None
+    codings: bytes | None
+
+
+def _meaning(block: bytes, minor: int) -> _Meaning:
+    """Read the header section of a request of HTTP/1.`minor`."""
+    bad = Reason.HTTP_MALFORMED
+    section = split_fields(block, len(block), bad)
+    steering = section.steering
+    framing, length = _framing(steering, minor, bad)
+    host = steering.get(b"host")
+    if not host and (minor == 1 or host is not None):
+        raise HttpError(bad, "no Host field, or an empty one")
+    connection = tokens(steering.get(b"connection"))
+    if not connection.isdisjoint(_NOT_OPTIONS):
+        raise HttpError(bad, "Connection names a field that is not the connection's")
+    expect = steering.get(b"expect")
+    if expect is not None and expect.lower() != b"100-continue":
+        raise HttpError(bad, "an expectation other than 100-continue")
+    return _Meaning(
+        fields=read_fields(section, HOP_REQUEST, connection),
+        framing=framing,
+        length=length,
+        host=host,
+        keep_alive=b"close" not in connection if minor else b"keep-alive" in connection,
+        expects_continue=expect is not None and minor == 1,
+        connection=connection,
+        upgrade=steering.get(b"upgrade") if minor and b"upgrade" in connection else None,
+        codings=steering.get(b"content-encoding"),
+    )
+
+
+_recent_meaning = functools.lru_cache(_REMEMBERED)(_meaning)
+
+
 def _request(raw: bytes) -> RequestHead:
     """Read a complete head, without its closing empty line."""
     bad = Reason.HTTP_MALFORMED
     line = _REQUEST_LINE.match(raw)
     if line is None:
         raise HttpError(bad, "the request line is malformed")
-    fields, steering = split_fields(raw[line.end() :], len(raw), bad)
     method = line[1].decode("ascii")
     refuse_method(method)
     target = line[2]
@@ -265,31 +304,24 @@ def _request(raw: bytes) -> RequestHead:
     if not target.isascii():
         target = _NON_ASCII.sub(lambda m: b"%%%02X" % m[0][0], target)
     minor = line[3][0] - 48
-    framing, length = _framing(steering, minor, bad)
-    host = steering.get(b"host")
-    if not host and (minor == 1 or host is not None):
-        raise HttpError(bad, "no Host field, or an empty one")
-    connection = tokens(steering.get(b"connection"))
-    if not connection.isdisjoint(_NOT_OPTIONS):
-        raise HttpError(bad, "Connection names a field that is not the connection's")
-    keep = b"close" not in connection if minor else b"keep-alive" in connection
-    expect = steering.get(b"expect")
-    if expect is not None and expect.lower() != b"100-continue":
-        raise HttpError(bad, "an expectation other than 100-continue")
+    block = raw[line.end() :]
+    read = _recent_meaning if len(block) <= _REMEMBERED_BYTES else _meaning
+    meaning = read(block, minor)
+    fields, framing, length, host, keep, expects, connection, upgrade, codings = meaning
     return RequestHead(
         method=method,
         target=target,
         minor=minor,
-        fields=read_fields(fields, HOP_REQUEST, connection),
+        fields=fields,
         framing=framing,
         length=length,
         host=host,
         keep_alive=keep,
-        expects_continue=expect is not None and minor == 1,
+        expects_continue=expects,
         raw=raw,
         connection=connection,
-        upgrade=steering.get(b"upgrade") if minor and b"upgrade" in connection else None,
-        codings=steering.get(b"content-encoding"),
+        upgrade=upgrade,
+        codings=codings,
     )
 
 
@@ -299,7 +331,8 @@ def _response(raw: bytes, to_head: bool) -> ResponseHead:  # noqa: FBT001
     line = _STATUS_LINE.match(raw)
     if line is None:
         raise HttpError(bad, "the status line is malformed")
-    fields, steering = split_fields(raw[line.end() :], len(raw), bad, SINGLE_RESPONSE)
+    section = split_fields(raw[line.end() :], len(raw), bad, SINGLE_RESPONSE, HOP_RESPONSE)
+    steering = section.steering
     status = int(line[2])
     minor = line[1][0] - 48
     framing, length = _framing(steering, minor, bad)
@@ -314,7 +347,7 @@ def _response(raw: bytes, to_head: bool) -> ResponseHead:  # noqa: FBT001
         status=status,
         phrase=line[3] or b"",
         minor=minor,
-        fields=read_fields(fields, HOP_RESPONSE, connection),
+        fields=read_fields(section, HOP_RESPONSE, connection),
         framing=framing,
         length=length,
         keep_alive=keep and framing is not Framing.CLOSE,
@@ -322,7 +355,6 @@ def _response(raw: bytes, to_head: bool) -> ResponseHead:  # noqa: FBT001
     )
 
 
-_recent_request = functools.lru_cache(_REMEMBERED)(_request)
 _recent_response = functools.lru_cache(_REMEMBERED)(_response)
 
 
