@@ -251,7 +251,10 @@ class Http1Connection:
         self._chunked = framing is Framing.CHUNKED
         if framing is Framing.CLOSE or not exchange.uploaded:
             self._closes = True
-        out = write_response(head, framing, close=self._closes, method=request.method)
+        persist = not request.minor and not self._closes
+        out = write_response(
+            head, framing, close=self._closes, method=request.method, persist=persist
+        )
         self.steps.append(ToClient(out))
 
     def answer_data(self, exchange: Asking, data: bytes) -> None:  # noqa: ARG002
@@ -289,7 +292,8 @@ class Http1Connection:
         """Answer with the reason; without a body where the request was a HEAD."""
         method = exchange.request.head.method
         head, content = refusal(verdict, exchange.request.target, self._context.origin.flow)
-        out = write_response(head, head.framing, close=close, method=method)
+        persist = not exchange.request.head.minor and not close
+        out = write_response(head, head.framing, close=close, method=method, persist=persist)
         self.steps.append(ToClient(out if method == "HEAD" else out + content))
 
     def _unread(self, exchange: Asking) -> int:

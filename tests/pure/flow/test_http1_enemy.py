@@ -151,7 +151,6 @@ def test_an_early_response_ends_the_connection_and_the_upload() -> None:
     assert len(talk.upstreams) == 1
 
 
-@pytest.mark.xfail(strict=True, reason="Http1Connection.answer does not pass `persist`")
 def test_an_old_client_is_told_that_its_connection_stays() -> None:
     """Or it waits for the end of the connection (RFC 9112 section C.2.2)."""
     fields = b"Host: api.example.com\r\nConnection: keep-alive\r\n\r\n"
