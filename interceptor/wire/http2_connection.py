@@ -39,7 +39,6 @@ _CONTINUATIONS: Final = 32
 _SETTINGS_SIZE: Final = 6 * 64
 _TRAILER_COUNT: Final = 64
 _KNOWN_SETTINGS: Final = frozenset((1, 2, 3, 4, 5, 6))
-_ENABLE_PUSH: Final = 2
 
 _DATA, _HEADERS, _PRIORITY, _RST_STREAM, _SETTINGS = 0, 1, 2, 3, 4
 _PUSH_PROMISE, _PING, _GONE, _WINDOW_UPDATE, _CONTINUATION = 5, 6, 7, 8, 9
@@ -303,9 +302,7 @@ class Http2Connection(Http2Streams):
             self._fail(Code.ENHANCE_YOUR_CALM, "too many settings")
         if flags & _ACK:
             return
-        pairs = list(_SETTING.iter_unpack(frame[9:]))
-        if self._CLIENT and (_ENABLE_PUSH, 1) in pairs:
-            self._fail(Code.PROTOCOL_ERROR, "a server that would be pushed to")
+        pairs = _SETTING.iter_unpack(frame[9:])
         # Unknown settings are ignored (RFC 9113 section 6.5.2): hyper-h2 would keep each.
         body = b"".join([_SETTING.pack(*pair) for pair in pairs if pair[0] in _KNOWN_SETTINGS])
         self._receive(_HEADER.pack(len(body) >> 8, len(body) & 0xFF, _SETTINGS, 0, 0) + body)

@@ -297,6 +297,7 @@ CASES: dict[str, tuple[bytes, Answer]] = {
         frame(HEADERS, 5, 1, block(GET) + b"\x00\x85\xf2\xb2\x4a\x87\xff\x84\xff\xff\xff\xfa"),
         Connection(C)),
     "hpack/5.2 a string cut short": (frame(HEADERS, 5, 1, block(GET) + b"\x00\x05abc"), Connection(C)),
+    "hpack/5.2 a value cut short": (frame(HEADERS, 5, 1, block(GET) + b"\x00\x01a\x05bc"), Connection(C)),
     "hpack/6.1.1 index 0": (frame(HEADERS, 5, 1, b"\x80" + block(GET)), Connection(C)),
     "hpack/6.3.1 a table larger than told": (
         frame(HEADERS, 5, 1, b"\x3f\xe2\x1f" + block(GET)), Connection(C)),
@@ -420,6 +421,56 @@ def test_a_smaller_initial_window_makes_windows_negative() -> None:  # http2/6.9
     assert payloads(split(agent.outgoing())) == [1]
 
 
+def test_a_larger_initial_window_lets_go() -> None:
+    agent = opened(sent=settings((4, 0)) + headers(1) + headers(3))
+    for stream in (1, 3):
+        agent.respond(stream, RESPONSE, end=False)
+        agent.data(stream, b"abc")
+        agent.end(stream, ())
+    assert payloads(split(agent.outgoing())) == []
+    agent.feed(settings((4, 2)), 0.0)
+    assert payloads(split(agent.outgoing())) == [2, 2]
+    agent.feed(settings((4, 3)), 0.0)
+    assert payloads(split(agent.outgoing())) == [1, 1]
+    assert agent.open_streams == 0
+
+
+@pytest.mark.parametrize("padding", [True, False])
+def test_the_connections_window_is_given_back(padding: bool) -> None:
+    """For what is never told: padding, and DATA beyond Content-Length."""
+    agent = AgentHttp2(Http2Limits(connection_window=0), 0.0)  # 65 535, the default
+    agent.feed(HELLO + headers(1, POST, end=False), 0.0)
+    given = 0
+    for number in range(300):
+        stream = 2 * number + 3
+        if padding:
+            sent = frame(DATA, PADDED, 1, b"\xff" + bytes(255))
+        else:
+            sent = headers(stream, LENGTH, end=False) + data(stream, bytes(255))
+        agent.feed(sent, float(number))
+        given += sum(
+            int.from_bytes(item.payload, "big")
+            for item in split(agent.outgoing())
+            if item.kind == WINDOW_UPDATE and item.stream == 0
+        )
+    assert given > 30_000
+
+
+def test_a_stream_may_send_what_the_default_allows() -> None:
+    agent = AgentHttp2(Http2Limits(window=1000), 0.0)
+    sent = b"".join(data(1, bytes(size)) for size in (16_384, 16_384, 16_384, 16_383))
+    events = agent.feed(HELLO + headers(1, POST, end=False) + sent, 0.0)
+    assert [type(event) for event in events] == [Started, Data, Data, Data, Data]
+
+
+def test_settings_that_nobody_knows_are_not_kept() -> None:
+    agent = opened(sent=settings())
+    before = len(agent._h2.remote_settings)
+    for number in range(50):
+        agent.feed(settings(*((100 + number * 50 + n, n) for n in range(50))), 0.0)
+    assert len(agent._h2.remote_settings) == before
+
+
 def test_the_peers_frame_size_is_respected() -> None:
     agent = opened(sent=settings((4, 100_000)) + window(0, 100_000) + headers(1))
     agent.respond(1, RESPONSE, end=False)
@@ -469,7 +520,9 @@ def test_goaway_from_the_agent_leaves_its_streams_alone() -> None:
 def test_our_goaway_lets_open_streams_complete_and_refuses_new_ones() -> None:
     agent = opened(sent=settings() + headers(1))
     agent.close(Code.NO_ERROR)
-    assert gone(split(agent.outgoing())) == Code.NO_ERROR
+    frames = split(agent.outgoing())
+    assert gone(frames) == Code.NO_ERROR
+    assert frames[-1].payload[:4] == b"\0\0\0\x01"  # the last stream that is served
     assert agent.feed(headers(3), 0.0) == []
     agent.respond(1, RESPONSE, end=True)
     frames = split(agent.outgoing())
@@ -486,7 +539,7 @@ def test_what_came_before_an_error_is_told() -> None:
     agent.respond(1, RESPONSE, end=True)
     agent.data(1, b"x")
     agent.reset(1, 0)
-    agent.acknowledge(1, 5)
+    agent.acknowledge(1, LIMITS.connection_window)
     agent.close(0)
     frames = split(agent.outgoing())
     assert gone(frames) == Code.FRAME_SIZE_ERROR

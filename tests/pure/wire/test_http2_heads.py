@@ -400,6 +400,7 @@ def test_informational_responses_then_the_final_one() -> None:
         ("GET", headers(1, [(b":status", b"204")], end=False) + data(1, b"x")),
         ("GET", headers(1, [(b":status", b"304")], end=False) + data(1, b"x")),
         ("GET", headers(1, [*STATUS, (b"content-length", b"2")], end=False) + data(1, b"xyz")),
+        ("GET", headers(1, [(b":status", b"101")], end=False)),
     ],
 )
 def test_bodies_that_may_not_be(method: str, sent: bytes) -> None:
@@ -456,6 +457,32 @@ def test_room_follows_the_peers_limit() -> None:
     assert not room_after(settings((3, 0)))
     assert room_after(settings((3, 9)))
     assert not room_after(goaway(1))
+
+
+@pytest.mark.parametrize(("told", "streams", "allowed"), [(b"", 300, 100), (settings(), 3, 3)])
+def test_room_without_a_limit_of_the_peers(told: bytes, streams: int, allowed: int) -> None:
+    codec = UpstreamHttp2(Http2Limits(streams=streams), 0.0)
+    codec.feed(told, 0.0)
+    count = 0
+    while codec.room:
+        codec.request(request_head(), b"/", b"a.example", "https", end=True)
+        count += 1
+    assert count == allowed
+
+
+def test_a_block_that_is_repeated_follows_the_table() -> None:
+    agent = AgentHttp2(LIMITS, 0.0)
+    agent.feed(PREFACE + settings(), 0.0)
+    again = block(GET) + b"\xbe"  # the newest entry of the dynamic table
+    found = []
+    for number, value in enumerate((b"one", b"two")):
+        added = block(GET) + b"\x40\x01x\x03" + value
+        sent = frame(HEADERS, 5, 6 * number + 1, added)
+        sent += frame(HEADERS, 5, 6 * number + 3, again) + frame(HEADERS, 5, 6 * number + 5, again)
+        events = agent.feed(sent, 0.0)
+        found += [event.head.fields for event in events if isinstance(event, Started)]
+    one, two = (((b"x", b"x", value),) for value in (b"one", b"two"))
+    assert found == [one, one, one, two, two, two]
 
 
 def test_goaway_refuses_the_streams_after_the_last() -> None:
