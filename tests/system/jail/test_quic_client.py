@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import statistics
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -237,7 +238,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 home = pathlib.Path.home()
 store = home / ".pki/nssdb"
-store.mkdir(parents=True, exist_ok=True)
+store.mkdir(parents=True)
 certutil = ["certutil", "-d", f"sql:{store}"]
 subprocess.run([*certutil, "-N", "--empty-password"], check=True)
 add = [*certutil, "-A", "-t", "C,,", "-n", "lab", "-i", "/etc/ssl/certs/ca-certificates.crt"]
@@ -256,32 +257,46 @@ properties.pop("broken_alternative_services", None)  # it has tried, out there
 assert properties["servers"][0]["alternative_service"], known
 state.write_text(json.dumps(known))
 """
+HOME = f"{DEV_HOME}/http3"
+"""Where that browser lived; its profile comes along."""
 CHROMIUM = [
     *("chromium", "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"),
-    *("--disable-component-update", f"--user-data-dir={DEV_HOME}/profile", "--timeout=20000"),
+    *("--disable-component-update", f"--user-data-dir={HOME}/profile", "--timeout=20000"),
     "--dump-dom",
 ]
 
 
-def test_chromium_that_knows_of_http3_loads_the_page_over_tcp(clean_lab: Lab) -> None:
+@pytest.fixture
+def browser(clean_lab: Lab) -> Iterator[Lab]:
+    """A lab whose user has a Chromium that knows of HTTP/3; nothing of it remains."""
     for program in ("chromium", "certutil"):
         if not shutil.which(program):
             pytest.skip(f"{program} is not installed")
-    leaf = clean_lab.path(f"{DEV_HOME}/leaf.pem")
-    leaf.write_bytes(clean_lab.leaf("www.example.com"))
-    leaf.chmod(0o644)
-    learned = clean_lab.run([PYTHON, "-c", LEARN, *CHROMIUM], user="dev", cwd=DEV_HOME, timeout=90)
+    store, home = clean_lab.path(f"{DEV_HOME}/.pki"), clean_lab.path(HOME)
+    had_store = store.exists()
+    clean_lab.run(["mkdir", "-p", f"{DEV_HOME}/.pki/nssdb", HOME], user="dev")
+    (home / "leaf.pem").write_bytes(clean_lab.leaf("www.example.com"))
+    (home / "leaf.pem").chmod(0o644)
+    learn = [PYTHON, "-c", LEARN, *CHROMIUM]
+    learned = clean_lab.run(learn, user="dev", cwd=HOME, env={"HOME": HOME}, timeout=90)
     assert learned.returncode == 0, learned.stderr
     clean_lab.clear()
+    yield clean_lab
+    shutil.rmtree(home)
+    if not had_store:
+        shutil.rmtree(store)
+
+
+def test_chromium_that_knows_of_http3_loads_the_page_over_tcp(browser: Lab) -> None:
     url = "https://www.example.com/get?client=chromium"
-    log = f"{DEV_HOME}/net.json"
-    done = clean_lab.jail([*CHROMIUM, f"--log-net-log={log}", url], timeout=90)
+    log = f"{HOME}/net.json"
+    done = browser.jail([*CHROMIUM, f"--log-net-log={log}", url], timeout=90)
     assert '"target": "/get?client=chromium"' in done.text, done.errors
-    assert clean_lab.requests("www.example.com")[0].target == "/get?client=chromium"
+    assert browser.requests("www.example.com")[0].target == "/get?client=chromium"
     assert ("www.example.com", HTTP) in [
         (event["host"], event["detail"]) for event in quic_events(done.events())
     ]
-    sent, closed = _session(clean_lab.path(log).read_text("utf-8"))
+    sent, closed = _session(browser.path(log).read_text("utf-8"))
     assert closed - sent < 50, "milliseconds from the last packet of its hello"
 
 
