@@ -54,7 +54,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
 
     __slots__ = (
         *("_fault", "_transport", "_waiter", "address", "held", "idle_since", "key", "lane"),
-        *("_outbox", "owner", "tls"),
+        *("_early", "_early_end", "_fresh", "_outbox", "_owner", "tls"),
     )
 
     def __init__(
@@ -65,13 +65,40 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         self.key = key
         self.address = address
         self.tls = tls
-        self.owner: Owner | None = None
+        self._owner: Owner | None = None
+        self._fresh = True
+        """Nobody has owned it yet: what comes now is for the first owner."""
+        self._early = b""
+        self._early_end = False
         self.lane = 0
         self.held = False
         self.idle_since = 0.0
         self._transport: asyncio.Transport | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._fault: DialError | None = None
+
+    @property
+    def owner(self) -> Owner | None:
+        """Who is told what comes; the first owner also of what came before.
+
+        A server that speaks first (SETTINGS of HTTP/2, a banner) does not wait for a listener.
+        """
+        return self._owner
+
+    @owner.setter
+    def owner(self, owner: Owner | None) -> None:
+        self._owner = owner
+        if owner is not None and self._fresh:
+            self._fresh = False
+            if self._early or self._early_end:  # after the caller has told its flow of us
+                asyncio.get_running_loop().call_soon(self._hand_over)
+
+    def _hand_over(self) -> None:
+        data, self._early = self._early, b""
+        if data and self._owner is not None:
+            self._owner.upstream_bytes(data, self.lane)
+        if self._early_end and self._owner is not None:
+            self._owner.upstream_eof(self.lane)
 
     def itself(self) -> UpstreamConnection:
         """Protocol factory for the one transport this connection has."""
@@ -126,15 +153,18 @@ class UpstreamConnection(asyncio.BufferedProtocol):
             if tls.established and self._waiter is not None and not self._waiter.done():
                 self._waiter.set_result(None)
             ended = tls.ended
-        owner = self.owner
-        if owner is None:
-            if (data or ended) and self._waiter is None:
+        owner = self._owner
+        if self._fresh or self._early:
+            self._early += data
+            self._early_end |= ended
+        elif owner is None:
+            if data or ended:
                 self.close()  # bytes that answer nothing, on a connection nobody uses
-            return
-        if data:
-            owner.upstream_bytes(data, self.lane)
-        if ended and self.owner is not None:
-            self.owner.upstream_eof(self.lane)
+        else:
+            if data:
+                owner.upstream_bytes(data, self.lane)
+            if ended and self._owner is not None:
+                self._owner.upstream_eof(self.lane)
 
     def _broken(self, error: ssl.SSLError) -> None:
         self._fail(_tls_fault(error))
@@ -157,8 +187,10 @@ class UpstreamConnection(asyncio.BufferedProtocol):
     def _gone(self) -> None:
         if self.tls is not None and not self.tls.established:
             self._fail(DialError(Reason.CONNECT_FAILED, "closed during the TLS handshake"))
-        if self.owner is not None:
-            self.owner.upstream_eof(self.lane)
+        if self._fresh or self._early:
+            self._early_end = True
+        elif self._owner is not None:
+            self._owner.upstream_eof(self.lane)
 
     def _fail(self, fault: DialError) -> None:
         """Note the first fault of the handshake; whoever waits, now or later, is told."""
