@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any, Self, cast
 
 from interceptor.decide.judge import Judge
 from interceptor.flow.context import FlowContext
@@ -98,7 +98,8 @@ class ScriptedJudge:
         return self.refuse(Reason.SECRET_IN_NAME) if found else ALLOW
 
     def connection(self, target: Target) -> Verdict:
-        if target.port not in (80, 443):
+        service = self.service(target)
+        if target.port not in (80, 443) and (service is None or service.protocol != "any"):
             return self.refuse(Reason.PORT_NOT_ALLOWED)
         return self.refuse(Reason.HOST_DENIED) if target.host in self.denied else ALLOW
 
@@ -169,14 +170,14 @@ class Conversation:
         )
         self.flow = TcpFlow(context, self.now)
 
-    def say(self, *pieces: bytes) -> Conversation:
+    def say(self, *pieces: bytes) -> Self:
         """Bytes from the agent, a read for each piece."""
         for piece in pieces:
             if not self.flow.closed:
                 self.act(self.flow.client_bytes(piece, self.now))
         return self
 
-    def reply(self, *pieces: bytes) -> Conversation:
+    def reply(self, *pieces: bytes) -> Self:
         """Bytes from upstream."""
         for piece in pieces:
             self.act(self.flow.upstream_bytes(piece, self.now))

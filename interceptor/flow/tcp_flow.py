@@ -129,12 +129,12 @@ class TcpFlow:
     def client_eof(self, now: float) -> list[Step]:
         """The agent has ended its side."""
         if self._speaker is not None:
+            self._note_unasked()
             if self._sealed and type(self._speaker) is not Relay:
                 # Nobody half-closes TLS and waits: the agent has given up.
                 self._speaker.client_lost(now)
             else:
                 self._speaker.client_eof(now)
-            self._note_unasked()
         elif not self._done:
             self._note_unasked()
             self._close(reset=False)

@@ -223,9 +223,10 @@ class Irc(Lines):
     def from_client(self, data: bytes) -> Told:
         """As lines; a client that asks for TLS is told that there is none."""
         told = super().from_client(data)
-        if told.data[:8].upper() == b"STARTTLS":
-            return Told(reply=b":egressguard 691 * :STARTTLS is not relayed\r\n")
-        return told
+        if told.data[:8].upper() != b"STARTTLS":
+            return told
+        _, _, rest = told.data.partition(b"\n")
+        return Told(rest, reply=b":egressguard 691 * :STARTTLS is not relayed\r\n")
 
 
 class Redis(Lines):

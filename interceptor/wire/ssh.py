@@ -71,9 +71,9 @@ class _Side:
             end = buffer.find(b"\n", at) + 1
             line = buffer[at:end] if end else buffer[at : at + _VERSION_LIMIT]
             versions = any(v.startswith(line[: len(v)]) for v in _VERSIONS)
-            if not versions and (not self._banner or line.startswith(b"SSH-")):
+            if not versions and (not self._banner or line.startswith((b"SSH-", b"HTTP/"))):
                 raise mistaken("ssh", line)
-            if versions and not end and len(buffer) - at >= _VERSION_LIMIT:
+            if versions and (end or len(buffer)) - at > _VERSION_LIMIT:
                 raise DialectError("the version line of ssh is too long")
             if self._passed + (end or len(buffer)) > _LINES_LIMIT:
                 raise mistaken("ssh", buffer)

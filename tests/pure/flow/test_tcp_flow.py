@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import ssl
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
@@ -11,11 +12,13 @@ from interceptor.flow.steps import Dial, Finished, Record, Resolve, Terminate, T
 from tests.conversation import OK, Conversation, ScriptedJudge, get
 
 
-def client_hello(name: str | None) -> bytes:
+def client_hello(name: str | None, alpn: Sequence[str] = ()) -> bytes:
     """A ClientHello as Python's OpenSSL writes it."""
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     context = ssl.create_default_context()
     context.check_hostname = False
+    if alpn:
+        context.set_alpn_protocols(list(alpn))
     client = context.wrap_bio(incoming, outgoing, server_hostname=name)
     with pytest.raises(ssl.SSLWantReadError):
         client.do_handshake()

@@ -85,6 +85,7 @@ def test_ca_file_is_found_beside_the_policy(tmp_path: Path) -> None:
     assert policy.upstream.ca_file == str(tmp_path / "ca.pem")
 
 
+TCP = "version: 1\ntcp: [{host: a.example, port: "
 BAD = [
     ("", 1, 1, "empty"),
     ("# only a comment\n", 1, 1, "empty"),
@@ -110,6 +111,12 @@ BAD = [
     ("version: 1\naddresses: {allow: [ten]}\n", 2, 21, "expected an address or a CIDR"),
     ("version: 1\nrequests: [{host: a.example}]\n", 2, 12, "`action` is missing"),
     ("version: 1\nrequests: [{host: a.example, action: deny, methods: [get]}]\n", 2, 54, "A-Z"),
+    (f"{TCP}22, protocol: ssh, x: 1}}]\n", 2, 50, "there is no such key"),
+    (f"{TCP}22, protocol: telnet}}]\n", 2, 35, "expected one of any, ftp"),
+    (f"{TCP}22}}]\n", 2, 7, "`protocol` is missing"),
+    (f"{TCP}0, protocol: ssh}}]\n", 2, 25, ">= 1"),
+    ("version: 1\ntcp: [{host: 'a b', port: 22, protocol: ssh}]\n", 2, 8, "is no host pattern"),
+    ("version: 1\ntcp: [{host: 'a:22', port: 22, protocol: ssh}]\n", 2, 8, "names a port; write"),
     ("version: 1\nupstream: {ca_file: nowhere.pem}\n", 2, 12, "there is no file 'nowhere.pem'"),
     ("version: 1\nupstream: {min_tls: 1.1}\n", 2, 12, "expected 1.2 or 1.3"),
     ("version: 1\na: &x 1\nb: *x\n", 2, 4, "anchors and aliases"),
