@@ -131,10 +131,12 @@ class MessageWindow:
         self._known: dict[Finding, None] = {}
 
     def copy(self) -> MessageWindow:
-        """Return a window with the same past, for a sequence that goes another way from here."""
+        """Return a window with the same past, for a sequence that goes another way from here.
+
+        What one of the two reports, the other does not report again.
+        """
         other: MessageWindow = object.__new__(MessageWindow)
         other.__dict__.update(self.__dict__)
-        other._known = dict(self._known)
         return other
 
     def judge(self, message: bytes) -> Verdict | None:

@@ -123,7 +123,7 @@ class Inflater:
             expansion: how many times larger than its input a message may be, beyond 1 MiB.
             fault: reason code of malformed data: whose fault it is.
         """
-        self._bits = -bits
+        self._bits = -max(bits, 9)  # older zlib means 9 where it says 8
         self._takeover = takeover
         self._limit = limit
         self._expansion = expansion
@@ -167,7 +167,7 @@ class Inflater:
             WebSocketError: the message is empty or does not end where a block does.
         """
         z = self._z
-        if z is None or not self._fed:
+        if z is None:
             raise self._damaged()
         self._fed = self._made = 0
         try:

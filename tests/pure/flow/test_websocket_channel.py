@@ -169,6 +169,24 @@ def test_deflated_messages_go_on_as_they_came(takeover: bool) -> None:
     assert pair.channel.sent == 140 * 3 + 5
 
 
+def test_each_direction_has_its_own_parameters() -> None:
+    z = Deflater()
+    words = b"".join([b"word %d of many, " % i for i in range(400)])
+    far = [Frame(TEXT, z(words), rsv=4), Frame(TEXT, z(words), rsv=4)]  # refers far back
+    narrow = Deflate(client_max_window_bits=9)
+    assert Pair(agreed=narrow).reply(*far).received == far
+    assert Pair(agreed=narrow).say(*far).reasons == [Reason.HTTP_MALFORMED]
+    narrow = Deflate(server_max_window_bits=9)
+    assert Pair(agreed=narrow).say(*far).sent == far
+    assert Pair(agreed=narrow).reply(*far).reasons == [Reason.UPSTREAM_MALFORMED]
+    fresh = Deflate(client_no_context_takeover=True)
+    assert Pair(agreed=fresh).reply(*far).received == far
+    assert Pair(agreed=fresh).say(*far).reasons == [Reason.HTTP_MALFORMED]
+    fresh = Deflate(server_no_context_takeover=True)
+    assert Pair(agreed=fresh).say(*far).sent == far
+    assert Pair(agreed=fresh).reply(*far).reasons == [Reason.UPSTREAM_MALFORMED]
+
+
 # -- secrets -----------------------------------------------------------------------------------
 
 
@@ -199,8 +217,8 @@ def test_what_comes_back_is_judged_where_a_window_is_given() -> None:
 def test_findings_that_pass_are_recorded() -> None:
     pair = Pair(RECORDING).say(Frame(TEXT, SECRET), Frame(TEXT, SECRET), Frame(PING, SECRET))
     assert len(pair.sent) == 3
-    assert pair.reasons[0] is Reason.WOULD_BLOCK
-    assert all(verdict.allowed for verdict, _ in pair.records)
+    assert pair.reasons == [Reason.WOULD_BLOCK]
+    assert pair.records[0][0].allowed
 
 
 def pieces(parts: int) -> Iterator[list[bytes]]:

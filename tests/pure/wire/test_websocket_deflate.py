@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import zlib
 
 import pytest
@@ -159,12 +160,15 @@ def test_a_final_block_is_refused(takeover: bool) -> None:
 @pytest.mark.parametrize("takeover", [True, False])
 @pytest.mark.parametrize("size", [0, 1])
 def test_an_end_within_a_block_is_refused(takeover: bool, size: int) -> None:
-    message = deflate(b"some words that make a message, some words that do not " * 5)
     before = deflate(b"before")
-    for cut in range(len(message)):
-        one = inflater(takeover=takeover)
-        assert inflated(one, before) == b"before"
-        assert fault(one, message[:cut], size).reason is Reason.HTTP_MALFORMED
+    short = deflate(b"some words that make a message, some words that do not " * 5)
+    own_codes = deflate(random.Random(1).randbytes(300).hex().encode())
+    assert (short[0] & 6, own_codes[0] & 6) == (2, 4)  # RFC 1951 section 3.2.3: block types
+    for message in (short, own_codes):
+        for cut in range(len(message)):
+            one = inflater(takeover=takeover)
+            assert inflated(one, before) == b"before"
+            assert fault(one, message[:cut], size).reason is Reason.HTTP_MALFORMED
     stored = b"\x00\x05\x00\xfa\xff\x48\x65\x6c\x6c\x6f"
     for cut in (0, *range(2, len(stored))):  # the first byte alone is an empty message
         assert fault(inflater(takeover=takeover), stored[:cut], size).code == 1007
