@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import socket
 import struct
-from typing import Final
+from collections.abc import Iterator
+from typing import Any, Final
 
 CONTROL: Final = socket.CMSG_SPACE(20)
 """Room for the control data of one datagram: a struct in6_pktinfo."""
@@ -31,6 +32,24 @@ def prepare(sock: socket.socket) -> None:
         sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_FREEBIND, 1)
     else:
         sock.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
+
+
+def received(
+    sock: socket.socket, buffer: bytearray, most: int
+) -> Iterator[tuple[bytes, str, int, tuple[Any, ...]]]:
+    """The datagrams that wait, at most so many: data, what `asked_address` says, and the sender.
+
+    One that is longer than the buffer is cut off.
+    """
+    for _ in range(most):
+        try:
+            size, control, _, sender = sock.recvmsg_into([buffer], CONTROL)
+        except BlockingIOError:
+            return
+        except OSError:
+            continue  # an ICMP error of an earlier answer; reading it clears it
+        address, interface = asked_address(control)
+        yield bytes(buffer[:size]), address, interface, sender
 
 
 def asked_address(control: Control) -> tuple[str, int]:

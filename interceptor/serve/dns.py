@@ -18,7 +18,7 @@ from typing import Final, cast
 from interceptor.flow.dns_flow import DnsFlow
 from interceptor.flow.steps import Record
 from interceptor.model import Origin
-from interceptor.serve.datagrams import CONTROL, answer_from, asked_address, prepare
+from interceptor.serve.datagrams import answer_from, prepare, received
 from interceptor.serve.sockets import original_destination, reset_on_close
 from interceptor.wire import dns
 
@@ -113,15 +113,8 @@ class DnsServer:
         return reply
 
     def _datagrams(self, sock: socket.socket) -> None:
-        for _ in range(BATCH):
-            try:
-                size, control, _, source = sock.recvmsg_into([self._buffer], CONTROL)
-            except BlockingIOError:
-                return
-            except OSError:
-                continue  # an ICMP error of an earlier answer; reading it clears it
-            asked, interface = asked_address(control)
-            answer = self.reply(bytes(self._buffer[:size]), "udp", (asked, _PORT))
+        for data, asked, interface, source in received(sock, self._buffer, BATCH):
+            answer = self.reply(data, "udp", (asked, _PORT))
             if answer is None:
                 continue
             try:

@@ -17,7 +17,7 @@ from interceptor.flow.quic_flow import QuicFlow, Send
 from interceptor.flow.quic_refusals import Note, Peer
 from interceptor.flow.steps import Record
 from interceptor.model import Origin
-from interceptor.serve.datagrams import CONTROL, answer_from, asked_address, prepare
+from interceptor.serve.datagrams import answer_from, prepare, received
 from interceptor.wire.quic import LARGEST
 
 BATCH: Final = 32
@@ -106,17 +106,10 @@ class QuicServer:
         self._pause = self._loop.call_later((BURST / 2 - self._left) / SHARE, self._listen)
 
     def _read(self, sock: socket.socket, port: int, now: float) -> None:
-        for _ in range(BATCH):
-            try:
-                size, control, _, source = sock.recvmsg_into([self._buffer], CONTROL)
-            except BlockingIOError:
-                return
-            except OSError:
-                continue  # an ICMP error of an earlier answer; reading it clears it
-            address, interface = asked_address(control)
+        for data, address, interface, source in received(sock, self._buffer, BATCH):
             if address:
                 peer = Peer(source, address, port, interface)
-                self._carry_out(self._flow.datagram(bytes(self._buffer[:size]), peer, now))
+                self._carry_out(self._flow.datagram(data, peer, now))
 
     def _carry_out(self, steps: Iterable[Note | Send]) -> None:
         for step in steps:
