@@ -32,5 +32,6 @@ BAD: dict[str, bytes] = {
     "unknown-coding": _OK + b"Transfer-Encoding: whatever\r\n\r\nhi",
     "unasked-switch": b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: foo\r\n\r\nfoo foo",
     "second-response": _OK + b"Content-Length: 2\r\n\r\nhi" + _OK + b"Content-Length: 3\r\n\r\nbye",
+    "interim-flood": b"HTTP/1.1 102 Processing\r\n\r\n" * 1000 + _OK + b"Content-Length: 0\r\n\r\n",
     "nothing": b"",
 }
