@@ -54,10 +54,12 @@ class Dialect(Protocol):
     Attributes:
         server_first: the client waits for the server's greeting.
         tls_first: TLS may begin with the connection, without being asked for.
+        tls_asked: the server has to be asked for it even then (`preamble`).
     """
 
     server_first: bool
     tls_first: bool
+    tls_asked: bool
 
     def from_client(self, data: bytes) -> Told:
         """Take bytes of the agent.
@@ -91,6 +93,7 @@ class Plain:
 
     server_first = False
     tls_first = True
+    tls_asked = False
 
     def remainder(self, *, client: bool) -> bytes:  # noqa: ARG002
         """Nothing: half a message means nothing."""

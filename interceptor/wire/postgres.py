@@ -26,6 +26,8 @@ _BINDING: Final = (
 class Postgres(Plain):
     """One connection."""
 
+    tls_asked = True
+
     def __init__(self) -> None:
         self._from_client = b""
         self._from_server = b""

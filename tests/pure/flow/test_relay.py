@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interceptor.flow.relay import IDLE_SECONDS, TRANSITIONS, Stage
+from interceptor.flow.relay_ends import IDLE_SECONDS
+from interceptor.flow.relay_states import TRANSITIONS, Stage
 from interceptor.flow.steps import (
     Dial,
     EndUpstream,
