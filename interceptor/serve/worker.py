@@ -32,6 +32,7 @@ from interceptor.flow.steps import Finished, Record
 from interceptor.model import Origin
 from interceptor.policy.schema import digest
 from interceptor.scan.engine import Scanner
+from interceptor.scan.inbound import InboundScanner, load_inbound_rules
 from interceptor.scan.ruleset import load_rules
 from interceptor.serve import dns, quic
 from interceptor.serve.messages import Failure, Open, Ready, Settings, Start, Stop
@@ -83,7 +84,8 @@ class _Worker:
         self.jail = settings.jail
         self.authority = authority
         scanner = Scanner.build(load_rules(), settings.cache)
-        self.judge = Judge(policy, scanner, secrets.token_bytes(32))
+        inbound = InboundScanner.build(load_inbound_rules(), settings.cache)
+        self.judge = Judge(policy, scanner, secrets.token_bytes(32), inbound)
         self.context = client_context(policy.upstream.ca_file, policy.upstream.min_tls)
         self.log = EvidenceLog(settings.evidence, settings.jail, digest(policy))
         self.open = False
@@ -197,7 +199,12 @@ def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:  
 
 
 def _import_what_is_imported_late() -> None:
-    """The standard library imports some modules at first use; later no file may be readable."""
+    """Some modules are imported at first use; later no file may be readable."""
+    import brotli  # noqa: F401
+    import zstandard  # noqa: F401
+
+    import interceptor.flow.http2_agent  # noqa: F401
+
     "a".encode("idna")
     for name in ("ascii", "latin-1", "utf-8"):
         "a".encode(name)
