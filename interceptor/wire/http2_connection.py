@@ -11,58 +11,51 @@ import struct
 from typing import Final
 
 from h2.events import DataReceived, StreamReset, TrailersReceived
-from h2.events import Event as H2Event
 from h2.exceptions import ProtocolError
 
-from interceptor.verdict import Reason
-from interceptor.wire.fields import HttpError, over_limit
+from interceptor.wire.fields import HttpError
+from interceptor.wire.http2_control import ACK, Http2Control, number31
+from interceptor.wire.http2_engine import FRAME_SIZE
 from interceptor.wire.http2_events import (
-    Broken,
     Code,
     Data,
     Ended,
     Event,
-    GoneAway,
     Http2Error,
     Http2Limits,
-    Reset,
 )
 from interceptor.wire.http2_fields import read_trailers
 from interceptor.wire.http2_flood import Flood
-from interceptor.wire.http2_streams import FRAME_SIZE, PREFACE, Http2Streams
+from interceptor.wire.http2_streams import PREFACE
 
 _HEADER: Final = struct.Struct(">HBBBL")
-_SETTING: Final = struct.Struct(">HL")
 _PONG: Final = b"\x00\x00\x08\x06\x01\x00\x00\x00\x00"
 _STREAM_MASK: Final = 2**31 - 1
 _CONTINUATIONS: Final = 32
-_SETTINGS_SIZE: Final = 6 * 64
 _TRAILER_COUNT: Final = 64
-_KNOWN_SETTINGS: Final = frozenset((1, 2, 3, 4, 5, 6))
 
 _DATA, _HEADERS, _PRIORITY, _RST_STREAM, _SETTINGS = 0, 1, 2, 3, 4
 _PUSH_PROMISE, _PING, _GONE, _WINDOW_UPDATE, _CONTINUATION = 5, 6, 7, 8, 9
-_END_STREAM, _ACK, _END_HEADERS, _PADDED, _PRIORITIZED = 1, 1, 4, 8, 32
+_END_STREAM, _END_HEADERS, _PADDED, _PRIORITIZED = 1, 4, 8, 32
 _SIZES: Final = {_PRIORITY: 5, _RST_STREAM: 4, _PING: 8, _WINDOW_UPDATE: 4}
 _ON_STREAM: Final = frozenset((_DATA, _HEADERS, _PRIORITY, _RST_STREAM, _CONTINUATION))
 _ON_CONNECTION: Final = frozenset((_SETTINGS, _PING, _GONE))
 _OPENED: Final = frozenset((_DATA, _HEADERS, _RST_STREAM, _WINDOW_UPDATE))
 
 
-class Http2Connection(Http2Streams):
-    """The receiving half of both roles, on top of the sending one. Not used by itself."""
+class Http2Connection(Http2Control):
+    """The receiving half of both roles. Not used by itself."""
 
-    __slots__ = ("_buffer", "_greeting", "_now", "_section", "_settled")
+    __slots__ = ("_buffer", "_greeting", "_section", "_settled")
 
     def __init__(self, limits: Http2Limits, now: float) -> None:
         """Begin a connection at `now`, in seconds; our preface is in `outgoing`."""
         super().__init__(limits, now)
-        self._now = now
         self._buffer = b""
         self._greeting = not self._CLIENT  # the client's preface has not come
         self._settled = False  # the first SETTINGS have come
-        # A header block of several frames: stream, flags, and its fragments so far.
-        self._section: tuple[int, int, list[bytes]] | None = None
+        # A header block of several frames: stream, END_STREAM, and its fragments so far.
+        self._section: tuple[int, bool, list[bytes]] | None = None
 
     def feed(self, data: bytes, now: float) -> list[Event]:
         """Take bytes from the peer at `now`, in seconds; return what they mean.
@@ -89,7 +82,7 @@ class Http2Connection(Http2Streams):
                 stop = at + 9 + size
                 if stop > end:
                     break
-                self._frame(kind, flags, stream & _STREAM_MASK, data[at:stop], events)
+                self._frame(kind, flags, stream & _STREAM_MASK, data[at + 9 : stop], events)
                 at = stop
         except Http2Error as error:
             error.events = events
@@ -107,16 +100,18 @@ class Http2Connection(Http2Streams):
         self._greeting = False
         return len(PREFACE)
 
-    def _frame(self, kind: int, flags: int, stream: int, frame: bytes, events: list[Event]) -> None:
+    def _frame(
+        self, kind: int, flags: int, stream: int, payload: bytes, events: list[Event]
+    ) -> None:
         """Screen one whole frame and act on it."""
         if self._section is not None:
-            self._continue(kind, flags, stream, frame, events)
+            self._continue(kind, flags, stream, payload, events)
             return
         if not self._settled:
-            if kind != _SETTINGS or flags & _ACK:
+            if kind != _SETTINGS or flags & ACK:
                 self._fail(Code.PROTOCOL_ERROR, "the first frame is not SETTINGS")
             self._settled = True
-        if kind in _SIZES and len(frame) - 9 != _SIZES[kind]:
+        if kind in _SIZES and len(payload) != _SIZES[kind]:
             self._fail(Code.FRAME_SIZE_ERROR, "a frame has another size than its type")
         if stream == 0:
             if kind in _ON_STREAM:
@@ -126,83 +121,83 @@ class Http2Connection(Http2Streams):
         elif stream & 1 == 0 and kind in _OPENED:
             self._fail(Code.PROTOCOL_ERROR, "a stream that was never promised")
         if kind == _DATA:
-            self._on_data(flags, stream, frame, events)
+            self._on_data(flags, stream, payload, events)
         elif kind == _HEADERS:
-            if flags & (_END_HEADERS | _PADDED | _PRIORITIZED) == _END_HEADERS:
-                self._on_section(stream, flags, frame, events)
-            else:
-                self._begin(stream, flags, frame, events)
+            self._begin(flags, stream, payload, events)
         elif kind == _WINDOW_UPDATE:
-            self._on_window(stream, frame, events)
+            self._on_window(stream, payload, events)
         elif kind == _RST_STREAM:
-            self._on_reset(stream, frame, events)
+            self._on_reset(stream, payload, events)
         elif kind == _SETTINGS:
-            self._on_settings(flags, frame)
+            self._on_settings(flags, payload)
         elif kind == _PING:
             self._spend(Flood.PINGS, self._now)
-            if not flags & _ACK:
-                self._out += (self._h2.data_to_send(), _PONG, frame[9:])
+            if not flags & ACK:
+                self._out += (self._h2.data_to_send(), _PONG, payload)
         elif kind == _GONE:
-            self._on_goaway(frame, events)
+            self._on_goaway(payload, events)
         elif kind in (_PUSH_PROMISE, _CONTINUATION):
             self._fail(Code.PROTOCOL_ERROR, "a push, or a continuation of nothing")
         else:  # PRIORITY is advice that is not taken; unknown types are ignored (section 5.5)
             self._spend(Flood.OTHER, self._now)
-            if kind == _PRIORITY and _dependency(frame, 9) == stream:
+            if kind == _PRIORITY and number31(payload) == stream:
                 self._fail(Code.PROTOCOL_ERROR, "a stream depends on itself")
+
+    def _unpadded(self, payload: bytes) -> bytes:
+        """Take the padding away; its length is the first byte (section 6.1)."""
+        if not payload:
+            self._fail(Code.FRAME_SIZE_ERROR, "a frame without its padding length")
+        end = len(payload) - payload[0]
+        if end < 1:
+            self._fail(Code.PROTOCOL_ERROR, "padding beyond the end of a frame")
+        return payload[1:end]
 
     # -- header sections -------------------------------------------------------------------
 
-    def _begin(self, stream: int, flags: int, frame: bytes, events: list[Event]) -> None:
+    def _begin(self, flags: int, stream: int, payload: bytes, events: list[Event]) -> None:
         """Take the first frame of a header block apart: padding, priority, fragment."""
-        at = 9
-        end = len(frame)
         if flags & _PADDED:
-            if end == 9:
-                self._fail(Code.FRAME_SIZE_ERROR, "a frame without its padding length")
-            at += 1
-            end -= frame[9]
+            payload = self._unpadded(payload)
         if flags & _PRIORITIZED:
-            if end >= at + 5 and _dependency(frame, at) == stream:
+            if len(payload) < 5:
+                self._fail(Code.PROTOCOL_ERROR, "priority beyond the end of a frame")
+            if number31(payload) == stream:
                 self._fail(Code.PROTOCOL_ERROR, "a stream depends on itself")
-            at += 5
-        if end < at:
-            self._fail(Code.PROTOCOL_ERROR, "padding or priority beyond the end of a frame")
+            payload = payload[5:]
         if flags & _END_HEADERS:
-            self._assembled(stream, flags, frame[at:end], events)
+            self._on_section(stream, payload, events, end=bool(flags & _END_STREAM))
         else:
-            self._section = (stream, flags, [frame[at:end]])
+            self._section = (stream, bool(flags & _END_STREAM), [payload])
 
     def _continue(
-        self, kind: int, flags: int, stream: int, frame: bytes, events: list[Event]
+        self, kind: int, flags: int, stream: int, payload: bytes, events: list[Event]
     ) -> None:
         """Take a frame while a header block is open: nothing else may come between."""
         assert self._section is not None  # noqa: S101
-        opened, first, parts = self._section
+        opened, end, parts = self._section
         if kind != _CONTINUATION or stream != opened:
             self._fail(Code.PROTOCOL_ERROR, "another frame within a header block")
-        parts.append(frame[9:])
+        parts.append(payload)
         if len(parts) > _CONTINUATIONS or sum(map(len, parts)) > 2 * self._limits.header_bytes:
             self._fail(Code.ENHANCE_YOUR_CALM, "a header block is too long")
         if flags & _END_HEADERS:
             self._section = None
-            self._assembled(stream, first, b"".join(parts), events)
+            self._on_section(stream, b"".join(parts), events, end=end)
 
-    def _assembled(self, stream: int, flags: int, block: bytes, events: list[Event]) -> None:
-        size = len(block)
-        kept = _END_HEADERS | flags & _END_STREAM
-        header = _HEADER.pack(size >> 8, size & 0xFF, _HEADERS, kept, stream)
-        self._on_section(stream, kept, header + block, events)
-
-    def _on_section(self, stream: int, flags: int, frame: bytes, events: list[Event]) -> None:
+    def _on_section(self, stream: int, block: bytes, events: list[Event], *, end: bool) -> None:
         """A whole header block: a head, trailers, or late for a stream that is over."""
-        end = bool(flags & _END_STREAM)
         self._decoder.ending = end
-        if stream in self._dead:
+        late = stream in self._dead
+        if late:
             self._spend(Flood.OTHER, self._now)
-            self._quietly(frame)
+            self._mute()
+        try:
+            got = self._h2.receive_section(stream, block, end=end)
+        except ProtocolError as error:
+            self._lost(error)
+        if late:
+            self._unmute()
             return
-        got = self._receive(frame)
         if not got:
             self._spend(Flood.OTHER, self._now)  # late, and hyper-h2 has answered it
             return
@@ -233,22 +228,27 @@ class Http2Connection(Http2Streams):
 
     # -- other frames ----------------------------------------------------------------------
 
-    def _on_data(self, flags: int, stream: int, frame: bytes, events: list[Event]) -> None:
-        if stream in self._dead:
-            self._quietly(frame)
+    def _on_data(self, flags: int, stream: int, payload: bytes, events: list[Event]) -> None:
+        flow = len(payload)
+        data = self._unpadded(payload) if flags & _PADDED else payload
+        end = bool(flags & _END_STREAM)
+        late = stream in self._dead
+        if late:
+            self._mute()
+        try:
+            got = self._h2.receive_body(stream, data, flow - len(data), end=end)
+        except ProtocolError as error:
+            self._lost(error)
+        if late:
+            self._unmute()
             return
         record = self._streams.get(stream)
-        got = self._receive(frame)
         if record is None:
             self._spend(Flood.OTHER, self._now)  # the stream is over; hyper-h2 has answered it
             return
-        event = got[0]
-        if not isinstance(event, DataReceived):
+        if got[0].__class__ is not DataReceived:
             self._break(stream, Code.STREAM_CLOSED, "data after the end", events)
             return
-        data = event.data or b""
-        flow = event.flow_controlled_length or 0
-        end = bool(flags & _END_STREAM)
         if record.left is not None:
             record.left -= len(data)
             if record.left < 0 or (end and record.left):
@@ -267,99 +267,3 @@ class Http2Connection(Http2Streams):
         if end:
             events.append(Ended(stream, ()))
             self._received(stream, record)
-
-    def _on_window(self, stream: int, frame: bytes, events: list[Event]) -> None:
-        self._spend(Flood.WINDOWS, self._now)
-        if int.from_bytes(frame[9:13], "big") & _STREAM_MASK == 0:
-            if stream not in self._streams:
-                self._fail(Code.PROTOCOL_ERROR, "a window update of nothing")
-            self._break(stream, Code.PROTOCOL_ERROR, "a window update of nothing", events)
-            return
-        got = self._receive(frame)
-        if got and got[0].__class__ is StreamReset:
-            detail = "a flow-control window is too large"
-            self._break(stream, Code.FLOW_CONTROL_ERROR, detail, events)
-            return
-        self._unblock(stream)
-
-    def _on_reset(self, stream: int, frame: bytes, events: list[Event]) -> None:
-        if stream > self._highest:
-            self._fail(Code.PROTOCOL_ERROR, "a reset of an idle stream")
-        if stream not in self._streams:
-            self._spend(Flood.OTHER, self._now)
-            return
-        self._spend(Flood.RESETS, self._now)
-        self._receive(frame)
-        self._forget(stream)
-        events.append(Reset(stream, int.from_bytes(frame[9:13], "big")))
-
-    def _on_settings(self, flags: int, frame: bytes) -> None:
-        self._spend(Flood.SETTINGS, self._now)
-        size = len(frame) - 9
-        if size % 6 or (flags & _ACK and size):
-            self._fail(Code.FRAME_SIZE_ERROR, "SETTINGS of a wrong size")
-        if size > _SETTINGS_SIZE:
-            self._fail(Code.ENHANCE_YOUR_CALM, "too many settings")
-        if flags & _ACK:
-            return
-        pairs = _SETTING.iter_unpack(frame[9:])
-        # Unknown settings are ignored (RFC 9113 section 6.5.2): hyper-h2 would keep each.
-        body = b"".join([_SETTING.pack(*pair) for pair in pairs if pair[0] in _KNOWN_SETTINGS])
-        self._receive(_HEADER.pack(len(body) >> 8, len(body) & 0xFF, _SETTINGS, 0, 0) + body)
-        self._unblock(0)
-
-    def _on_goaway(self, frame: bytes, events: list[Event]) -> None:
-        if len(frame) < 17:
-            self._fail(Code.FRAME_SIZE_ERROR, "GOAWAY of a wrong size")
-        self._spend(Flood.OTHER, self._now)
-        last = int.from_bytes(frame[9:13], "big") & _STREAM_MASK
-        # Not for hyper-h2, which would send nothing more: open streams go on (section 6.8).
-        self._gone = True
-        events.append(GoneAway(int.from_bytes(frame[13:17], "big"), last))
-        if self._CLIENT:
-            for stream in [stream for stream in self._streams if stream > last]:
-                self._drop(stream, Code.CANCEL)
-                events.append(Reset(stream, Code.REFUSED_STREAM))
-
-    # -- hyper-h2 --------------------------------------------------------------------------
-
-    def _receive(self, frame: bytes) -> list[H2Event]:
-        """Let hyper-h2 act on a frame; it queues GOAWAY before it raises."""
-        try:
-            return self._h2.receive_data(frame)
-        except ProtocolError as error:
-            code = Code(error.error_code)
-            self._stop()
-            calm = code is Code.ENHANCE_YOUR_CALM
-            reason: Reason = over_limit(self._REASON) if calm else self._REASON
-            detail = f"HTTP/2 connection error {code.name.lower()}"
-            raise Http2Error(reason, detail) from None
-
-    def _quietly(self, frame: bytes) -> None:
-        """A late frame for a stream that we reset: of the answer only window updates are sent.
-
-        hyper-h2 would answer each with another RST_STREAM.
-        """
-        self._out.append(self._h2.data_to_send())
-        self._receive(frame)
-        answer = self._h2.data_to_send()
-        for at in range(0, len(answer), 13):
-            if answer[at + 3] == _WINDOW_UPDATE:
-                self._out.append(answer[at : at + 13])
-
-    def _break(
-        self,
-        stream: int,
-        code: Code,
-        detail: str,
-        events: list[Event],
-        reason: Reason | None = None,
-    ) -> None:
-        """A stream error of the peer's making. It counts as one of its resets (CVE-2025-8671)."""
-        self._drop(stream, code)
-        events.append(Broken(stream, reason or self._REASON, detail))
-        self._spend(Flood.RESETS, self._now)
-
-
-def _dependency(frame: bytes, at: int) -> int:
-    return int.from_bytes(frame[at : at + 4], "big") & _STREAM_MASK

@@ -1,59 +1,26 @@
-"""The streams of an HTTP/2 connection and what we send on them, under flow control (RFC 9113).
-
-hyper-h2 keeps the states of streams, the windows and the settings.
-"""
+"""The streams of an HTTP/2 connection and what we send on them, under flow control (RFC 9113)."""
 
 from __future__ import annotations
 
 import contextlib
-import functools
 import struct
 from collections.abc import Sequence
 from typing import Final, NoReturn
 
-from h2.config import H2Configuration
-from h2.connection import H2Connection
 from h2.exceptions import StreamClosedError
-from h2.settings import SettingCodes, Settings
 from hpack import HeaderTuple
 
 from interceptor.verdict import Reason
 from interceptor.wire.fields import Field, over_limit
+from interceptor.wire.http2_engine import CLOSED_STREAMS, Engine
 from interceptor.wire.http2_events import Code, Http2Error, Http2Limits
 from interceptor.wire.http2_fields import trailer_pairs
 from interceptor.wire.http2_flood import Flood, FloodGuard
 from interceptor.wire.http2_hpack import FINAL, FieldDecoder, FieldEncoder, Pair
 
 PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-FRAME_SIZE: Final = 16_384
-"""Largest payload of a frame we take: the least that may be told, and what most senders use."""
 _SEND_SIZE: Final = 65_536
 _GOAWAY: Final = struct.Struct(">HBBBLLL")
-_DEFAULT_WINDOW: Final = 65_535
-_NO_LIMIT: Final = 2**31 - 1
-_DEAD: Final = 1024
-
-
-class _Engine(H2Connection):
-    MAX_CLOSED_STREAMS = _DEAD  # 65 536 would be megabytes on a long connection
-
-
-@functools.lru_cache(8)
-def _settings(limits: Http2Limits, client: bool, *, unlimited: bool = False) -> Settings:  # noqa: FBT001
-    """What we tell the peer; nothing changes it, so connections share it.
-
-    hyper-h2 is let to believe that streams are unlimited: their number is held by us, so that one
-    too many costs that stream alone.
-    """
-    values = {
-        SettingCodes.ENABLE_PUSH: 0,
-        SettingCodes.MAX_CONCURRENT_STREAMS: _NO_LIMIT if unlimited else limits.streams,
-        # Not below the default: the peer may send that much before it knows ours.
-        SettingCodes.INITIAL_WINDOW_SIZE: max(limits.window, _DEFAULT_WINDOW),
-        SettingCodes.MAX_FRAME_SIZE: FRAME_SIZE,
-        SettingCodes.MAX_HEADER_LIST_SIZE: limits.header_bytes,
-    }
-    return Settings(client=client, initial_values=values)
 
 
 class Stream:
@@ -100,7 +67,7 @@ class Http2Streams:
         self._encoder = FieldEncoder()
         # Up to four times the limit a section is decoded, so that it costs its stream alone.
         self._decoder = FieldDecoder(4 * limits.header_bytes, client=client)
-        self._h2 = self._engine(limits)
+        self._h2 = Engine(limits, self._encoder, self._decoder, client=client)
         self._streams: dict[int, Stream] = {}
         self._dirty: dict[int, None] = {}  # streams with something to send
         self._blocked: dict[int, None] = {}  # streams that wait for the peer's windows
@@ -109,32 +76,6 @@ class Http2Streams:
         self._highest = 0  # the stream that was opened last
         self._gone = False  # GOAWAY was sent or received
         self._over = False
-
-    def _engine(self, limits: Http2Limits) -> H2Connection:
-        """A hyper-h2 connection with our settings and coders, its checks of fields off."""
-        client = self._CLIENT
-        h2 = _Engine(
-            H2Configuration(
-                client_side=client,
-                header_encoding=False,
-                validate_outbound_headers=False,
-                normalize_outbound_headers=False,
-                validate_inbound_headers=False,
-                normalize_inbound_headers=False,
-            )
-        )
-        h2.local_settings = _settings(limits, client)
-        h2.initiate_connection()
-        h2.local_settings = _settings(limits, client, unlimited=True)
-        if limits.connection_window > _DEFAULT_WINDOW:
-            h2.increment_flow_control_window(limits.connection_window - _DEFAULT_WINDOW)
-        # Frames are cut and measured by us; header blocks come to it put together.
-        h2.max_inbound_frame_size = 1 << 24
-        h2.encoder = self._encoder
-        h2.decoder = self._decoder
-        if not client:
-            h2.receive_data(PREFACE)
-        return h2
 
     @property
     def open_streams(self) -> int:
@@ -177,7 +118,7 @@ class Http2Streams:
         Each `Data` is to be acknowledged once, on streams that are over too: the connection's
         window is shared.
         """
-        if size and not self._over:
+        if size:
             self._h2.acknowledge_received_data(size, stream)
 
     def close(self, code: int) -> None:
@@ -260,7 +201,7 @@ class Http2Streams:
             self._h2.reset_stream(stream, code)
         self._forget(stream)
         self._dead[stream] = None
-        if len(self._dead) > _DEAD:
+        if len(self._dead) > CLOSED_STREAMS:
             del self._dead[next(iter(self._dead))]
 
     def _forget(self, stream: int) -> None:
