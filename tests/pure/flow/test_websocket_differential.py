@@ -193,7 +193,11 @@ def test_the_reader_takes_what_wsproto_takes(
     for at, value in flips:
         if at < len(data):
             data[at] = value
-    assert ours(bytes(data), masked, size) == theirs(bytes(data), masked, size)
+    heard, code = ours(bytes(data), masked, size)
+    expected, expected_code, unfinished = theirs(bytes(data), masked, size)
+    assert heard == expected
+    # wsproto asks whether a fragment is in order when its payload comes; the header is enough.
+    assert code == expected_code or (code == 1002 and not expected_code and unfinished)
 
 
 Heard = tuple[list[tuple[int, bytes]], int]
@@ -217,7 +221,7 @@ def ours(data: bytes, masked: bool, size: int) -> Heard:
     return found, 0
 
 
-def theirs(data: bytes, masked: bool, size: int) -> Heard:
+def theirs(data: bytes, masked: bool, size: int) -> tuple[list[tuple[int, bytes]], int, bool]:
     oracle = FrameProtocol(client=not masked, extensions=[])
     found: list[tuple[int, bytes]] = []
     parts: list[bytes] = []
@@ -229,15 +233,15 @@ def theirs(data: bytes, masked: bool, size: int) -> Heard:
                 if frame.opcode.iscontrol():
                     found.append((int(frame.opcode), payload))
                     if frame.opcode is Opcode.CLOSE:
-                        return found, 0
+                        return found, 0, False
                     continue
                 parts.append(payload)
                 if frame.frame_finished and frame.message_finished:
                     found.append((int(frame.opcode), b"".join(parts)))
                     parts = []
     except ParseFailed as error:
-        return found, int(error.code)
-    return found, 0
+        return found, int(error.code), False
+    return found, 0, oracle._frame_decoder.header is not None
 
 
 def _plain(frame: Frame) -> bytes:
