@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import msgspec
 
 from interceptor.decide.addresses import Exceptions
+from interceptor.decide.bodies import UploadWindow, content_types, holds_texts, scan_texts
 from interceptor.decide.findings import Weighed, Weigher
 from interceptor.decide.hosts import HostSet
 from interceptor.decide.inbound import InboundWindow
@@ -24,6 +25,8 @@ from interceptor.scan.inbound import InboundScanner
 from interceptor.scan.names import fault, scan_name
 from interceptor.scan.window import BodyWindow, Decide, MessageWindow
 from interceptor.verdict import Action, Finding, Reason, Verdict
+from interceptor.wire.body.stream import BodyStream
+from interceptor.wire.fields import HttpError
 
 _REMEMBERED = 4096  # verdicts on names and connections that are kept, each
 
@@ -111,15 +114,22 @@ class Judge:
         return self._place(target.host, target.port, opened=True)
 
     def request(
-        self, target: Target, head: bytes, fields: Sequence[tuple[bytes, bytes]], body: bytes
+        self,
+        target: Target,
+        head: bytes,
+        fields: Sequence[tuple[bytes, bytes]],
+        body: bytes,
+        codings: tuple[bytes, ...] = (),
     ) -> Verdict:
         """Judge a request: host and port once more, method and path, secrets in every view.
 
         Args:
             target: where it goes; `path` as it will be sent.
             head: request line and header section as received.
-            fields: (lower-case name, value) of the header section; says where a finding lies.
-            body: content as it can be read, or b"".
+            fields: (lower-case name, value) of the header section; says where a finding lies, and
+                what the body is.
+            body: content, or b"".
+            codings: content codings of `body` that are still to be undone.
         """
         verdict = self.connection(target)
         if verdict.action is not Action.ALLOW:
@@ -131,12 +141,24 @@ class Judge:
         scan = self._scanner.scan(head, "head", self._key, self._decoded_bytes)
         budget = self._decoded_bytes
         below = self._scanner.scan(body, "body", self._key, budget) if body else CLEAN
-        if scan is CLEAN and below is CLEAN and not verdict.findings:
+        texts: list[tuple[str, RawFinding]] = []
+        if body and (codings or holds_texts(fields, body)):
+            stream = BodyStream(
+                content_types(fields), codings, budget, self.policy.limits.expansion
+            )
+            try:
+                texts, incomplete = scan_texts(stream, body, self._scanner, self._key, budget)
+            except HttpError as error:
+                return self.refuse(error.reason, error.detail)
+            if incomplete:
+                return _unreadable()
+        if scan is CLEAN and below is CLEAN and not texts and not verdict.findings:
             return _ALLOWED
         if scan.incomplete or below.incomplete:
             return _unreadable()
         found = self._views(scan, target, head, fields)
         found += [("body", raw) for raw in below.findings]
+        found += texts
         return self._weighed(self._weigher.weigh(found, target), verdict.findings)
 
     def trailers(self, target: Target, fields: Sequence[tuple[bytes, bytes]]) -> Verdict:
@@ -162,6 +184,30 @@ class Judge:
         return BodyWindow(
             self._scanner, self._decide(target, "body"), self._key, self._decoded_bytes
         )
+
+    def upload_window(
+        self,
+        target: Target,
+        fields: Sequence[tuple[bytes, bytes]],
+        codings: tuple[bytes, ...] = (),
+    ) -> UploadWindow:
+        """Return the window of a streaming body and of all texts that can be read in it.
+
+        Args:
+            target: where it goes.
+            fields: (lower-case name, value) of the header section; says what the body is.
+            codings: content codings that the window is to undo for itself.
+
+        Raises:
+            HttpError: INCOMPLETE, a coding that is not known.
+        """
+
+        def opened(where: str) -> BodyWindow:
+            decide = self._decide(target, where)
+            return BodyWindow(self._scanner, decide, self._key, self._decoded_bytes)
+
+        expansion = self.policy.limits.expansion
+        return UploadWindow(opened, BodyStream(content_types(fields), codings, None, expansion))
 
     def message_window(self, target: Target, where: str) -> MessageWindow:
         """Return the window that judges the messages of one sequence bound for `target`.

@@ -5,15 +5,30 @@ A coding that cannot be undone is an error, never a reason to pass the bytes unr
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from interceptor.verdict import Reason
-from interceptor.wire.http1 import HttpError
+from interceptor.wire.body.aws_chunked import AwsChunked
+from interceptor.wire.body.decoders import Brotli, Decoder, Inflate, Zstd
+from interceptor.wire.fields import HttpError
 
-_PIECE: Final = 65536
-_CODINGS: Final = frozenset((b"gzip", b"x-gzip", b"deflate"))
+MAX_CODINGS: Final = 4
+FREE_BYTES: Final = 1 << 20
+"""Decoded bytes that no ratio is asked of."""
+
+_DECODERS: Final[dict[bytes, Callable[[], Decoder]]] = {
+    b"gzip": Inflate,
+    b"x-gzip": Inflate,
+    b"deflate": lambda: Inflate(b"deflate"),
+    b"br": Brotli,
+    b"zstd": Zstd,
+    b"aws-chunked": AwsChunked,
+}
+# No codings, but common there: what they name changes no byte, and the scan reads base64 itself.
+_NONE: Final = frozenset(
+    (b"", b"identity", b"none", b"binary", b"8bit", b"7bit", b"utf-8", b"utf8", b"base64")
+)
 
 
 def content_codings(value: bytes | None) -> tuple[bytes, ...]:
@@ -21,47 +36,56 @@ def content_codings(value: bytes | None) -> tuple[bytes, ...]:
     if not value:
         return ()
     found = [item.strip(b" \t").lower() for item in value.split(b",")]
-    return tuple(item for item in found if item not in (b"", b"identity"))
+    codings = [item for item in found if item not in _NONE]
+    if b"aws-chunked" in codings:
+        # Always applied last, wherever it is written (Amazon S3, "Signature calculations").
+        codings.sort(key=lambda item: item == b"aws-chunked")
+    return tuple(codings)
 
 
 class ContentReader:
     """Undoes a chain of codings, piece by piece, in constant memory.
 
     Raises `HttpError` with `Reason.INCOMPLETE` for an unknown coding, damaged data, or when more
-    than `budget` bytes would come out.
+    comes out than `budget` bytes, or than `expansion` times the input beyond the first MiB.
+    What is between two codings counts like what comes out at the end.
+
+    Attributes:
+        taken: encoded bytes taken.
+        given: decoded bytes, those between two codings included.
     """
 
-    __slots__ = ("_budget", "_fed", "_stages")
+    __slots__ = ("_budget", "_expansion", "_stages", "given", "taken")
 
-    def __init__(self, codings: tuple[bytes, ...], budget: int) -> None:
+    def __init__(self, codings: tuple[bytes, ...], budget: int, expansion: int = 1000) -> None:
         """Undo `codings`, last applied first; `budget` is the most bytes to give out."""
         for coding in codings:
-            if coding not in _CODINGS:
+            if coding not in _DECODERS:
                 # Its name is the agent's text, and may be anything: it is not repeated.
                 raise HttpError(Reason.INCOMPLETE, "a content coding that cannot be read")
-        if len(codings) > 4:
-            raise HttpError(Reason.INCOMPLETE, "more than four content codings")
-        self._stages = [_Inflate(coding) for coding in reversed(codings)]
+        if len(codings) > MAX_CODINGS:
+            raise HttpError(Reason.INCOMPLETE, f"more than {MAX_CODINGS} content codings")
+        self._stages = [_DECODERS[coding]() for coding in reversed(codings)]
         self._budget: int | None = budget
-        self._fed = False
+        self._expansion = expansion
+        self.taken = 0
+        self.given = 0
 
     def lift_budget(self) -> None:
-        """Decode without end from now on: what comes out is no longer kept, so it costs nothing."""
+        """Decode without end from now on: what comes out is no longer kept, so it costs nothing.
+
+        The ratio is held to still.
+        """
         self._budget = None
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """Give decoded pieces of at most 64 KB each."""
-        self._fed = self._fed or bool(data)
-        for piece in self._run(data, 0):
-            if self._budget is not None:
-                self._budget -= len(piece)
-                if self._budget < 0:
-                    raise HttpError(Reason.INCOMPLETE, "the decoded body is over the budget")
-            yield piece
+        """Give decoded pieces of at most 128 KB each."""
+        self.taken += len(data)
+        return self._run(data, 0)
 
     def finish(self) -> None:
         """Tell that the body has ended; a stream that stops in the middle is an error."""
-        if self._fed and not all(stage.complete for stage in self._stages):
+        if self.taken and not all(stage.complete for stage in self._stages):
             raise HttpError(Reason.INCOMPLETE, "the compressed body is cut short")
 
     def _run(self, data: bytes, depth: int) -> Iterator[bytes]:
@@ -69,49 +93,17 @@ class ContentReader:
             if data:
                 yield data
             return
-        for piece in self._stages[depth].feed(data):
+        stage = self._stages[depth]
+        for piece in stage.feed(data):
+            self._count(len(piece))
             yield from self._run(piece, depth + 1)
+        if stage.damaged:
+            what = "takes too much memory to be read" if stage.beyond else "is damaged"
+            raise HttpError(Reason.INCOMPLETE, f"the compressed body {what}")
 
-
-class _Inflate:
-    __slots__ = ("_coding", "_head", "_z", "complete")
-
-    def __init__(self, coding: bytes) -> None:
-        self._coding = coding
-        self._head = b""
-        self._z: zlib._Decompress | None = None
-        self.complete = False
-
-    def feed(self, data: bytes) -> Iterator[bytes]:
-        data = self._head + data
-        self._head = b""
-        while data:
-            if self._z is None or self.complete:
-                if self._z is not None and self._coding == b"deflate":
-                    # Something that only some readers would see.
-                    raise HttpError(Reason.INCOMPLETE, "bytes after the compressed body")
-                if len(data) < 2:
-                    self._head = data
-                    self.complete = False
-                    return
-                self._z = zlib.decompressobj(self._window(data))
-                self.complete = False
-            try:
-                out = self._z.decompress(data, _PIECE)
-            except zlib.error:
-                raise HttpError(Reason.INCOMPLETE, "the compressed body is damaged") from None
-            data = self._z.unconsumed_tail or self._z.unused_data
-            self.complete = self._z.eof
-            if out:
-                yield out
-
-    def _window(self, data: bytes) -> int:
-        """Window bits for zlib: gzip members may follow each other (RFC 1952 section 2.2).
-
-        `deflate` means zlib (RFC 1950), but many senders leave its header out; the header is
-        known by its check (RFC 1950 section 2.2: a multiple of 31).
-        """
-        if self._coding != b"deflate":
-            return 31
-        zlib_header = data[0] & 0x0F == 8 and (data[0] << 8 | data[1]) % 31 == 0
-        return 15 if zlib_header else -15
+    def _count(self, size: int) -> None:
+        self.given += size
+        if self._budget is not None and self.given > self._budget:
+            raise HttpError(Reason.INCOMPLETE, "the decoded body is over limits.decoded_bytes")
+        if self.given > FREE_BYTES and self.given > self._expansion * self.taken:
+            raise HttpError(Reason.INCOMPLETE, "the decoded body is over limits.expansion")

@@ -18,7 +18,7 @@ ROOMS: dict[str, set[str]] = {
     "policy": {"verdict", "model"},
     "rules": set(),
     "scan": {"verdict", "model", "policy", "rules"},
-    "decide": {"verdict", "model", "policy", "scan"},
+    "decide": {"verdict", "model", "policy", "scan", "wire"},
     "flow": {"verdict", "model", "policy", "scan", "decide", "wire"},
     "wire": {"verdict", "model"},
     "tls": {"verdict", "model"},

@@ -1,0 +1,1 @@
+"""Contents of bodies: everything in them that can be read, as a stream and in constant memory."""
