@@ -86,7 +86,7 @@ def test_an_event_stream_split_over_events_is_found() -> None:
     for at in range(0, len(words), 2):
         stream.reply(chunk(b" ".join(words[at : at + 2]) + b" \n\n"))
     assert (False, "injection") in stream.verdicts
-    assert b"instructions" not in stream.received
+    assert b"instructions and" not in stream.received
 
 
 def test_lines_of_json_end_with_a_line_of_json() -> None:
