@@ -111,6 +111,12 @@ RUNTIMES: tuple[Runtime, ...] = (
     Runtime("AWS CLI, botocore", mount=False, replaces=("AWS_CA_BUNDLE",)),
     Runtime("gcloud", mount=False, replaces=("CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE",)),
     Runtime("gRPC", mount=False, replaces=("GRPC_DEFAULT_SSL_ROOTS_FILE_PATH",)),
+    Runtime(
+        "PostgreSQL (libpq)",
+        mount=False,
+        settings=(("PGCHANNELBINDING", "disable"),),
+        note="PGSSLROOTCERT is replaced where it is set; there is no channel binding to a server",
+    ),
     Runtime("Nix", mount=True, replaces=("NIX_SSL_CERT_FILE",)),
     Runtime(
         "NSS (Chromium, Firefox)",
@@ -171,6 +177,8 @@ def prepare(
             mounts.append(Data(path, bundle))
 
     environment = variables()
+    if environ.get("PGSSLROOTCERT"):  # unset, libpq verifies nothing, also not local servers
+        environment["PGSSLROOTCERT"] = BUNDLE
     notes = []
     if not stores and shutil.which("java", path=environ.get("PATH", "")):
         mounts.append(Data(KEY_STORE, trust_formats.key_store(trust_formats.certificates(bundle))))

@@ -133,6 +133,8 @@ class TcpFlow:
             if self._sealed and type(self._speaker) is not Relay:
                 # Nobody half-closes TLS and waits: the agent has given up.
                 self._speaker.client_lost(now)
+                if not self._done:
+                    self._close(reset=False)
             else:
                 self._speaker.client_eof(now)
         elif not self._done:
@@ -252,7 +254,8 @@ class TcpFlow:
         if self._service is not None and self._identity.refused is None:
             self._relay("any", now)
         else:
-            self._steps += refuse_protocol(self._context.judge, self._identity, name)
+            judge, data = self._context.judge, self._buffer
+            self._steps += refuse_protocol(judge, self._identity, name, data)
 
     def _silent(self, now: float) -> None:
         """The agent has said nothing, or too little to know it by."""

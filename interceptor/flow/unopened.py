@@ -8,13 +8,14 @@ from interceptor.flow.steps import Close, Record, Step, ToClient
 from interceptor.model import Kind, Target
 from interceptor.verdict import Reason, Verdict
 from interceptor.wire.farewell import farewell
+from interceptor.wire.postgres import REQUESTS
 from interceptor.wire.protocols import usual
 
 
-def refuse_protocol(judge: Judge, identity: Identity, name: str) -> list[Step]:
-    """Steps that end a connection whose first bytes are those of `name`; empty: of nothing known.
+def refuse_protocol(judge: Judge, identity: Identity, name: str, data: bytes) -> list[Step]:
+    """Steps that end a connection that began with `data`, which is of protocol `name`.
 
-    The agent is told in its own protocol where there is a way.
+    The agent is told in its own protocol where there is a way. An empty name is of nothing known.
     """
     refused = identity.refused
     closed = refused is not None and refused.reason is Reason.PORT_NOT_ALLOWED
@@ -23,7 +24,7 @@ def refuse_protocol(judge: Judge, identity: Identity, name: str) -> list[Step]:
         refused = judge.refuse(Reason.PROTOCOL_REFUSED, detail, "tcp")
     elif closed:
         refused = closed_port(judge, identity, refused)
-    text = farewell(name, last_words(refused), greeted=False)
+    text = farewell(name, last_words(refused), greeted=False, asked=data[:8] in REQUESTS)
     told: list[Step] = [ToClient(text)] if text else []
     record = Record(refused, identity.target(), Kind.CONNECTION)
     return [record, *told, Close(reset=not text)]

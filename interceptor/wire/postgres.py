@@ -14,6 +14,8 @@ from interceptor.wire.frames import Frames
 
 SSL_REQUEST: Final = b"\x00\x00\x00\x08\x04\xd2\x16\x2f"
 _GSSENC_REQUEST: Final = b"\x00\x00\x00\x08\x04\xd2\x16\x30"
+REQUESTS: Final = (SSL_REQUEST, _GSSENC_REQUEST)
+"""What is answered with one byte."""
 _CANCEL: Final = b"\x04\xd2\x16\x2e"
 _STARTUP_LIMIT: Final = 10_000  # MAX_STARTUP_PACKET_LENGTH of the server
 _SASL: Final = 10
@@ -57,7 +59,7 @@ class Postgres(Plain):
             return Told()
         size = int.from_bytes(buffer[:4])
         code = buffer[4:8]
-        if buffer[:8] in (SSL_REQUEST, _GSSENC_REQUEST):
+        if buffer[:8] in REQUESTS:
             if len(buffer) > 8:
                 raise DialectError("bytes were sent behind the request for encryption")
             if self._sealed:

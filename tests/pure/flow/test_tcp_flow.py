@@ -203,6 +203,13 @@ def test_other_protocols_are_refused_by_name_with_one_event(
         assert talk.closed.reset is (name in ("bittorrent", "vnc"))
 
 
+def test_postgres_is_told_why_in_the_place_where_its_clients_show_it() -> None:
+    talk = Conversation(port=5432).say(b"\x00\x00\x00\x08\x04\xd2\x16\x2f")
+    assert talk.received[:2] == b"NE"
+    talk = Conversation(port=5432).say(b"\x00\x00\x00\x13\x00\x03\x00\x00user\0alice\0\0")
+    assert talk.received[:1] == b"E"
+
+
 def test_unknown_bytes_are_reset_with_one_event() -> None:
     for port, reason in ((80, "protocol_refused"), (9999, "port_not_allowed")):
         talk = Conversation(port=port).say(b"\x99\x98\x97\x96\x95")

@@ -117,6 +117,10 @@ def test_variables_name_files_that_are_mounted() -> None:
         assert prepared.environment[name] == trust.BUNDLE
     assert prepared.environment["NODE_EXTRA_CA_CERTS"] == trust.AUTHORITY
     assert "NODE_OPTIONS" not in prepared.environment
+    assert prepared.environment["PGCHANNELBINDING"] == "disable"
+    assert "PGSSLROOTCERT" not in prepared.environment
+    pinned = trust.prepare(PEM, {"PATH": "/usr/bin", "PGSSLROOTCERT": "/etc/own.pem"}, "")
+    assert pinned.environment["PGSSLROOTCERT"] == trust.BUNDLE
 
 
 def of(mounts: tuple[Mount, ...], target: str) -> Data:
