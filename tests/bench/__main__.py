@@ -3,31 +3,29 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tests.bench.load import Sample
     from tests.bench.subjects import Subject
-    from tests.lab import Lab
 
 _EPILOG = """\
 examples:
-  sudo scripts/bench                       everything: some five minutes
-  sudo scripts/bench --quick               the same with little of each: under a minute
+  sudo scripts/bench                       everything: some eight minutes
+  sudo scripts/bench --quick               the same with little of each: two minutes
   sudo scripts/bench --json bench.json     keep every sample
   sudo scripts/bench --only start          jail -- true alone
   sudo scripts/bench --only keep-alive --rounds 9
 
 exit codes: 0; 1 a stated goal was missed (the table says which); 2 usage; 125 it cannot run here.
 
-Everything runs in network namespaces without a route out. First use installs wrk and nginx (apt)
-and mitmproxy (pip, an environment of its own in /var/cache/egressguard/bench).
+Everything runs in network namespaces without a route out. First use installs wrk, h2load and
+nginx (apt) and mitmproxy (pip, an environment of its own in /var/cache/egressguard/bench).
 """
 
 
@@ -47,7 +45,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--only",
         action="append",
         metavar="TEXT",
-        help="measure only what has TEXT in its name (`start`, `memory` and the table's rows)",
+        help=(
+            "measure only what has TEXT in its name (the table's rows, `delay`, `events`, "
+            "`memory`, `idle`, `leaves`, `start`)"
+        ),
     )
     chosen = parser.parse_args(arguments)
     rounds = chosen.rounds or (3 if chosen.quick else 7)
@@ -67,11 +68,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _bench(rounds: int, seconds: int, chosen: argparse.Namespace) -> int:
-    from tests.bench import load, machine, report, startup, subjects
+    from tests.bench import goals, load, machine, report, startup, steady, subjects
     from tests.lab import Lab
 
     begin = time.monotonic()
     wanted = _wanted(chosen.only)
+    quick = bool(chosen.quick)
     measures = [measure for measure in load.MEASURES if wanted(measure.name)]
     machine.check()
     if reason := Lab.missing():
@@ -81,38 +83,53 @@ def _bench(rounds: int, seconds: int, chosen: argparse.Namespace) -> int:
     startup.prepare()
     described = machine.describe(mitmdump)  # now: the checkout may change under a long run
     before = machine.load_average()
+    facts: dict[str, Any] = dict.fromkeys(("start", "delay", "events", "memory", "idle", "leaves"))
     samples: dict[str, dict[str, list[Sample]]] = {}
-    start: dict[str, Any] = {}
-    memory: dict[str, int] = {}
+    if wanted("leaves"):
+        facts["leaves"] = steady.leaves()
     with Lab() as lab:
         machine.say("the lab is up and sealed")
         if wanted("start"):
-            start = startup.measure(lab, 5 if chosen.quick else 15)
+            facts["start"] = startup.measure(lab, 5 if quick else 15)
         url = lab.nginx(machine.CLIENT_CORE)
         load.furnish(lab)
-        with _subjects(lab, url, mitmdump) as measured:
-            for measure in measures:
-                main = measure.unit == "requests/s" or not chosen.quick
-                rows = _interleave(measure, measured, rounds if main else 1, seconds, warm=main)
-                samples[measure.name] = {s.name: rows[s.name] for s in measured}
-        if wanted("memory") and not chosen.quick:
+        with subjects.direct(lab, url) as direct, subjects.ours(lab, url) as ours:
+            for http2 in (False, True):
+                chapter = [measure for measure in measures if measure.http2 is http2]
+                if not chapter:
+                    continue
+                with subjects.mitmproxy(lab, url, mitmdump, http2=http2) as other:
+                    measured = [direct, ours, other]
+                    for measure in chapter:
+                        main = measure.unit == "requests/s" or not quick
+                        number = rounds if main else 1
+                        rows = _interleave(measure, measured, number, seconds, warm=main)
+                        samples[measure.name] = {s.name: rows[s.name] for s in measured}
+            if wanted("delay"):
+                facts["delay"] = steady.delays([direct, ours], rounds, seconds)
+            if wanted("events"):
+                facts["events"] = steady.events([direct, ours], lab, 3 if quick else 10)
+        # Each in a jail of its own: what was carried before must not count.
+        if wanted("memory") and not quick:
             machine.say("memory, 1 MB against 1 GB")
             with subjects.ours(lab, url) as ours:
-                memory = load.memory(ours, lab)
-    found = report.goals(samples, start)
-    facts = {
+                facts["memory"] = load.memory(ours, lab)
+        if wanted("idle"):
+            with subjects.ours(lab, url) as ours:
+                facts["idle"] = steady.idle(ours, lab)
+    facts |= {
         "machine": described,
         "settings": {
             "rounds": rounds,
             "seconds": seconds,
             "connections": load.CONNECTIONS,
+            "low_load": steady.RATE,
             "mitmproxy": " ".join(subjects.MITMPROXY_OPTIONS),
         },
         "load": [before, machine.load_average()],
-        "start": start,
-        "memory": memory,
         "seconds": round(time.monotonic() - begin, 1),
     }
+    found = goals.goals(samples, facts)
     print(report.table(facts, samples, found))
     if chosen.json:
         text = json.dumps(report.as_json(facts, samples, found), indent=1)
@@ -138,18 +155,6 @@ def _interleave(
         shown = ", ".join(f"{s.name} {rows[s.name][-1].rate:,.0f}" for s in measured)
         say(f"{measure.name}, round {turn} of {rounds}: {shown} {measure.unit}")
     return rows
-
-
-@contextlib.contextmanager
-def _subjects(lab: Lab, url: str, mitmdump: Path) -> Iterator[list[Subject]]:
-    from tests.bench import subjects
-
-    with (
-        subjects.direct(lab, url) as direct,
-        subjects.ours(lab, url) as ours,
-        subjects.mitmproxy(lab, url, mitmdump) as other,
-    ):
-        yield [direct, ours, other]
 
 
 def _wanted(only: Sequence[str] | None) -> Any:

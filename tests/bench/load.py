@@ -1,4 +1,8 @@
-"""One sample: a second or a few of load on one subject."""
+"""One sample: a second or a few of load on one subject.
+
+No two requests are the same, nor are two answers: a counter stands in each target, and nginx puts
+an id into each head. What a proxy remembers of the last exchange helps here as much as with agents.
+"""
 
 from __future__ import annotations
 
@@ -6,25 +10,46 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from tests.bench.machine import BenchError
 from tests.bench.subjects import Subject
 from tests.lab import Lab
-from tests.lab.nginx import NAME
-from tests.lab.world import DEV_WORK, STATE
+from tests.lab.nginx import PLACE
+from tests.lab.world import DEV_WORK
 
 CONNECTIONS = 16
+BURST = 64
+"""New connections at a time."""
+STREAMS = 8
+"""HTTP/2: streams at a time on each of four connections."""
 _INSIDE = Path(__file__).with_name("inside")
 _MEGABYTE = 1024**2
-_PYTHON = "/usr/bin/python3"
 _WRK = re.compile(r"^\s*([0-9]+) requests in ([0-9.]+)(ms|s|m),", re.MULTILINE)
 _FAULT = re.compile(r"^\s*(Socket errors:.*|Non-2xx.*)$", re.MULTILINE)
 _DELAY = re.compile(r"^\s*(50|99)%\s+([0-9.]+)(us|ms|s)$", re.MULTILINE)
+_H2LOAD = re.compile(
+    r"^finished in ([0-9.]+)(us|ms|s|m), .*\n.* ([0-9]+) succeeded, 0 failed", re.MULTILINE
+)
 _UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0}
-_POST = """wrk.method = "POST"
+_GET = """local n = 0
+request = function()
+  n = n + 1
+  return wrk.format("GET", "/1k?n=" .. n)
+end
+"""
+_POST = """local file = io.open("{work}/1k.json", "rb")
+local body = file:read("*a")
+file:close()
+local fields = {{["Content-Type"] = "application/json"}}
+local n = 0
+request = function()
+  n = n + 1
+  return wrk.format("POST", "/small?n=" .. n, fields, body)
+end
+"""
+_POST_LARGE = """wrk.method = "POST"
 wrk.headers["Content-Type"] = "application/json"
-local file = io.open("{work}/{name}", "rb")
+local file = io.open("{work}/1m.json", "rb")
 wrk.body = file:read("*a")
 file:close()
 """
@@ -51,17 +76,23 @@ class Measure:
     name: str
     unit: str
     take: Callable[[Subject, int], Sample]
+    other: float
+    """The goal: this many times what mitmproxy does."""
+    direct: float = 0.0
+    """The goal: this part of what a direct connection does; 0 where it is no comparison."""
+    http2: bool = False
 
 
 def furnish(lab: Lab) -> None:
     """Put files for the clients into the lab user's working directory."""
     files = {
-        "handshakes.py": (_INSIDE / "handshakes.py").read_bytes(),
         "1k.json": text(1024),
         "1m.json": text(_MEGABYTE),
         "100m.json": text(_MEGABYTE) * 100,
-        "post-1k.lua": _POST.format(work=DEV_WORK, name="1k.json").encode(),
-        "post-1m.lua": _POST.format(work=DEV_WORK, name="1m.json").encode(),
+        "get-1k.lua": _GET.encode(),
+        "post-1k.lua": _POST.format(work=DEV_WORK).encode(),
+        "post-1m.lua": _POST_LARGE.format(work=DEV_WORK).encode(),
+        **{path.name: path.read_bytes() for path in _INSIDE.glob("*.py")},
     }
     for name, content in files.items():
         path = lab.path(f"{DEV_WORK}/{name}")
@@ -81,9 +112,11 @@ def text(size: int) -> bytes:
     return (start + (said * (room // len(said) + 1))[:room] + end).encode()
 
 
-def requests(subject: Subject, path: str, options: str, seconds: int) -> Sample:
-    """Load with wrk."""
+def requests(subject: Subject, what: str, connections: int, seconds: int) -> Sample:
+    """Load with wrk; `what` is a path, or a script and a path."""
     before = subject.cpu()
+    *script, path = what.split()
+    options = f"-c {connections}" + "".join(f" -s {DEV_WORK}/{name}" for name in script)
     out = subject.shell.run(
         f"wrk -t 1 -d {seconds} --timeout 30 --latency {options} {subject.url}{path}",
         seconds + 60,
@@ -91,7 +124,7 @@ def requests(subject: Subject, path: str, options: str, seconds: int) -> Sample:
     cpu = subject.cpu() - before
     found = _WRK.search(out)
     if found is None or _FAULT.search(out) or int(found[1]) == 0:
-        raise BenchError(f"{subject.name}: wrk failed:\n{out}")
+        raise BenchError(f"{subject.name}: wrk failed:\n{out[-800:]}")
     count, taken = int(found[1]), float(found[2]) * _UNITS[found[3]]
     delays = {p: float(value) * _UNITS[unit] for p, value, unit in _DELAY.findall(out)}
     return Sample(count / taken, cpu / count, delays.get("50", 0.0), delays.get("99", 0.0))
@@ -99,37 +132,58 @@ def requests(subject: Subject, path: str, options: str, seconds: int) -> Sample:
 
 def get_small(subject: Subject, seconds: int) -> Sample:
     """1 KB GET, keep-alive."""
-    return requests(subject, "/1k", f"-c {CONNECTIONS}", seconds)
+    return requests(subject, "get-1k.lua /", CONNECTIONS, seconds)
 
 
 def post_small(subject: Subject, seconds: int) -> Sample:
     """1 KB POST of JSON, answered by 1 KB, keep-alive."""
-    script = f"-s {DEV_WORK}/post-1k.lua"
-    return requests(subject, "/post", f"-c {CONNECTIONS} {script}", seconds)
+    return requests(subject, "post-1k.lua /", CONNECTIONS, seconds)
 
 
 def handshakes(subject: Subject, seconds: int) -> Sample:
-    """A new connection, with a full handshake, for every 1 KB GET."""
-    parts = urlsplit(subject.url)
-    before = subject.cpu()
-    out = subject.shell.run(
-        f"{_PYTHON} -I {DEV_WORK}/handshakes.py {parts.hostname} {parts.port or 443} {NAME} "
-        f"{seconds}",
-        seconds + 60,
+    """A new connection, with a full handshake, for every 1 KB GET; `BURST` at a time.
+
+    Every connection of h2load has a TLS session of its own, so that none is resumed.
+    """
+    once = f"h2load --h1 -t 1 -n {BURST} -c {BURST} {subject.url}/1k || exit 1"
+    return _h2load(
+        subject,
+        f"end=$(($(date +%s%N) + {seconds}000000000)); "
+        f"while [ $(date +%s%N) -lt $end ]; do {once}; done",
+        seconds,
     )
+
+
+def get_streams(subject: Subject, seconds: int) -> Sample:
+    """1 KB GET over HTTP/2."""
+    subject.shell.run(
+        f"i=0; while [ $i -lt 500 ]; do echo {subject.url}/1k?n=$i; i=$((i+1)); done > uris"
+    )
+    options = f"--npn-list=h2 -t 1 -c 4 -m {STREAMS} -D {seconds} -i uris"
+    return _h2load(subject, f"h2load {options}", seconds)
+
+
+def _h2load(subject: Subject, command: str, seconds: int) -> Sample:
+    """Sum of all runs of h2load in `command`; the time is that of their load alone."""
+    before = subject.cpu()
+    out = subject.shell.run(command, seconds + 60)
     cpu = subject.cpu() - before
-    count, taken = int(out.split()[0]), float(out.split()[1])
+    found = _H2LOAD.findall(out)
+    count = sum(int(done) for _, _, done in found)
+    taken = sum(float(time) * _UNITS[unit] for time, unit, _ in found)
+    if count == 0 or len(found) != out.count("finished in"):
+        raise BenchError(f"{subject.name}: h2load failed:\n{out[-800:]}")
     return Sample(count / taken, cpu / count)
 
 
 def download_medium(subject: Subject, seconds: int) -> Sample:
     """1 MB GET, keep-alive, four at a time; in MB/s."""
-    return requests(subject, "/1m", "-c 4", seconds)
+    return requests(subject, "/1m", 4, seconds)
 
 
 def upload_medium(subject: Subject, seconds: int) -> Sample:
     """1 MB POST of JSON, keep-alive, four at a time; in MB/s."""
-    return requests(subject, "/post", f"-c 4 -s {DEV_WORK}/post-1m.lua", seconds)
+    return requests(subject, "post-1m.lua /post", 4, seconds)
 
 
 def download_large(subject: Subject, seconds: int) -> Sample:
@@ -164,7 +218,7 @@ def _transfer(subject: Subject, what: str, counted: str, megabytes: int) -> Samp
 def memory(subject: Subject, lab: Lab) -> dict[str, int]:
     """Largest resident size in bytes of the proxy while it carries 1 MB, and 1 GB, each way."""
     large = lab.path(f"{DEV_WORK}/1g")
-    served = lab.path(f"{STATE}/nginx/files/1g")
+    served = lab.path(f"{PLACE}/files/1g")
     for path in (large, served):
         with path.open("wb") as file:
             file.truncate(1024 * _MEGABYTE)  # sparse: it takes no memory
@@ -186,11 +240,12 @@ def memory(subject: Subject, lab: Lab) -> dict[str, int]:
 
 
 MEASURES = (
-    Measure("1 KB GET, keep-alive", "requests/s", get_small),
-    Measure("1 KB POST, keep-alive", "requests/s", post_small),
-    Measure("1 KB GET, new connection each", "connections/s", handshakes),
-    Measure("1 MB download, keep-alive", "MB/s", download_medium),
-    Measure("1 MB upload, keep-alive", "MB/s", upload_medium),
-    Measure("100 MB download", "MB/s", download_large),
-    Measure("100 MB upload", "MB/s", upload_large),
+    Measure("1 KB GET, keep-alive", "requests/s", get_small, 20, 0.10),
+    Measure("1 KB POST, keep-alive", "requests/s", post_small, 20, 0.10),
+    Measure("1 KB GET, new connection each", "connections/s", handshakes, 8),
+    Measure("1 MB download, keep-alive", "MB/s", download_medium, 2.5, 0.20),
+    Measure("1 MB upload, keep-alive", "MB/s", upload_medium, 2.5, 0.20),
+    Measure("100 MB download", "MB/s", download_large, 2.5, 0.20),
+    Measure("100 MB upload", "MB/s", upload_large, 2.5, 0.20),
+    Measure("1 KB GET, HTTP/2", "requests/s", get_streams, 5, http2=True),
 )

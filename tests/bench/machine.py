@@ -1,4 +1,4 @@
-"""What the bench runs on, and what it needs: wrk and nginx by apt, mitmproxy by pip."""
+"""What the bench runs on, and what it needs: programs by apt, mitmproxy by pip."""
 
 from __future__ import annotations
 
@@ -30,8 +30,14 @@ def check() -> None:
 
 
 def install_programs() -> None:
-    """Install wrk and nginx when they are missing."""
-    packages = {"wrk": "wrk", "nginx": "nginx-light", "taskset": "util-linux", "curl": "curl"}
+    """Install what is missing: the upstream and those who load it."""
+    packages = {
+        "wrk": "wrk",
+        "h2load": "nghttp2-client",
+        "curl": "curl",
+        "nginx": "nginx-light",
+        "taskset": "util-linux",
+    }
     absent = [
         package
         for program, package in packages.items()

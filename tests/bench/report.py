@@ -1,100 +1,21 @@
-"""Medians, ratios and goals from samples; the table and the JSON file."""
+"""The table and the JSON file."""
 
 from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
+from tests.bench.goals import Goal, Samples, median, percentile, ratios
 from tests.bench.load import MEASURES, Measure, Sample
 
 SUBJECTS = ("direct", "egressguard", "mitmproxy")
-_SPEED_GOAL = 10.0
-_WALL_GOAL, _CAPTIVE_GOAL = 400.0, 50.0
-_MEMORY_GOAL = 60e6
-Samples = Mapping[str, Mapping[str, Sequence[Sample]]]
-"""Measure -> subject -> samples, in the order they were taken."""
 
 
-@dataclass(frozen=True)
-class Goal:
-    """A stated goal and what came of it."""
-
-    name: str
-    wanted: str
-    found: str
-    met: bool
-
-
-def ratios(samples: Mapping[str, Sequence[Sample]]) -> dict[str, float]:
-    """Medians over the rounds of ours against the others, each round compared within itself."""
-    ours = samples.get("egressguard", ())
-    found = {}
-    for other in ("direct", "mitmproxy"):
-        pairs = list(zip(ours, samples.get(other, ()), strict=False))
-        if pairs:
-            found[f"egressguard/{other}"] = statistics.median(a.rate / b.rate for a, b in pairs)
-            if other == "mitmproxy" and all(a.cpu and b.cpu for a, b in pairs):
-                work = [b.cpu / a.cpu for a, b in pairs]
-                found["cpu mitmproxy/egressguard"] = statistics.median(work)
-    return found
-
-
-def median(samples: Sequence[Sample]) -> Sample:
-    """Median of each figure."""
-    return Sample(
-        **{
-            key: statistics.median(getattr(sample, key) for sample in samples)
-            for key in ("rate", "cpu", "median", "slow")
-        }
-    )
-
-
-def goals(samples: Samples, start: Mapping[str, Any]) -> list[Goal]:
-    """The goals that this run can speak about."""
-    found = []
-    for measure in MEASURES[:2]:
-        ratio = ratios(samples.get(measure.name, {})).get("egressguard/mitmproxy")
-        if ratio is not None:
-            found.append(
-                Goal(
-                    f"{measure.name}, against mitmproxy",
-                    f">= {_SPEED_GOAL:g}x",
-                    f"{ratio:.1f}x",
-                    ratio >= _SPEED_GOAL,
-                )
-            )
-    if start:
-        wall = statistics.median(start["wall"])
-        size = statistics.median(run["pss"] for run in start["memory"])
-        captive = statistics.median(start["captive"]["inside"])
-        found += [
-            Goal(
-                "jail -- true, wall",
-                f"<= {_WALL_GOAL:g} ms",
-                f"{wall:.0f} ms",
-                wall <= _WALL_GOAL,
-            ),
-            Goal(
-                "jail -- true, peak memory of all processes",
-                f"<= {_MEMORY_GOAL / 1e6:g} MB",
-                f"{size / 1e6:.1f} MB",
-                size <= _MEMORY_GOAL,
-            ),
-            Goal(
-                "namespace and listeners ready",
-                f"< {_CAPTIVE_GOAL:g} ms",
-                f"{captive:.1f} ms",
-                captive < _CAPTIVE_GOAL,
-            ),
-        ]
-    return found
-
-
-def table(report: Mapping[str, Any], samples: Samples, found: Sequence[Goal]) -> str:
+def table(facts: Mapping[str, Any], samples: Samples, found: Sequence[Goal]) -> str:
     """Everything as text, no wider than 100 characters."""
-    machine, settings = report["machine"], report["settings"]
+    machine, settings = facts["machine"], facts["settings"]
     lines = [
         (
             f"{machine['cores']} cores ({machine['model']}), Linux {machine['kernel']}, "
@@ -106,32 +27,31 @@ def table(report: Mapping[str, Any], samples: Samples, found: Sequence[Goal]) ->
             f"wrk {machine['wrk']}"
         ),
         (
-            f"Load average {report['load'][0]:.1f} before and {report['load'][1]:.1f} after; "
+            f"Load average {facts['load'][0]:.1f} before and {facts['load'][1]:.1f} after; "
             f"{settings['rounds']} rounds, taken in turn; proxy on core 1, client and upstream on 0"
         ),
-        "",
-        (
-            f"{'':<30}{'direct':>9}{'egressguard':>13}{'mitmproxy':>11}  "
-            f"{'ours/direct':>11}  {'ours/mitmproxy':>14}"
-        ),
     ]
-    lines += [
-        _row(measure, samples[measure.name]) for measure in MEASURES if measure.name in samples
-    ]
-    lines += ["", "CPU time of the proxy for each (us), and the delay seen by the client (ms)"]
+    if samples:
+        lines += [
+            "",
+            (
+                f"{'':<30}{'direct':>9}{'egressguard':>13}{'mitmproxy':>11}  "
+                f"{'ours/direct':>11}  {'ours/mitmproxy':>14}"
+            ),
+            *(_row(m, samples[m.name]) for m in MEASURES if m.name in samples),
+            "",
+            "CPU time of the proxy for each (us), and the delay seen by the client (ms)",
+        ]
     for measure in MEASURES:
         if measure.name in samples:
             lines += _costs(measure, samples[measure.name])
-    start = report["start"]
-    if start:
-        lines += ["", *_start(start)]
-    if report["memory"]:
-        lines += ["", "Peak resident size of the interceptor while it carries one body (MB)"]
-        lines += [f"  {name:<28}{size / 1e6:>9.1f}" for name, size in report["memory"].items()]
-    lines += ["", f"{'goal':<46}{'wanted':>12}{'found':>12}"]
+    lines += _steady(facts)
+    if facts["start"]:
+        lines += ["", *_start(facts["start"])]
+    lines += ["", f"{'goal':<54}{'wanted':>12}{'found':>12}"]
     for goal in found:
         verdict = "met" if goal.met else "MISSED"
-        lines.append(f"{goal.name:<46}{goal.wanted:>12}{goal.found:>12}  {verdict}")
+        lines.append(f"{goal.name:<54}{goal.wanted:>12}{goal.found:>12}  {verdict}")
     return "\n".join(lines)
 
 
@@ -165,6 +85,46 @@ def _costs(measure: Measure, taken: Mapping[str, Sequence[Sample]]) -> list[str]
     return lines
 
 
+def _steady(facts: Mapping[str, Any]) -> list[str]:
+    lines = []
+    if delay := facts.get("delay"):
+        rate = facts["settings"]["low_load"]
+        lines += ["", f"Delay of a request at low load, {rate} a second on one connection (ms)"]
+        for name, values in delay.items():
+            middle, slow = percentile(values, 0.5) / 1000, percentile(values, 0.99) / 1000
+            lines.append(f"  {name:<28}median {middle:.2f}, 99 % {slow:.2f}, of {len(values):,}")
+    if events := facts.get("events"):
+        lines += ["", "Server-sent events, how late they came (ms)"]
+        for name, found in events.items():
+            late = found["late"]
+            lines.append(
+                f"  {name:<28}median {late['median']:.2f}, 99 % {late['99']:.2f}, most "
+                f"{late['most']:.1f}; {found['streams']} streams, {found['events']:,} events"
+            )
+    if memory := facts.get("memory"):
+        lines += ["", "Peak resident size of the interceptor while it carries one body (MB)"]
+        lines += [f"  {name:<28}{size / 1e6:>9.1f}" for name, size in memory.items()]
+    if idle := facts.get("idle"):
+        each = (idle["after"] - idle["before"]) / idle["connections"]
+        lines += [
+            "",
+            (
+                f"{idle['connections']} idle TLS connections: resident size "
+                f"{idle['before'] / 1e6:.1f} -> {idle['after'] / 1e6:.1f} MB, "
+                f"{each / 1000:.1f} KB each"
+            ),
+        ]
+    if leaves := facts.get("leaves"):
+        lines += [
+            "",
+            (
+                f"Leaf signed in {leaves['leaf']:.0f} us, with a server context "
+                f"{leaves['context']:.0f} us, remembered {leaves['again']:.1f} us"
+            ),
+        ]
+    return lines
+
+
 def _start(start: Mapping[str, Any]) -> list[str]:
     walls = start["wall"]
     peaks = [run["pss"] for run in start["memory"]]
@@ -193,10 +153,10 @@ def _start(start: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def as_json(report: Mapping[str, Any], samples: Samples, found: Sequence[Goal]) -> dict[str, Any]:
+def as_json(facts: Mapping[str, Any], samples: Samples, found: Sequence[Goal]) -> dict[str, Any]:
     """All samples, medians, ratios and goals."""
     return {
-        **report,
+        **facts,
         "samples": {
             measure: {name: [asdict(sample) for sample in row] for name, row in taken.items()}
             for measure, taken in samples.items()

@@ -24,10 +24,9 @@ from tests.lab.world import DEV_WORK
 EVIDENCE = "/run/bench-evidence.jsonl"
 _MARK = "-- bench: done "
 _PORT = 18443
-_TICK = 1 / os.sysconf("SC_CLK_TCK")
 MITMPROXY_OPTIONS = (
     *("-q", "--set", "flow_detail=0", "--set", "termlog_verbosity=error"),
-    *("--set", "http2=false", "--set", "stream_large_bodies=1m", "--set", "upstream_cert=false"),
+    *("--set", "stream_large_bodies=1m", "--set", "upstream_cert=false"),
     *("--set", "validate_inbound_headers=false", "--set", "confdir=/run/mitmproxy"),
     *("--set", "ssl_verify_upstream_trusted_ca=/etc/ssl/certs/ca-certificates.crt"),
 )
@@ -49,13 +48,20 @@ class Subject:
         """CPU seconds the proxy has used."""
         if not self.pid:
             return 0.0
-        fields = Path(f"/proc/{self.pid}/stat").read_text("ascii").rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) * _TICK
+        tasks = Path(f"/proc/{self.pid}/task").iterdir()
+        return sum(int((task / "schedstat").read_text("ascii").split()[0]) for task in tasks) / 1e9
 
     def peak(self) -> int:
         """Largest resident size in bytes since the start or the last `forget_peak`."""
+        return self._size("VmHWM:")
+
+    def resident(self) -> int:
+        """Resident size in bytes."""
+        return self._size("VmRSS:")
+
+    def _size(self, name: str) -> int:
         for line in Path(f"/proc/{self.pid}/status").read_text("ascii").splitlines():
-            if line.startswith("VmHWM:"):
+            if line.startswith(name):
                 return int(line.split()[1]) * 1024
         raise BenchError(f"{self.name} has ended")
 
@@ -144,12 +150,13 @@ def ours(lab: Lab, url: str, command: list[str] | None = None) -> Iterator[Subje
 
 
 @contextlib.contextmanager
-def mitmproxy(lab: Lab, url: str, mitmdump: Path) -> Iterator[Subject]:
+def mitmproxy(lab: Lab, url: str, mitmdump: Path, *, http2: bool = False) -> Iterator[Subject]:
     """The client speaks to mitmdump in reverse mode, which verifies the upstream."""
+    options = [*MITMPROXY_OPTIONS, "--set", f"http2={str(http2).lower()}"]
     server = lab.popen(
         [
             *(str(mitmdump), "--mode", f"reverse:{url}@{_PORT}", "--listen-host", "127.0.0.1"),
-            *MITMPROXY_OPTIONS,
+            *options,
         ],
         cpu=PROXY_CORE,
         stdout=None,
@@ -170,7 +177,7 @@ def mitmproxy(lab: Lab, url: str, mitmdump: Path) -> Iterator[Subject]:
         found = [p.pid for p in lab.processes() if str(mitmdump) in p.command[:2]]
         if len(found) != 1:
             raise BenchError(f"mitmdump has {len(found)} processes")
-        notes = {"options": " ".join(MITMPROXY_OPTIONS), "mode": "reverse"}
+        notes = {"options": " ".join(options), "mode": "reverse"}
         yield Subject("mitmproxy", base, shell, found[0], notes)
     finally:
         shell.close()

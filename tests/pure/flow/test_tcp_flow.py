@@ -265,6 +265,20 @@ def test_a_refused_connection_that_never_asks_is_still_one_event() -> None:
     assert talk.blocks == ["host_denied"]
 
 
+@pytest.mark.parametrize("asked", [b"", get(), get()[:9]])
+@pytest.mark.parametrize("answered", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf"])
+def test_an_agent_that_ends_its_tls_is_gone(asked: bytes, answered: bytes) -> None:
+    """Or its connection would count against the limit until it has idled for minutes."""
+    talk = sealed().say(asked)
+    if asked == get():
+        talk.reply(answered)
+    talk.act(talk.flow.client_eof(talk.now))
+    assert talk.closed is not None
+    assert not talk.open
+    talk.act(talk.flow.client_lost(talk.now))
+    assert talk.closed is not None
+
+
 # -- the promise ---------------------------------------------------------------------------------
 
 PIECES = [
