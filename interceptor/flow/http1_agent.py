@@ -142,7 +142,8 @@ class Http1Connection:
         try:
             found = read_request(self._incoming, limits.header_bytes, limits.header_count)
             if found is None:
-                if not self._begun:
+                # Empty lines are no beginning: old clients send one after a body (RFC 9112 2.2).
+                if not self._begun and self._incoming.strip(b"\r\n"):
                     # Set once: a head that trickles in has no more time than one that stalls.
                     self._begun = True
                     self._deadline = now + limits.header_seconds
@@ -394,7 +395,7 @@ class Http1Connection:
         if self._turn is _Turn.BUSY and exchange is not None:
             exchange.timer(now)
             self._advance(now)
-        elif self._turn is _Turn.HEAD and not self._incoming and self.exchange:
+        elif self._turn is _Turn.HEAD and not self._begun and self.exchange:
             self._close()  # an idle connection
         elif self._turn is _Turn.HEAD:
             self._malformed(HttpError(Reason.TIMEOUT, "the request did not complete"))

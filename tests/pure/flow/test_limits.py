@@ -75,7 +75,6 @@ def test_an_idle_connection_is_closed_and_is_no_event() -> None:
     assert talk.blocks == []
 
 
-@pytest.mark.xfail(strict=True, reason="Http1Connection takes an empty line for a begun head")
 def test_an_empty_line_after_a_body_is_not_the_beginning_of_a_head() -> None:
     """Old clients send one (RFC 9112 section 2.2); the connection is idle all the same."""
     talk = Conversation(limits=SHORT, answer=lambda _: OK).say(post(b"abc"), b"\r\n")
