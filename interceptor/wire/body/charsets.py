@@ -8,6 +8,7 @@ charsets of East Asia, and those with escape sequences). In all others it stands
 from __future__ import annotations
 
 import codecs
+import contextlib
 from collections.abc import Iterator
 from typing import Final
 
@@ -27,10 +28,9 @@ BYTE_ORDER_MARKS: Final = tuple(mark for mark, _ in _BOMS)
 EBCDIC_XML: Final = b"\x4c\x6f\xa7\x94"
 """`<?xm` in EBCDIC."""
 _CODECS: Final = {
-    "utf-16": "utf-16 utf16 ucs-2 ucs2 iso-10646-ucs-2 unicode csunicode csutf16",
+    # Plain `utf-16` and `utf-32` are known by their byte order mark, or by their zeros.
     "utf-16-le": "utf-16le utf-16-le utf16le utf16-le unicodefeff ucs-2le x-utf-16le",
     "utf-16-be": "utf-16be utf-16-be utf16be utf16-be unicodefffe ucs-2be x-utf-16be",
-    "utf-32": "utf-32 utf32 ucs-4 ucs4 iso-10646-ucs-4 csutf32",
     "utf-32-le": "utf-32le utf-32-le utf32le utf32-le x-utf-32le",
     "utf-32-be": "utf-32be utf-32-be utf32be utf32-be x-utf-32be",
     "utf-7": "utf-7 utf7 csutf7 unicode-1-1-utf-7 x-unicode-2-0-utf-7 utf-7-imap",
@@ -123,13 +123,18 @@ class Transcoder(DecoderBase):
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """See `Decoder`."""
-        out = self._decoder.decode(data).encode("utf-8", "replace")
+        try:
+            out = self._decoder.decode(data).encode("utf-8", "replace")
+        except UnicodeError:  # what some codecs cannot replace
+            self.damaged = True
+            return
         if out:
             yield out
 
     def flush(self) -> Iterator[bytes]:
         """See `Decoder`."""
-        yield self._decoder.decode(b"", final=True).encode("utf-8", "replace")
+        with contextlib.suppress(UnicodeError):
+            yield self._decoder.decode(b"", final=True).encode("utf-8", "replace")
 
 
 def has_wide_text(data: bytes) -> bool:

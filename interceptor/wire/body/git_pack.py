@@ -38,8 +38,10 @@ class GitPack(Walker):
 
     def _walk(self) -> Walk:
         before = self._commands() if self._request else self._bundle_head()
-        if not (yield from before) or not (yield from self._need(12)):
+        if not (yield from before):
             return False
+        if not (yield from self._need(12)):
+            return self._bad("is cut short")
         head = self._take(12)
         if head[:7] != MAGIC or head[7] not in (2, 3):
             return self._bad("is no pack")

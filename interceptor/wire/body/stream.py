@@ -149,9 +149,11 @@ def is_plain(content_type: bytes, data: bytes) -> bool:
 def _by_type(content_type: bytes) -> bool | None:
     """None if a body of that type may be plain, False if it is as long as no `+` is in it."""
     media = media_of(content_type)
-    if media.kind == _FORM and not codec_of(media.charset, b""):
+    if codec_of(media.charset, b"") or is_unreadable(media.charset):
+        return True
+    if media.kind == _FORM:
         return False
-    return True if _readers_by_type(media, b"{") or is_unreadable(media.charset) else None
+    return True if media.kind.startswith(b"multipart/") or _readers_by_type(media, b"") else None
 
 
 def body_views(content_type: bytes, data: bytes, budget: int, expansion: int) -> list[View]:
