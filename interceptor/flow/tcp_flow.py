@@ -88,6 +88,12 @@ class TcpFlow:
         """Steps that need no byte from the agent: protocols in which the server speaks first."""
         return self._take()
 
+    @property
+    def _is_closed(self) -> bool:
+        """True where nothing speaks against the connection but its port."""
+        refused = self._identity.refused
+        return refused is not None and refused.reason is Reason.PORT_NOT_ALLOWED
+
     def _approach(self, now: float) -> None:
         """Begin with the identity as it is: a service that policy opens, or what is to be found.
 
@@ -105,9 +111,8 @@ class TcpFlow:
             refused = verdict
             self._identity = msgspec.structs.replace(identity, refused=verdict)
         waits = service is not None and refused is None
-        closed = refused is not None and refused.reason is Reason.PORT_NOT_ALLOWED
         seconds = context.limits.header_seconds
-        if waits or closed:
+        if waits or self._is_closed:
             seconds = _LONGER_SILENT_SECONDS if identity.depth else _SILENT_SECONDS
         self._deadline = now + seconds
 
@@ -225,7 +230,7 @@ class TcpFlow:
             if self._deadline - now < self._context.limits.header_seconds / 2:
                 self._deadline = now + self._context.limits.header_seconds
             self._read_hello(data)
-            if self._sealed and self._service is not None:
+            if self._sealed and (self._service is not None or self._is_closed):
                 self._deadline = now + _LONGER_SILENT_SECONDS
         elif data.startswith(_PREFACE[:16]) or _PREFACE.startswith(data):
             if len(data) >= len(_PREFACE):
@@ -264,10 +269,8 @@ class TcpFlow:
             self._other("", now)
         elif refused is None:
             self._refuse(judge.refuse(Reason.TIMEOUT, "nothing was said"))
-        elif refused.reason is Reason.PORT_NOT_ALLOWED:
-            self._refuse(closed_port(judge, self._identity, refused))
         else:
-            self._refuse(refused)
+            self._refuse(closed_port(judge, self._identity, refused))
 
     def _relay(self, protocol: str, now: float) -> None:
         """Relay an opened service."""
@@ -379,7 +382,7 @@ class TcpFlow:
         refused = self._identity.refused
         asked = self._speaker is not None and self._speaker.exchange > self._exchange
         if refused is not None and not asked and not self._done:
-            self._record(refused)
+            self._record(closed_port(self._context.judge, self._identity, refused))
 
     def _refuse(self, verdict: Verdict) -> None:
         self._record(verdict)

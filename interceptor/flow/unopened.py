@@ -18,11 +18,10 @@ def refuse_protocol(judge: Judge, identity: Identity, name: str, data: bytes) ->
     The agent is told in its own protocol where there is a way. An empty name is of nothing known.
     """
     refused = identity.refused
-    closed = refused is not None and refused.reason is Reason.PORT_NOT_ALLOWED
-    if refused is None or (closed and name):
+    if refused is None or (name and refused.reason is Reason.PORT_NOT_ALLOWED):
         detail = not_opened(identity, name)
         refused = judge.refuse(Reason.PROTOCOL_REFUSED, detail, "tcp")
-    elif closed:
+    else:
         refused = closed_port(judge, identity, refused)
     text = farewell(name, last_words(refused), greeted=False, asked=data[:8] in REQUESTS)
     told: list[Step] = [ToClient(text)] if text else []
@@ -31,9 +30,9 @@ def refuse_protocol(judge: Judge, identity: Identity, name: str, data: bytes) ->
 
 
 def closed_port(judge: Judge, identity: Identity, refused: Verdict) -> Verdict:
-    """Refusal of a port, with the protocol that is usual there."""
+    """The same refusal; that of a port with the protocol that is usual there."""
     guess = usual(identity.port)
-    if not guess:
+    if not guess or refused.reason is not Reason.PORT_NOT_ALLOWED:
         return refused
     detail = f"{refused.detail}; {not_opened(identity, guess)}"
     return judge.refuse(refused.reason, detail, refused.rule)

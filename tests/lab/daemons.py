@@ -1,6 +1,6 @@
-"""The lab's daemons: gRPC, WebSocket, ssh, PostgreSQL and Redis. Each starts once for each lab.
+"""The lab's daemons: gRPC, WebSocket, mail, ssh, PostgreSQL, Redis. Each starts once for each lab.
 
-gRPC and WebSocket run in the clients' environment; the others are the system's, or what
+gRPC, WebSocket and mail run in the clients' environment; the others are the system's, or what
 scripts/lib/clients.sh unpacked because installing them would start them on the machine.
 """
 
@@ -34,11 +34,16 @@ def websocket(lab: Lab) -> Daemon:
     return _python(lab, "websocket", world.WEBSOCKET)
 
 
+def mail(lab: Lab) -> Daemon:
+    """mail.example.com: SMTP on 25, 587 and (TLS) 465, IMAP on 143 and (TLS) 993, POP3, FTP."""
+    return _python(lab, "mail", world.MAIL)
+
+
 def _python(lab: Lab, name: str, addresses: tuple[str, ...]) -> Daemon:
     if name in lab.daemons:
         return lab.daemons[name]
     install_python_clients(lab)
-    host = {"grpc": "grpc.example.com", "websocket": "ws.example.com"}[name]
+    host = {"websocket": "ws.example.com"}.get(name, f"{name}.example.com")
     key, certificate = daemon.certificate(lab, host, f"{world.STATE}/{name}")
     program = [LIBRARIES, "-u", str(_SERVERS / f"{name}_server.py"), key, certificate, *addresses]
     places = [(address, port) for address in addresses for port in world.DAEMON_PORTS[address]]
@@ -179,7 +184,7 @@ def redis(lab: Lab) -> Daemon:
 
 def missing(name: str) -> str:
     """Why a daemon cannot run here, or an empty text."""
-    if name in ("grpc", "websocket"):
+    if name in ("grpc", "websocket", "mail"):
         return no_environment()
     if name == "ssh":
         return _absent("sshd", "openssh-server") or _absent("ssh", "openssh-client")

@@ -36,6 +36,7 @@ GIT = ("11.22.33.40", "2d00:77::40")
 """The web sites, and ssh once `ssh_server.start` has started it."""
 DATABASE = ("11.22.33.50", "2d00:77::50")
 CACHE = ("11.22.33.51", "2d00:77::51")
+MAIL = ("11.22.33.52", "2d00:77::52")
 WEB_PORTS = (80, 443, 8443)
 DAEMON_PORTS = {
     **dict.fromkeys(GRPC, (80, 443, 50051)),
@@ -43,6 +44,7 @@ DAEMON_PORTS = {
     **dict.fromkeys(GIT, (22,)),
     **dict.fromkeys(DATABASE, (5432,)),
     **dict.fromkeys(CACHE, (6379, 6380)),
+    **dict.fromkeys(MAIL, (21, 25, 110, 143, 465, 587, 993)),
 }
 """Address -> ports of the programs in `tests.lab.daemons`; refused until they are started."""
 METADATA = ("169.254.169.254", "fd00:ec2::254")
@@ -90,6 +92,7 @@ NAMES: Mapping[str, Answer] = MappingProxyType(
         "git.example.com": Answer(GIT),
         "db.example.com": Answer(DATABASE),
         "cache.example.com": Answer(CACHE),
+        "mail.example.com": Answer(MAIL),
         "attacker.example": Answer(ATTACKER),
         "*.attacker.example": Answer(ATTACKER),
         # certificates gone bad: see BAD_CERTIFICATES

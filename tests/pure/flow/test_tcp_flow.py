@@ -226,6 +226,16 @@ def test_a_closed_port_is_named_by_what_is_usual_there() -> None:
     assert talk.details[0].endswith("ssh is not opened for api.example.com:22; add it under tcp")
 
 
+def test_silence_inside_of_tls_on_a_closed_port_does_not_last() -> None:
+    talk = Conversation(port=465).say(client_hello("api.example.com"))
+    assert talk.terminated == ["api.example.com"]
+    assert talk.flow.deadline - talk.now <= 1
+    talk.now = talk.flow.deadline
+    talk.act(talk.flow.timer(talk.now))
+    assert talk.blocks == ["port_not_allowed"]
+    assert "smtp is not opened for api.example.com:465" in talk.details[0]
+
+
 def test_bytes_that_stop_too_early_to_be_known_are_refused_in_time() -> None:
     talk = Conversation(port=80).say(b"SS")
     assert not talk.blocks
