@@ -269,6 +269,7 @@ class Http1Connection:
 
     def switch(self, exchange: Asking, head: ResponseHead) -> None:  # noqa: ARG002
         """See `AgentSide`."""
+        self._closes = True  # what follows is no HTTP, nor ever will be again
         self.steps.append(ToClient(write_switch(head)))
 
     def channel_data(self, exchange: Asking, data: bytes) -> None:  # noqa: ARG002
