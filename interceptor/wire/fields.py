@@ -1,15 +1,14 @@
 """Header sections of HTTP/1.1, read strictly (RFC 9110 section 5, RFC 9112 section 5).
 
 A section is all fields in order, what steers this hop by name, and the lines that go on to the
-next hop, which are written once, when the section is read.
+next hop, which are made once, when the section is read.
 """
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Iterable
-from typing import Final, NamedTuple
+from typing import Final
 
 from interceptor.verdict import Reason
 
@@ -32,6 +31,11 @@ TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
 # Neither folding nor a bare CR, LF or NUL can be in a value (RFC 9110 section 5.5), nor white
 # space in or after a name (RFC 9112 section 5.1). obs-text passes: file names are sent in it.
 _FIELDS: Final = re.compile(rb"(?:" + TOKEN + rb"++:[\t\x20-\x7e\x80-\xff]*+\r\n)*+")
+# The same as this hop writes it, which is how almost all are sent: one space before the value and
+# no white space around it.
+_WRITTEN: Final = re.compile(
+    rb"(?:" + TOKEN + rb"++: (?![\t ])[\t\x20-\x7e\x80-\xff]++(?<![\t ])\r\n)*+"
+)
 
 # Connection-specific fields (RFC 9110 section 7.6.1), and those whose meaning ends at this hop.
 HOP_REQUEST: Final = frozenset(
@@ -67,43 +71,40 @@ NOT_IN_TRAILERS: Final = (
 # Fields that steer this hop: those that may stand once, and lists (RFC 9110 section 5.3).
 SINGLE_REQUEST: Final = frozenset((b"host", b"content-length", b"transfer-encoding", b"expect"))
 SINGLE_RESPONSE: Final = frozenset((b"transfer-encoding",))
+_SINGLE: Final = {
+    Reason.HTTP_MALFORMED: SINGLE_REQUEST,
+    Reason.UPSTREAM_MALFORMED: SINGLE_RESPONSE,
+}
 _STEERING: Final = SINGLE_REQUEST | {b"connection", b"upgrade", b"content-encoding"}
-_NO_TOKENS: Final[frozenset[bytes]] = frozenset()
+_SPECIAL: Final = _STEERING | HOP_REQUEST | HOP_RESPONSE
+NO_TOKENS: Final[frozenset[bytes]] = frozenset()
 _PLAIN_OPTIONS: Final = frozenset((b"keep-alive", b"close"))
-# Lines that are remembered: within a section most are those of the one before, but for a date or
-# an id. The key is the whole line. They may hold credentials, as the buffers they came from did:
-# few are kept, in the memory of this process, which serves one jail.
-_REMEMBERED: Final = 512
-_REMEMBERED_BYTES: Final = 4096
 
 
-class Section(NamedTuple):
-    """A header section: all fields in order, and those that steer this hop by name."""
-
-    all: tuple[Field, ...]
-    steering: dict[bytes, bytes]
-    """Values of `_STEERING` fields by lower-case name; lists are joined by commas."""
-    lines: bytes = b""
-    """Lines of the fields that are not hop-by-hop, as they are sent on."""
-
-
-class ReadFields(tuple[Field, ...]):
-    """Fields of a head as they were read, with their lines for the next hop.
+class Section(tuple[Field, ...]):
+    """The fields of a header section as they were read.
 
     Whoever changes fields makes a plain tuple of them, whose lines are then written afresh.
+
+    Attributes:
+        steering: values of the fields that steer this hop, by lower-case name; lists are joined by
+            commas.
+        lines: the lines that go on to the next hop, all but those that `hop` names.
+        hop: names of fields that end here.
+        connection: what Connection names, which ends here too.
     """
 
+    steering: dict[bytes, bytes]
+    lines: bytes
     hop: frozenset[bytes]
     connection: frozenset[bytes]
-    lines: bytes
 
 
 def split_fields(
     block: bytes,
     limit: int,
     reason: Reason,
-    single: frozenset[bytes] = SINGLE_REQUEST,
-    hop: frozenset[bytes] = HOP_REQUEST,
+    hop: frozenset[bytes] = NO_TOKENS,
 ) -> Section:
     """Split a block of field lines, each ending in CRLF.
 
@@ -111,49 +112,55 @@ def split_fields(
         block: zero or more field lines.
         limit: the most fields allowed.
         reason: the reason code of an error: the agent's or upstream's fault.
-        single: fields that may stand once.
-        hop: fields whose lines are not sent on.
+        hop: fields that do not go on.
 
     Raises:
         HttpError: on folding, bare CR or LF, NUL, a name that is no token, too many fields, or a
             second one of a field that may stand once.
     """
-    if _FIELDS.fullmatch(block) is None:
+    if _WRITTEN.fullmatch(block) is not None:
+        lines = block.split(b"\r\n")
+    elif _FIELDS.fullmatch(block) is not None:
+        lines = [_rewritten(line) for line in block.split(b"\r\n")]
+    else:
         raise HttpError(reason, "a header field is malformed")
-    lines = block.split(b"\r\n")
     del lines[-1]
     if len(lines) > limit:
         raise HttpError(over_limit(reason), f"more than {limit} header fields")
-    if len(block) > _REMEMBERED_BYTES:
-        entries = [_line(line, hop) for line in lines]
-    else:
-        entries = list(map(_recent[hop], lines))
+    fields = []
+    kept = []
     steering: dict[bytes, bytes] = {}
-    for (_, lower, value), _, steers in entries:
-        if steers:
+    for line in lines:
+        name, _, value = line.partition(b": ")
+        lower = name.lower()
+        fields.append((name, lower, value))
+        if lower not in _SPECIAL:
+            kept.append(line)
+            continue
+        if lower not in hop:
+            kept.append(line)
+        if lower in _STEERING:
             if lower not in steering:
                 steering[lower] = value
-            elif lower in single:
+            elif lower in _SINGLE[reason]:
                 raise HttpError(reason, f"duplicate {lower.decode('ascii')}")
             else:
                 steering[lower] += b"," + value
-    onwards = b"".join([entry[1] for entry in entries])
-    return Section(tuple([entry[0] for entry in entries]), steering, onwards)
+    section = Section(fields)
+    section.steering = steering
+    section.hop = hop
+    section.connection = connection = tokens(steering.get(b"connection"))
+    if connection <= _PLAIN_OPTIONS:
+        kept.append(b"")
+        section.lines = b"\r\n".join(kept)
+    else:
+        section.lines = _lines(section, hop | connection)
+    return section
 
 
-def _line(line: bytes, hop: frozenset[bytes]) -> tuple[Field, bytes, bool]:
-    """Field of a valid line, the line as it is sent on, and whether it steers this hop."""
+def _rewritten(line: bytes) -> bytes:
     name, _, value = line.partition(b":")
-    lower = name.lower()
-    value = value.strip(b" \t")
-    sent = b"" if lower in hop else b"%b: %b\r\n" % (name, value)
-    return (name, lower, value), sent, lower in _STEERING
-
-
-_recent = {
-    hop: functools.lru_cache(_REMEMBERED)(functools.partial(_line, hop=hop))
-    for hop in (HOP_REQUEST, HOP_RESPONSE)
-}
+    return b"%b: %b" % (name, value.strip(b" \t"))
 
 
 def over_limit(reason: Reason) -> Reason:
@@ -164,7 +171,7 @@ def over_limit(reason: Reason) -> Reason:
 def tokens(value: bytes | None) -> frozenset[bytes]:
     """Members of a comma-separated list field, in lower case."""
     if not value:
-        return _NO_TOKENS
+        return NO_TOKENS
     if b"," not in value:
         return frozenset((value.lower(),))
     return frozenset(item.strip(b" \t") for item in value.lower().split(b","))
@@ -180,29 +187,14 @@ def has_bare_end(data: bytes) -> bool:
     return data.count(b"\n") != ends or data.count(b"\r") - data.endswith(b"\r") != ends
 
 
-def read_fields(
-    section: Section, hop: frozenset[bytes], connection: frozenset[bytes]
-) -> ReadFields:
-    """Fields of a section split with `hop`, with their lines for as often as the head is sent."""
-    read = ReadFields(section.all)
-    read.hop = hop
-    read.connection = connection
-    plain = connection <= _PLAIN_OPTIONS
-    read.lines = section.lines if plain else _written(section.all, hop, connection)
-    return read
-
-
 def onward(fields: tuple[Field, ...], hop: frozenset[bytes], connection: frozenset[bytes]) -> bytes:
     """Field lines that go on to the next hop; `hop` and what Connection names stay behind."""
-    if type(fields) is ReadFields and fields.hop is hop and fields.connection is connection:
+    if type(fields) is Section and fields.hop is hop and fields.connection is connection:
         return fields.lines
-    return _written(fields, hop, connection)
+    return _lines(fields, hop if connection <= _PLAIN_OPTIONS else hop | connection)
 
 
-def _written(
-    fields: tuple[Field, ...], hop: frozenset[bytes], connection: frozenset[bytes]
-) -> bytes:
-    drop = hop if connection <= _PLAIN_OPTIONS else hop | connection
+def _lines(fields: Iterable[Field], drop: frozenset[bytes]) -> bytes:
     return b"".join(
         [b"%b: %b\r\n" % (name, value) for name, lower, value in fields if lower not in drop]
     )

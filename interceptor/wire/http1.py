@@ -10,7 +10,7 @@ from __future__ import annotations
 import enum
 import functools
 import re
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 
@@ -19,15 +19,12 @@ from interceptor.wire.fields import (
     HOP_REQUEST,
     HOP_RESPONSE,
     NOT_IN_TRAILERS,
-    SINGLE_RESPONSE,
     Field,
     HttpError,
     has_bare_end,
     onward,
     over_limit,
-    read_fields,
     split_fields,
-    tokens,
     write_trailers,
 )
 
@@ -245,49 +242,38 @@ def _framing(steering: dict[bytes, bytes], minor: int, reason: Reason) -> tuple[
     return Framing.NONE, 0
 
 
-class _Meaning(NamedTuple):
-    """What the fields of a request say; the parts of `RequestHead` that do not name its target."""
-
-    fields: tuple[Field, ...]
-    framing: Framing
-    length: int
-    host: bytes | None
-    keep_alive: bool
-    expects_continue: bool
-    connection: frozenset[bytes]
-    upgrade: bytes | None
-    codings: bytes | None
-
-
-def _meaning(block: bytes, minor: int) -> _Meaning:
-    """Read the header section of a request of HTTP/1.`minor`."""
+def _fielded(block: bytes, minor: int) -> RequestHead:
+    """Read the header section of a request of HTTP/1.`minor`; its first line is still to come."""
     bad = Reason.HTTP_MALFORMED
-    section = split_fields(block, len(block), bad)
-    steering = section.steering
+    fields = split_fields(block, len(block), bad, HOP_REQUEST)
+    steering, connection = fields.steering, fields.connection
     framing, length = _framing(steering, minor, bad)
     host = steering.get(b"host")
     if not host and (minor == 1 or host is not None):
         raise HttpError(bad, "no Host field, or an empty one")
-    connection = tokens(steering.get(b"connection"))
     if not connection.isdisjoint(_NOT_OPTIONS):
         raise HttpError(bad, "Connection names a field that is not the connection's")
     expect = steering.get(b"expect")
     if expect is not None and expect.lower() != b"100-continue":
         raise HttpError(bad, "an expectation other than 100-continue")
-    return _Meaning(
-        fields=read_fields(section, HOP_REQUEST, connection),
+    return RequestHead(
+        method="",
+        target=b"",
+        minor=minor,
+        fields=fields,
         framing=framing,
         length=length,
         host=host,
         keep_alive=b"close" not in connection if minor else b"keep-alive" in connection,
         expects_continue=expect is not None and minor == 1,
+        raw=b"",
         connection=connection,
         upgrade=steering.get(b"upgrade") if minor and b"upgrade" in connection else None,
         codings=steering.get(b"content-encoding"),
     )
 
 
-_recent_meaning = functools.lru_cache(_REMEMBERED)(_meaning)
+_recent_fielded = functools.lru_cache(_REMEMBERED)(_fielded)
 
 
 def _request(raw: bytes) -> RequestHead:
@@ -296,33 +282,17 @@ def _request(raw: bytes) -> RequestHead:
     line = _REQUEST_LINE.match(raw)
     if line is None:
         raise HttpError(bad, "the request line is malformed")
-    method = line[1].decode("ascii")
-    refuse_method(method)
-    target = line[2]
+    method, target, version = line.groups()
+    text = method.decode("ascii")
+    refuse_method(text)
     if b"#" in target:
         raise HttpError(bad, "a fragment in the request target")
     if not target.isascii():
         target = _NON_ASCII.sub(lambda m: b"%%%02X" % m[0][0], target)
-    minor = line[3][0] - 48
     block = raw[line.end() :]
-    read = _recent_meaning if len(block) <= _REMEMBERED_BYTES else _meaning
-    meaning = read(block, minor)
-    fields, framing, length, host, keep, expects, connection, upgrade, codings = meaning
-    return RequestHead(
-        method=method,
-        target=target,
-        minor=minor,
-        fields=fields,
-        framing=framing,
-        length=length,
-        host=host,
-        keep_alive=keep,
-        expects_continue=expects,
-        raw=raw,
-        connection=connection,
-        upgrade=upgrade,
-        codings=codings,
-    )
+    read = _recent_fielded if len(block) <= _REMEMBERED_BYTES else _fielded
+    head = read(block, 1 if version == b"1" else 0)
+    return msgspec.structs.replace(head, method=text, target=target, raw=raw)
 
 
 def _response(raw: bytes, to_head: bool) -> ResponseHead:  # noqa: FBT001
@@ -331,23 +301,22 @@ def _response(raw: bytes, to_head: bool) -> ResponseHead:  # noqa: FBT001
     line = _STATUS_LINE.match(raw)
     if line is None:
         raise HttpError(bad, "the status line is malformed")
-    section = split_fields(raw[line.end() :], len(raw), bad, SINGLE_RESPONSE, HOP_RESPONSE)
-    steering = section.steering
+    fields = split_fields(raw[line.end() :], len(raw), bad, HOP_RESPONSE)
+    connection = fields.connection
     status = int(line[2])
     minor = line[1][0] - 48
-    framing, length = _framing(steering, minor, bad)
+    framing, length = _framing(fields.steering, minor, bad)
     # RFC 9112 section 6.3: these have no body whatever their fields say.
     if to_head or status < 200 or status in (204, 304):
         framing = Framing.NONE
     elif framing is Framing.NONE:
         framing = Framing.CLOSE
-    connection = tokens(steering.get(b"connection"))
     keep = b"close" not in connection if minor else b"keep-alive" in connection
     return ResponseHead(
         status=status,
         phrase=line[3] or b"",
         minor=minor,
-        fields=read_fields(section, HOP_RESPONSE, connection),
+        fields=fields,
         framing=framing,
         length=length,
         keep_alive=keep and framing is not Framing.CLOSE,

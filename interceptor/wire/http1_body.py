@@ -154,7 +154,6 @@ class BodyReader:
             self._begun = begun
             return
         if size == 4:
-            section = split_fields(data[at : stop + 2], _TRAILER_COUNT, self._reason)
-            self.trailers = section.all
+            self.trailers = split_fields(data[at : stop + 2], _TRAILER_COUNT, self._reason)
         self.done = True
         self.rest = data[stop + size :]
