@@ -1,13 +1,12 @@
 """HTTP/1.1 heads, read strictly and written afresh (RFC 9110, RFC 9112).
 
-Nothing here is lenient: what two parsers could read in two ways is refused, because the next
-hop may read it the other way (request smuggling). Nothing is relayed raw: what leaves is written
-from what was parsed. docs/http1.md lists every case and its answer.
+What two parsers could read in two ways is refused, because the next hop may read it the other way
+(request smuggling). What leaves is written from what was parsed. docs/http1.md lists every case and
+its answer, what is lenient and what is stricter than the RFC.
 """
 
 from __future__ import annotations
 
-import enum
 import functools
 import re
 from typing import Final
@@ -26,6 +25,13 @@ from interceptor.wire.fields import (
     over_limit,
     split_fields,
     write_trailers,
+)
+from interceptor.wire.heads import (
+    Framing,
+    RequestHead,
+    ResponseHead,
+    is_idempotent,
+    refuse_method,
 )
 
 __all__ = [
@@ -49,53 +55,6 @@ __all__ = [
 ]
 
 
-class Framing(enum.Enum):
-    """How a body is delimited (RFC 9112 section 6.3)."""
-
-    NONE = "none"
-    LENGTH = "length"
-    CHUNKED = "chunked"
-    CLOSE = "close"
-
-
-class RequestHead(msgspec.Struct, frozen=True, gc=False):
-    """A request line and its fields, checked."""
-
-    method: str
-    target: bytes
-    """Request target as received; never empty."""
-    minor: int
-    """0 or 1: HTTP/1.0 or HTTP/1.1."""
-    fields: tuple[Field, ...]
-    framing: Framing
-    length: int
-    """Body length in bytes when framing is LENGTH, else 0."""
-    host: bytes | None
-    keep_alive: bool
-    expects_continue: bool
-    raw: bytes
-    """The head as received, without the closing empty line."""
-    connection: frozenset[bytes]
-    """Options of the Connection field, lower case: they and the fields they name end here."""
-    upgrade: bytes | None
-    """Value of Upgrade when Connection names it, else it has no meaning (RFC 9110 section 7.8)."""
-    codings: bytes | None
-    """Value of Content-Encoding."""
-
-
-class ResponseHead(msgspec.Struct, frozen=True, gc=False):
-    """A status line and its fields, checked."""
-
-    status: int
-    phrase: bytes
-    minor: int
-    fields: tuple[Field, ...]
-    framing: Framing
-    length: int
-    keep_alive: bool
-    connection: frozenset[bytes]
-
-
 # Possessive quantifiers: every byte is looked at once, whatever the input (no backtracking).
 # Methods are case-sensitive and all registered ones are capitals (RFC 9110 section 9.1): `post`
 # would pass by a rule for POST, and there are servers that take it for POST.
@@ -110,8 +69,6 @@ _NON_ASCII: Final = re.compile(rb"[\x80-\xff]")
 
 HEAD_END: Final = b"\r\n\r\n"
 _VERSION: Final = b"HTTP/1."
-_IDEMPOTENT: Final = frozenset(("GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"))
-_ECHOES: Final = frozenset(("TRACE", "TRACK"))
 # Connection may name none of these: taken away, they change what the message means (RFC 9110
 # section 7.6.1 forbids senders to name fields meant for all recipients).
 _NOT_OPTIONS: Final = frozenset(
@@ -126,21 +83,6 @@ _NOT_OPTIONS: Final = frozenset(
 # the memory of this process, which serves one jail.
 _REMEMBERED: Final = 128
 _REMEMBERED_BYTES: Final = 4096
-
-
-def is_idempotent(method: str) -> bool:
-    """Tell whether a proxy may repeat the request by itself (RFC 9110 section 9.2.2)."""
-    return method in _IDEMPOTENT
-
-
-def refuse_method(method: str) -> None:
-    """Refuse a method whose response repeats the request: what this hop adds must not come back.
-
-    Raises:
-        HttpError: HTTP_UNSUPPORTED, on TRACE (RFC 9110 section 9.3.8).
-    """
-    if method in _ECHOES:
-        raise HttpError(Reason.HTTP_UNSUPPORTED, "a method that echoes the request")
 
 
 def read_request(
