@@ -36,6 +36,22 @@ cannot become valid is refused at once, not waited for; what only does not go on
 | Connection that names Host, framing or content fields | taken away, the message means something else |
 | dot segments, also encoded, between slashes of any spelling | clients take them out; servers differ |
 | both framings in a response | RFC 9112 section 6.3 lets Transfer-Encoding win; it is an attack or a broken server |
+
+| limit | value | beyond it |
+|---|---|---|
+| request head | `limits.header_bytes`, `header_count` | 403 `limit_exceeded` |
+| response head | the same | 502 `upstream_malformed` |
+| time for a request head, from its first byte | `limits.header_seconds` | 504 `timeout`, closed; nothing was judged or sent |
+| time for a body that is held | `limits.body_seconds`, and `idle_seconds` between reads | 504 `timeout`, closed |
+| silence of upstream, its whole head included | `limits.idle_seconds` | 504 `timeout`; a response that has begun is cut with a reset |
+| silence between requests | `limits.idle_seconds` | closed, no event |
+| interim responses before a final one | 16 | 502 `upstream_malformed` |
+| line of a chunk size | 1024 bytes | 403 `limit_exceeded`, 502 |
+| extensions beyond twice the content they come with | 16 KB in a body | 403 `limit_exceeded`, 502 |
+| trailers | 32 fields, 8 KB | 403 `limit_exceeded`, 502 |
+| bytes read ahead behind a request | 64 KB | not read before it is answered |
+| rest of a refused body | 1 MB | read away up to that; beyond it the connection ends |
+| connections of a jail | `limits.connections` | reset, `limit_exceeded` |
 """
 
 
