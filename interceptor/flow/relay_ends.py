@@ -133,8 +133,7 @@ class RelayEnds:
         asked = stage is Stage.SEAL and bool(self._agreement)
         text = b""
         if asked or self._sealed or not (self._hello or stage in (Stage.SEAL, Stage.HELLO)):
-            said, greeted = last_words(verdict), self._received > 0
-            text = farewell(self._protocol, said, greeted=greeted, asked=asked)
+            text = farewell(self._protocol, last_words(verdict), greeted=self._received > 0)
         if text:
             self._steps.append(ToClient(text))
         self._close(reset=not text)

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
+from interceptor.flow.alone import Alone
 from interceptor.flow.context import FlowContext, Identity, Successor
-from interceptor.flow.steps import Close, Record, Step, ToClient
+from interceptor.flow.steps import Record, Step, ToClient
 from interceptor.flow.tunnel import identify, tunnel
 from interceptor.model import Kind
 from interceptor.verdict import Reason, Verdict
 from interceptor.wire.socks import Answer, Command, SocksError, SocksReader, SocksRequest, reply
 
 
-class SocksProxy:
-    """A `Speaker` for the negotiation; what is inside is a connection of its own.
+class SocksProxy(Alone):
+    """A `Speaker` for the negotiation; what is inside is a connection of its own."""
 
-    Attributes:
-        exchange: number of the last exchange; a negotiation is none.
-        successor: set when a connection was granted.
-    """
-
-    __slots__ = (
-        *("_closed", "_context", "_deadline", "_identity", "_reader", "_steps"),
-        *("exchange", "successor"),
-    )
+    __slots__ = ("_context", "_identity", "_reader")
 
     def __init__(
         self,
@@ -32,24 +25,10 @@ class SocksProxy:
         now: float,
     ) -> None:
         """Answer on a connection of `identity`; what follows is appended to `steps`."""
+        super().__init__(steps, exchange, now + context.limits.header_seconds)
         self._context = context
         self._identity = identity
-        self._steps = steps
         self._reader = SocksReader()
-        self._deadline = now + context.limits.header_seconds
-        self._closed = False
-        self.exchange = exchange
-        self.successor: Successor | None = None
-
-    @property
-    def deadline(self) -> float:
-        """See `Speaker`."""
-        return self._deadline
-
-    @property
-    def wants_client(self) -> bool:
-        """See `Speaker`."""
-        return not self._closed
 
     def client_bytes(self, data: bytes, now: float) -> None:
         """See `Speaker`."""
@@ -89,51 +68,11 @@ class SocksProxy:
             self._steps.append(ToClient(data))
 
     def _refuse(self, verdict: Verdict, about: Identity) -> None:
-        self._closed = True
         self._steps.append(Record(verdict, about.target(), Kind.CONNECTION))
-        self._steps.append(Close())
-
-    def client_eof(self, now: float) -> None:  # noqa: ARG002
-        """See `Speaker`."""
-        if not self._closed:
-            self._closed = True
-            self._steps.append(Close())
-
-    def client_lost(self, now: float) -> None:  # noqa: ARG002
-        """See `Speaker`."""
-        self._closed = True
+        self._close()
 
     def timer(self, now: float) -> None:  # noqa: ARG002
         """See `Speaker`."""
         if not self._closed:
             verdict = self._context.judge.refuse(Reason.TIMEOUT, "the SOCKS request was not ended")
             self._refuse(verdict, self._identity)
-
-    def unwritable(self) -> None:
-        """See `Speaker`."""
-        self._closed = True
-        self._steps.clear()
-        self._steps.append(Close(reset=True))
-
-    # Nothing is upstream.
-
-    def resolved(self, addresses: tuple[str, ...], now: float, lane: int) -> None:
-        """See `Speaker`."""
-
-    def connected(self, address: str, now: float, lane: int, *, reused: bool, alpn: str) -> None:
-        """See `Speaker`."""
-
-    def sealed(self, now: float, lane: int) -> None:
-        """See `Speaker`."""
-
-    def upstream_failed(self, reason: Reason, detail: str, now: float, lane: int) -> None:
-        """See `Speaker`."""
-
-    def upstream_bytes(self, data: bytes, now: float, lane: int) -> None:
-        """See `Speaker`."""
-
-    def upstream_eof(self, now: float, lane: int) -> None:
-        """See `Speaker`."""
-
-    def upstream_full(self, now: float, lane: int, *, full: bool) -> None:
-        """See `Speaker`."""

@@ -16,12 +16,13 @@ from interceptor.flow.relay import Relay
 from interceptor.flow.request import mismatch
 from interceptor.flow.socks import SocksProxy
 from interceptor.flow.speaker import Speaker
-from interceptor.flow.steps import Close, Record, Step, Terminate
-from interceptor.flow.unopened import closed_port, refuse_protocol
+from interceptor.flow.steps import Close, Record, Step, Terminate, ToClient
+from interceptor.flow.unopened import Declined, closed_port, refuse_protocol
 from interceptor.model import Kind, Target
 from interceptor.policy.schema import TcpService
 from interceptor.verdict import Reason, Verdict
 from interceptor.wire.authority import default_port
+from interceptor.wire.postgres import REQUESTS
 from interceptor.wire.protocols import recognise
 from interceptor.wire.tls_hello import ClientHello, HelloError, looks_like_tls
 
@@ -259,8 +260,14 @@ class TcpFlow:
         if self._service is not None and self._identity.refused is None:
             self._relay("any", now)
         else:
-            judge, data = self._context.judge, self._buffer
-            self._steps += refuse_protocol(judge, self._identity, name, data)
+            record, text = refuse_protocol(self._context.judge, self._identity, name)
+            self._steps.append(record)
+            if self._buffer in REQUESTS:
+                self._speaker = Declined(self._steps, self._exchange + 1, text, now)
+                return
+            if text:
+                self._steps.append(ToClient(text))
+            self._close(reset=not text)
 
     def _silent(self, now: float) -> None:
         """The agent has said nothing, or too little to know it by."""

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from interceptor.decide.judge import Judge
+from interceptor.flow.alone import Alone
 from interceptor.flow.context import Identity
-from interceptor.flow.steps import Close, Record, Step, ToClient
+from interceptor.flow.steps import Record, Step, ToClient
 from interceptor.model import Kind, Target
 from interceptor.verdict import Reason, Verdict
 from interceptor.wire.farewell import farewell
 from interceptor.wire.postgres import REQUESTS
 from interceptor.wire.protocols import usual
 
+_SECONDS: Final = 5.0
 
-def refuse_protocol(judge: Judge, identity: Identity, name: str, data: bytes) -> list[Step]:
-    """Steps that end a connection that began with `data`, which is of protocol `name`.
 
-    The agent is told in its own protocol where there is a way. An empty name is of nothing known.
+def refuse_protocol(judge: Judge, identity: Identity, name: str) -> tuple[Record, bytes]:
+    """Refuse a connection whose first bytes are those of `name`; empty: of nothing known.
+
+    Gives the record, and what the agent is told in its own protocol, if that has a way.
     """
     refused = identity.refused
     if refused is None or (name and refused.reason is Reason.PORT_NOT_ALLOWED):
@@ -23,10 +28,36 @@ def refuse_protocol(judge: Judge, identity: Identity, name: str, data: bytes) ->
         refused = judge.refuse(Reason.PROTOCOL_REFUSED, detail, "tcp")
     else:
         refused = closed_port(judge, identity, refused)
-    text = farewell(name, last_words(refused), greeted=False, asked=data[:8] in REQUESTS)
-    told: list[Step] = [ToClient(text)] if text else []
     record = Record(refused, identity.target(), Kind.CONNECTION)
-    return [record, *told, Close(reset=not text)]
+    return record, farewell(name, last_words(refused), greeted=False)
+
+
+class Declined(Alone):
+    """A `Speaker` that has declined encryption, and refuses what follows.
+
+    PostgreSQL's clients show an error in answer to their start only, not to SSLRequest
+    (CVE-2024-10977), and not when it comes together with the answer to that.
+    """
+
+    __slots__ = ("_text",)
+
+    def __init__(self, steps: list[Step], exchange: int, text: bytes, now: float) -> None:
+        """Answer SSLRequest or GSSENCRequest now, and the next message with `text`."""
+        super().__init__(steps, exchange, now + _SECONDS)
+        self._text = text
+        steps.append(ToClient(b"N"))
+
+    def client_bytes(self, data: bytes, now: float) -> None:  # noqa: ARG002
+        """See `Speaker`."""
+        if data in REQUESTS:
+            self._steps.append(ToClient(b"N"))
+        elif not self._closed:
+            self._steps.append(ToClient(self._text))
+            self._close()
+
+    def timer(self, now: float) -> None:  # noqa: ARG002
+        """See `Speaker`."""
+        self._close()
 
 
 def closed_port(judge: Judge, identity: Identity, refused: Verdict) -> Verdict:

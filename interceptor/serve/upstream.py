@@ -167,8 +167,9 @@ class UpstreamConnection(asyncio.BufferedProtocol):
                 self._owner.upstream_eof(self.lane)
 
     def _broken(self, error: ssl.SSLError) -> None:
+        waited = self._waiter is not None
         self._fail(_tls_fault(error))
-        if self.owner is not None:
+        if self.owner is not None and not waited:
             self.owner.upstream_eof(self.lane)
         if self._transport is not None and self.tls is not None:
             self._outbox.write(self._transport, self.tls.outgoing())
@@ -187,6 +188,8 @@ class UpstreamConnection(asyncio.BufferedProtocol):
     def _gone(self) -> None:
         if self.tls is not None and not self.tls.established:
             self._fail(DialError(Reason.CONNECT_FAILED, "closed during the TLS handshake"))
+            if self._waiter is not None:
+                return  # who waits for the handshake is told
         if self._fresh or self._early:
             self._early_end = True
         elif self._owner is not None:

@@ -15,14 +15,13 @@ _LINES: Final = {
 _LIMIT: Final = 400  # characters; IRC's lines have 512 bytes
 
 
-def farewell(protocol: str, text: str, *, greeted: bool, asked: bool = False) -> bytes:
+def farewell(protocol: str, text: str, *, greeted: bool) -> bytes:
     """Write what a client of `protocol` is told before its connection ends.
 
     Args:
         protocol: a name of `interceptor.wire.protocols`.
         text: one line for people.
         greeted: the server has been heard before; some protocols leave no place then.
-        asked: the client waits for an answer to its request for TLS.
 
     Returns:
         Nothing where the protocol has no way to say it.
@@ -32,8 +31,7 @@ def farewell(protocol: str, text: str, *, greeted: bool, asked: bool = False) ->
     if line is not None:
         return line.format(said).encode("ascii")
     if protocol == "postgres":
-        # Clients show no error in place of the answer to SSLRequest (CVE-2024-10977).
-        return (b"N" if asked else b"") + _error_response(said.encode("ascii"))
+        return _error_response(said.encode("ascii"))
     if greeted:
         return b""
     if protocol == "mysql":

@@ -182,7 +182,7 @@ def test_silence_on_a_closed_port_is_reset_fast() -> None:
     ("data", "name"),
     [
         (b"SSH-2.0-x\r\n", "ssh"),
-        (b"\x00\x00\x00\x08\x04\xd2\x16\x2f", "postgres"),
+        (b"\x00\x00\x00\x13\x00\x03\x00\x00user\0alice\0\0", "postgres"),
         (b"*1\r\n", "redis"),
         (b"\x13BitTorrent protocol", "bittorrent"),
         (b"RFB 003.008\n", "vnc"),
@@ -203,11 +203,24 @@ def test_other_protocols_are_refused_by_name_with_one_event(
         assert talk.closed.reset is (name in ("bittorrent", "vnc"))
 
 
+_START = b"\x00\x00\x00\x13\x00\x03\x00\x00user\0alice\0\0"
+
+
 def test_postgres_is_told_why_in_the_place_where_its_clients_show_it() -> None:
-    talk = Conversation(port=5432).say(b"\x00\x00\x00\x08\x04\xd2\x16\x2f")
-    assert talk.received[:2] == b"NE"
-    talk = Conversation(port=5432).say(b"\x00\x00\x00\x13\x00\x03\x00\x00user\0alice\0\0")
-    assert talk.received[:1] == b"E"
+    requests = b"\x00\x00\x00\x08\x04\xd2\x16\x30", b"\x00\x00\x00\x08\x04\xd2\x16\x2f"
+    talk = Conversation(port=5432).say(*requests)
+    assert talk.received == b"NN"
+    assert talk.blocks == ["protocol_refused"]
+    assert len(talk.steps) == 3
+    talk.say(_START)
+    assert b"postgres is not opened for api.example.com:5432" in talk.received[2:]
+    assert talk.received[2:3] == b"E"
+    assert talk.blocks == ["protocol_refused"]
+    assert talk.closed is not None
+    talk = Conversation(port=5432).say(requests[1])
+    talk.act(talk.flow.timer(talk.flow.deadline))
+    assert talk.closed is not None
+    assert Conversation(port=5432).say(_START).received[:1] == b"E"
 
 
 def test_unknown_bytes_are_reset_with_one_event() -> None:

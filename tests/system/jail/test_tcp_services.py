@@ -293,15 +293,15 @@ try:
     print(end.recv(4096).decode("latin-1"))
 except OSError as error:
     print(error)
-print(f"{time.monotonic() - start:.2f}", file=sys.stderr)
+print(f"{time.monotonic() - start:.2f}")
 """
 BEGINNINGS: dict[str, tuple[int, bytes]] = {
-    "ssh": (443, b"SSH-2.0-tunnel\r\n"),
+    "ssh": (2222, b"SSH-2.0-tunnel\r\n"),
     "postgres": (5432, b"\x00\x00\x00\x08\x04\xd2\x16\x2f"),
-    "redis": (80, b"*1\r\n$4\r\nPING\r\n"),
+    "redis": (81, b"*1\r\n$4\r\nPING\r\n"),
     "bittorrent": (6881, b"\x13BitTorrent protocol" + bytes(48)),
-    "openvpn": (443, bytes.fromhex("003638a1b2c3d4e5f60718") + bytes(45)),
-    "wireguard": (8443, bytes.fromhex("009401000000") + bytes(144)),
+    "openvpn": (1194, bytes.fromhex("003638a1b2c3d4e5f60718") + bytes(45)),
+    "wireguard": (51820, bytes.fromhex("009401000000") + bytes(144)),
     "mqtt": (1883, bytes.fromhex("101000044d5154540402003c000461626364")),
     "git": (9418, b"0033git-upload-pack /project.git\0host=example.com\0"),
     "irc": (6667, b"NICK a\r\nUSER a 0 * :a\r\n"),
@@ -323,7 +323,7 @@ def test_other_protocols_are_refused_by_name(clean_lab: Lab, name: str) -> None:
     assert block["reason"] == "protocol_refused"
     assert block["detail"].startswith(f"{name} is not opened for oracle.attacker.example:{port};")
     assert clean_lab.oracle.records() == []
-    assert float(ran.errors.strip().splitlines()[0].split()[-1]) < 1
+    assert float(ran.text.split()[-1]) < 1
 
 
 @pytest.mark.parametrize(
@@ -373,7 +373,7 @@ def test_socks(clean_lab: Lab, proxy: str, scheme: str) -> None:
 def test_socks_the_control(clean_lab: Lab) -> None:
     """Outside the jail the proxy is dialled, and the secret reaches the server without one."""
     run(clean_lab, [*CURL, *PROXIES["socks5, name"], "https://api.example.com/"], jailed=False)
-    assert clean_lab.oracle.wait_for("11.22.33.66", 9050)
+    assert {arrival.port for arrival in clean_lab.oracle.records()} == {9050}
     run(clean_lab, [*CURL, f"https://api.example.com/?k={secret()}"], jailed=False)
     assert secret() in clean_lab.requests()[-1].target
 
