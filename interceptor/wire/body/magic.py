@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from interceptor.wire.body.ar_archive import MAGIC as AR
+from interceptor.wire.body.ar_archive import ArArchive
 from interceptor.wire.body.charsets import BYTE_ORDER_MARKS, EBCDIC_XML
 from interceptor.wire.body.decoders import Bzip2, Inflate, Xz, Zstd, is_skippable, is_zlib
 from interceptor.wire.body.git_pack import MAGIC as PACK
@@ -32,7 +34,7 @@ _BZIP2: Final = b"BZh"
 _XZ: Final = (b"\xfd7zXZ\x00", b"\x5d\x00\x00")  # and lzma as it was before
 _GIT: Final = (PACK, b"# v2 git bundle\n", b"# v3 git bundle\n")
 _MARKS: Final = (
-    *(_GZIP, _ZSTD, _BZIP2, LOCAL, *_XZ, *_GIT),
+    *(_GZIP, _ZSTD, _BZIP2, LOCAL, AR, *_XZ, *_GIT),
     *(bytes((low,)) + b"\x2a\x4d\x18" for low in range(0x50, 0x60)),  # skippable zstd frames
     *(mark for mark, _ in _UNREADABLE),
     *(b"<?xml", EBCDIC_XML, *BYTE_ORDER_MARKS),
@@ -69,6 +71,8 @@ def reader_by_magic(first: bytes) -> Reader | None:
         return Decoded(Xz(), "xz", NO_MEDIA)
     if first.startswith(_GIT):
         return GitPack()
+    if first.startswith(AR):
+        return ArArchive()
     for mark, what in _UNREADABLE:
         if first.startswith(mark):
             raise incomplete(f"{what} in the body cannot be read")

@@ -13,50 +13,22 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Sequence
-from typing import Final, NamedTuple
 
 from interceptor.model import View
 from interceptor.wire.body import charsets, decoders
-from interceptor.wire.body.charsets import (
-    EBCDIC_XML,
-    Transcoder,
-    WideText,
-    codec_of,
-    declared_in_xml,
-    is_unreadable,
-)
-from interceptor.wire.body.decoders import DecoderBase
-from interceptor.wire.body.git_pack import GitPack
-from interceptor.wire.body.magic import LOOK, MARKS, reader_by_magic
-from interceptor.wire.body.markup import PlainMarkup
-from interceptor.wire.body.media import Media, media_of
-from interceptor.wire.body.multipart import Message, Multipart, boundary_of_first_line
-from interceptor.wire.body.parts import Decoded, Event, Part, Reader, incomplete
-from interceptor.wire.content import FREE_BYTES, ContentReader
+from interceptor.wire.body.charsets import codec_of, is_unreadable
+from interceptor.wire.body.contents import FORM, Content, Piece, Tree, readers_by_type
+from interceptor.wire.body.magic import MARKS
+from interceptor.wire.body.media import media_of
+from interceptor.wire.content import ContentReader
 
-MAX_DEPTH: Final = 8
-"""Contents within one another: parts, archives, encodings."""
-
-_FORM: Final = b"application/x-www-form-urlencoded"
-_PUSH: Final = b"application/x-git-receive-pack-request"
+__all__ = ["BodyStream", "Piece", "body_views", "is_plain", "preload"]
 
 
 def preload() -> None:
     """Import what is otherwise imported at first use, for where files cannot be read later."""
     decoders.preload()
     charsets.preload()
-
-
-class Piece(NamedTuple):
-    """The next bytes of a text."""
-
-    text: int
-    """Number of the text: new for each, rising."""
-    where: str
-    """Place of the text in the body, such as `body:part[2].gzip`; the same for all its pieces."""
-    data: bytes
-    last: bool
-    """The text ends with this piece, which may be empty."""
 
 
 class BodyStream:
@@ -84,14 +56,14 @@ class BodyStream:
             budget: the most bytes that all texts together may have; None: no limit.
             expansion: how many times the body they may be, beyond the first MiB.
         """
-        self._tree = tree = _Tree(budget, expansion)
+        self._tree = tree = Tree(budget, expansion)
         self._coded: ContentReader | None = None
         if codings:
             self._coded = ContentReader(codings, budget or 0, expansion)
             if budget is None:
                 self._coded.lift_budget()
         self._contents = [
-            _Content(tree, "body:", media_of(value), 0, wide=number == 0)
+            Content(tree, "body:", media_of(value), 0, wide=number == 0)
             for number, value in enumerate(content_types or (b"",))
         ]
 
@@ -151,9 +123,9 @@ def _by_type(content_type: bytes) -> bool | None:
     media = media_of(content_type)
     if codec_of(media.charset, b"") or is_unreadable(media.charset):
         return True
-    if media.kind == _FORM:
+    if media.kind == FORM:
         return False
-    return True if media.kind.startswith(b"multipart/") or _readers_by_type(media, b"") else None
+    return True if media.kind.startswith(b"multipart/") or readers_by_type(media, b"") else None
 
 
 def body_views(content_type: bytes, data: bytes, budget: int, expansion: int) -> list[View]:
@@ -170,231 +142,3 @@ def body_views(content_type: bytes, data: bytes, budget: int, expansion: int) ->
         for piece in pieces:
             texts.setdefault(piece.text, (piece.where, []))[1].append(piece.data)
     return [View(where, b"".join(found)) for where, found in texts.values()]
-
-
-class _Tree:
-    """What all levels of one body share."""
-
-    __slots__ = ("_budget", "_expansion", "contents", "given", "taken", "texts", "undecided")
-
-    def __init__(self, budget: int | None, expansion: int) -> None:
-        self._budget = budget
-        self._expansion = expansion
-        self.taken = 0
-        self.given = 0
-        self.texts = 0
-        self.contents = 0
-        self.undecided: dict[int, None] = {}
-
-    def count(self, size: int) -> None:
-        self.given += size
-        if self._budget is not None and self.given > self._budget:
-            raise incomplete("what the body holds is over limits.decoded_bytes")
-        if self.given > FREE_BYTES and self.given > self._expansion * self.taken:
-            raise incomplete("what the body holds is over limits.expansion")
-
-
-class _Content:
-    """Bytes that are scanned elsewhere; finds out what they hold."""
-
-    __slots__ = (
-        *("_depth", "_first", "_levels", "_media", "_number"),
-        *("_tree", "_where", "_wide"),
-    )
-
-    def __init__(self, tree: _Tree, where: str, media: Media, depth: int, *, wide: bool) -> None:
-        self._tree = tree
-        self._where = where
-        self._media = media
-        self._depth = depth
-        self._wide = wide
-        self._first = b""
-        self._number = 0
-        self._levels: list[_Level] | None = None
-
-    @property
-    def settled(self) -> bool:
-        if self._levels is None:
-            first = self._first
-            # Too few bytes to tell: what could begin a mark is taken to do so.
-            return not first or not (
-                MARKS[first[0]] or b"\0" in first or _readers_by_type(self._media, first)
-            )
-        return all(level.settled for level in self._levels)
-
-    def feed(self, data: bytes) -> Iterator[Piece]:
-        if self._levels is None:
-            if not self._first:
-                self._tree.contents = self._number = self._tree.contents + 1
-                self._tree.undecided[self._number] = None
-            data = self._first + data
-            if len(data) < LOOK:
-                self._first = data
-                return
-            self._levels = self._begin(data)
-        for level in self._levels:
-            yield from level.feed(data)
-
-    def finish(self) -> Iterator[Piece]:
-        if self._levels is None:
-            self._levels = self._begin(self._first) if self._first else []
-            for level in self._levels:
-                yield from level.feed(self._first)
-        for level in self._levels:
-            yield from level.finish()
-
-    def _begin(self, first: bytes) -> list[_Level]:
-        del self._tree.undecided[self._number]
-        readers = _readers_by_type(self._media, first)
-        found = reader_by_magic(first)
-        if found is not None:
-            readers.append(found)
-        if readers and self._depth >= MAX_DEPTH:
-            raise incomplete(f"the body holds more than {MAX_DEPTH} contents within one another")
-        charset = self._media.charset
-        if first.startswith((b"<?xml", EBCDIC_XML)):
-            charset = charset or declared_in_xml(first)
-        if is_unreadable(charset):
-            raise incomplete("text in a charset that cannot be read")
-        codec = codec_of(charset, first[:4])
-        if codec:
-            readers.append(Decoded(Transcoder(codec), codec, None))
-        elif self._wide:
-            readers.append(_Wide())
-        return [_Level(self._tree, reader, self._where, self._depth) for reader in readers]
-
-
-class _Level:
-    """Runs a reader over a content, and opens what it finds."""
-
-    __slots__ = ("_depth", "_part", "_reader", "_tree", "_where")
-
-    def __init__(self, tree: _Tree, reader: Reader, where: str, depth: int) -> None:
-        self._tree = tree
-        self._reader = reader
-        self._where = where
-        self._depth = depth
-        self._part: _Content | _Text | None = None
-
-    @property
-    def settled(self) -> bool:
-        # Only this one gives at once whatever it takes.
-        return isinstance(self._reader, _Wide)
-
-    def feed(self, data: bytes) -> Iterator[Piece]:
-        return self._run(self._reader.feed(data))
-
-    def finish(self) -> Iterator[Piece]:
-        return self._run(self._reader.finish())
-
-    def _run(self, events: Iterator[Event]) -> Iterator[Piece]:
-        for event in events:
-            if isinstance(event, bytes):
-                if self._part is not None:
-                    yield from self._part.feed(event)
-            elif event is None:
-                if self._part is not None:
-                    yield from self._part.finish()
-                    self._part = None
-            else:
-                self._part = self._open(event)
-
-    def _open(self, part: Part) -> _Content | _Text | None:
-        where = self._where + part.label
-        content = None
-        if part.media is not None:
-            depth = self._depth + 1
-            content = _Content(self._tree, f"{where}.", part.media, depth, wide=not part.plain)
-        return content if part.plain else _Text(self._tree, where, content)
-
-
-class _Text:
-    """A text: its pieces are given, and looked into."""
-
-    __slots__ = ("_content", "_number", "_tree", "_where")
-
-    def __init__(self, tree: _Tree, where: str, content: _Content | None) -> None:
-        self._tree = tree
-        self._where = where
-        self._content = content
-        tree.texts += 1
-        self._number = tree.texts
-
-    def feed(self, data: bytes) -> Iterator[Piece]:
-        self._tree.count(len(data))
-        yield Piece(self._number, self._where, data, last=False)
-        if self._content is not None:
-            yield from self._content.feed(data)
-
-    def finish(self) -> Iterator[Piece]:
-        if self._content is not None:
-            yield from self._content.finish()
-        yield Piece(self._number, self._where, b"", last=True)
-
-
-def _readers_by_type(media: Media, first: bytes) -> list[Reader]:
-    """Readers that a declared type asks for."""
-    kind = media.kind
-    if kind.startswith(b"multipart/"):
-        boundaries = media.boundaries
-        if not boundaries:
-            inferred = boundary_of_first_line(first)
-            boundaries = (inferred,) if inferred else ()
-        return [Multipart(boundary) for boundary in boundaries]
-    if kind in (b"message/rfc822", b"message/global"):
-        return [Message()]
-    if kind == _FORM:
-        return [Decoded(_Spaces(), "form", None)]
-    if kind == _PUSH:
-        return [GitPack(request=True)]
-    if kind.endswith((b"/xml", b"+xml")) or first.startswith(b"<?xml"):
-        return [Decoded(PlainMarkup(), "xml", None)]
-    return []
-
-
-class _Spaces(DecoderBase):
-    """A form in which `+` is read as the space it stands for; nothing where there is none."""
-
-    __slots__ = ("_before", "_begun")
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._begun = False
-        self._before = b""
-
-    def feed(self, data: bytes) -> Iterator[bytes]:
-        """See `Decoder`."""
-        if not self._begun:
-            data = self._before + data
-            self._begun = b"+" in data
-            if not self._begun:
-                self._before = data[-LOOK:]
-                return
-        yield data.replace(b"+", b" ")
-
-
-class _Wide:
-    """A reader whose parts are stretches of UTF-16 or UTF-32 text."""
-
-    __slots__ = ("_begun", "_wide")
-
-    def __init__(self) -> None:
-        self._wide = WideText()
-        self._begun = False
-
-    def feed(self, data: bytes) -> Iterator[Event]:
-        """See `Reader`."""
-        text = self._wide.feed(data)
-        if text:
-            if not self._begun:
-                self._begun = True
-                yield Part("wide", plain=False, media=None)
-            yield text
-        if self._begun and not self._wide.open:
-            self._begun = False
-            yield None
-
-    def finish(self) -> Iterator[Event]:
-        """See `Reader`."""
-        if self._begun:
-            yield None

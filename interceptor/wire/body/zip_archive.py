@@ -21,6 +21,7 @@ from interceptor.wire.body.parts import Event, More, Part, Walk, Walker, incompl
 LOCAL: Final = b"PK\x03\x04"
 _CENTRAL: Final = b"PK\x01\x02"
 _DESCRIPTOR: Final = b"PK\x07\x08"
+_HEAD: Final = 30
 _END: Final = b"PK\x05\x06"
 _END_BYTES: Final = 22
 _STORED: Final = 0
@@ -39,7 +40,7 @@ def is_zip(first: bytes) -> bool:
     """Tell whether data begins with a plausible local file header; 30 bytes are enough."""
     return (
         first.startswith(LOCAL)
-        and len(first) >= 30
+        and len(first) >= _HEAD
         and first[4] < 64
         and int.from_bytes(first[8:10], "little") in _KNOWN_METHODS
         and 0 < int.from_bytes(first[26:28], "little") < 8192
@@ -49,8 +50,16 @@ def is_zip(first: bytes) -> bool:
 class ZipArchive(Walker):
     """A reader whose parts are the members."""
 
-    def __init__(self) -> None:
+    def __init__(self, before: int = -1) -> None:
+        """Read an archive.
+
+        Args:
+            before: bytes of the file that stand before the archive, which its directory may count
+                or not. -1: it is the file, and an archive for sure.
+        """
         super().__init__()
+        self._before = max(before, 0)
+        self._sure = before < 0
         self._members = array("Q")  # offset of each local header << 8 | method, in order
         self._cut = False  # the bytes ended within a member
         self._total = 0
@@ -100,10 +109,10 @@ class ZipArchive(Walker):
         return True
 
     def _member(self) -> Walk:
-        if not (yield from self._need(30)):
+        if not (yield from self._need(_HEAD)):
             return False
         offset = self._gone + self._at
-        head = self._take(30)
+        head = self._take(_HEAD)
         flags, method = _number(head, 6, 2), _number(head, 8, 2)
         packed, plain = _number(head, 18, 4), _number(head, 22, 4)
         names, extras = _number(head, 26, 2), _number(head, 28, 2)
@@ -169,6 +178,8 @@ class ZipArchive(Walker):
                 try:
                     out = inflate.decompress(rest, _PIECE)
                 except zlib.error:
+                    if not self._sure:
+                        return False
                     raise incomplete("an archive member is damaged") from None
                 if out:
                     yield out
@@ -202,11 +213,56 @@ class ZipArchive(Walker):
         if offset == _BIG:
             wide = [_number(head, at, 4) == _BIG for at in (24, 20)]
             offset = _wide(extra, *wide)
-        known = offset << 8 | min(_number(head, 10, 2), 255)
-        at = bisect_left(self._members, known)
-        if at == len(self._members) or self._members[at] != known:
+        method = min(_number(head, 10, 2), 255)
+        if not (self._has(offset, method) or self._has(offset - self._before, method)):
             raise incomplete("an archive that can be read in two ways")
         return True
+
+    def _has(self, offset: int, method: int) -> bool:
+        known = offset << 8 | method
+        at = bisect_left(self._members, known) if offset >= 0 else len(self._members)
+        return at < len(self._members) and self._members[at] == known
+
+
+class ZipWithin:
+    """A reader that finds an archive behind other data, as in a program that unpacks itself.
+
+    Tools look for an archive from its end, so what stands before it does not matter to them.
+    """
+
+    def __init__(self) -> None:
+        self._archive: ZipArchive | None = None
+        self._tail = b""
+        self._total = 0
+
+    @property
+    def found(self) -> bool:
+        """True once there is an archive."""
+        return self._archive is not None
+
+    def feed(self, data: bytes) -> Iterator[Event]:
+        """See `Reader`."""
+        if self._archive is not None:
+            yield from self._archive.feed(data)
+            return
+        tail = self._tail
+        # Text has no zero byte, a header has one: most data is passed over at once.
+        if (b"\0" in data and LOCAL in data) or LOCAL in tail + data[: _HEAD - 1]:
+            joined = tail + data
+            at = joined.find(LOCAL)
+            while 0 <= at <= len(joined) - _HEAD:
+                if is_zip(joined[at : at + _HEAD]):
+                    self._archive = ZipArchive(self._total - len(tail) + at)
+                    yield from self._archive.feed(joined[at:])
+                    return
+                at = joined.find(LOCAL, at + 1)
+        self._total += len(data)
+        self._tail = data[1 - _HEAD :] if len(data) >= _HEAD else (tail + data)[1 - _HEAD :]
+
+    def finish(self) -> Iterator[Event]:
+        """See `Reader`."""
+        if self._archive is not None:
+            yield from self._archive.finish()
 
 
 def _number(data: bytes, at: int, size: int) -> int:

@@ -117,6 +117,36 @@ def test_zip64_and_what_stands_between_members() -> None:
     assert places(bytes(signed)) == {"body:zip[1]"}
 
 
+@pytest.mark.parametrize("step", [0, 1, 29, 31, 600])
+@pytest.mark.parametrize(
+    "prefix", [b"x", b"#!/usr/bin/env python3\n", b"MZ" + NOISE + b"PK\x03\x04"]
+)
+def test_an_archive_behind_other_data(prefix: bytes, step: int) -> None:
+    body = prefix + zipped(MEMBERS)
+    assert places(body, step=step) == {"body:zip[3]"}
+    assert not is_plain(b"", body)
+    # Its directory may count from the beginning of the file.
+    buffer = io.BytesIO(prefix)
+    with zipfile.ZipFile(buffer, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a", WORDS)
+        archive.writestr("b", SECRET)
+    assert places(buffer.getvalue(), step=step) == {"body:zip[1]"}
+    with pytest.raises(HttpError):
+        texts_of(prefix + _encrypted(1), step=step)
+    with pytest.raises(HttpError):
+        texts_of(prefix + _other_method(), step=step)
+    # What only looks like one is nothing.
+    texts_of(prefix + zipped(MEMBERS)[:60] + NOISE, step=step)
+
+
+def test_archives_behind_other_data_within_one_another_have_an_end() -> None:
+    body = SECRET
+    for _ in range(100):
+        body = zipped({"r": b"x" + body}, zipfile.ZIP_STORED)
+    with contextlib.suppress(HttpError):
+        texts_of(b"x" + body)
+
+
 def test_office_files_and_wheels_are_zips() -> None:
     sheet = b"<?xml version='1.0'?><a><t>" + SECRET[:8] + b"<!-- -->" + SECRET[8:] + b"</t></a>"
     body = zipped({"[Content_Types].xml": b"<Types/>", "xl/sheet1.xml": sheet})
@@ -295,6 +325,28 @@ def test_tars_with_sizes_that_lie() -> None:
         texts_of(bytes(body), step=100)
     assert not is_tar(bytes(body[:511]))
     assert not is_tar(b"\0" * 512)
+
+
+# -- ar -------------------------------------------------------------------------------------
+
+
+def ar(*members: bytes) -> bytes:
+    head = b"%-16s%-12d%-6d%-6d%-8s%-10d`\n"
+    return b"!<arch>\n" + b"".join(
+        head % (b"member/", 0, 0, 0, b"100644", len(data)) + data + b"\n" * (len(data) & 1)
+        for data in members
+    )
+
+
+@pytest.mark.parametrize("step", [0, 1, 59])
+def test_a_debian_package(step: int) -> None:
+    control = gzip.compress(tarred({"control": SECRET}))
+    body = ar(b"2.0\n", control + b"\0" * (1 - len(control) % 2), zipped({"data": SECRET}))
+    assert places(body, step=step) == {
+        *("body:ar[1].gzip", "body:ar[1].gzip.tar[1].gzip", "body:ar[2].zip[0]"),
+    }
+    for size in range(0, 200, 7):
+        texts_of(body[:size] + b"\xff" * 80, step=step)
 
 
 # -- git ------------------------------------------------------------------------------------

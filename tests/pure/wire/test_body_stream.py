@@ -21,7 +21,8 @@ from hypothesis import strategies as st
 from interceptor.verdict import Reason
 from interceptor.wire.body import charsets, stream
 from interceptor.wire.body.charsets import WideText, codec_of, has_wide_text
-from interceptor.wire.body.stream import MAX_DEPTH, BodyStream, Piece, body_views, is_plain
+from interceptor.wire.body.contents import MAX_DEPTH
+from interceptor.wire.body.stream import BodyStream, Piece, body_views, is_plain
 from interceptor.wire.fields import HttpError
 from tests.body_texts import SECRET, texts_of
 
