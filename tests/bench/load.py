@@ -14,7 +14,7 @@ from pathlib import Path
 from tests.bench.machine import BenchError
 from tests.bench.subjects import Subject
 from tests.lab import Lab
-from tests.lab.nginx import PLACE
+from tests.lab.nginx import PLACE, text
 from tests.lab.world import DEV_WORK
 
 CONNECTIONS = 16
@@ -98,18 +98,6 @@ def furnish(lab: Lab) -> None:
         path = lab.path(f"{DEV_WORK}/{name}")
         path.write_bytes(content)
         path.chmod(0o644)
-
-
-def text(size: int) -> bytes:
-    """JSON of exactly `size` bytes, as an agent might send it: prose, numbers, a little code."""
-    said = (
-        "The test in tests/unit/test_cart.py fails since the last change: the total of order 1042 "
-        "is 17.50 and not 19.99. I think that the discount is taken twice, once in cart.total() "
-        "and once more in checkout(); please look at both and mend the one that is wrong. "
-    )
-    start, end = '{"model": "large", "messages": [{"role": "user", "content": "', '"}]}'
-    room = size - len(start) - len(end)
-    return (start + (said * (room // len(said) + 1))[:room] + end).encode()
 
 
 def requests(subject: Subject, what: str, connections: int, seconds: int) -> Sample:

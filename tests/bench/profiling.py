@@ -33,7 +33,7 @@ from interceptor.scan.ruleset import load_rules
 from interceptor.serve import tcp, upstream
 from interceptor.tls.authority import Authority
 from interceptor.tls.session import TlsSession
-from tests.bench.load import text
+from tests.lab.nginx import text
 
 HOST = "bench.example.com"
 _KEY = b"k" * 32

@@ -14,7 +14,7 @@ from tests.bench import goals, load, startup, steady, subjects
 from tests.bench.load import Sample
 from tests.bench.machine import CLIENT_CORE, BenchError
 from tests.bench.subjects import Subject
-from tests.lab import Lab, LabError
+from tests.lab import Lab, LabError, nginx
 from tests.lab.programs import ROOT
 
 _START = {
@@ -92,7 +92,7 @@ def test_leaves_are_measured() -> None:
 
 def test_bodies_have_their_size_and_are_json() -> None:
     for size in (1024, 1024**2):
-        body = load.text(size)
+        body = nginx.text(size)
         assert len(body) == size
         json.loads(body)
 
