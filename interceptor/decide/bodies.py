@@ -178,6 +178,7 @@ class UploadWindow:
         for text in self._open.values():
             if not self._flushed(text):
                 return b""
+        self._marks.clear()
         out = self._body.window.flush()
         return self._release(out) if self._passes(self._body) else b""
 

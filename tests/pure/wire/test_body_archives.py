@@ -48,7 +48,7 @@ def zipped(
     members: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED, *, piped: bool = False
 ) -> bytes:
     buffer: io.BytesIO | Pipe = Pipe() if piped else io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", method) as archive:  # type: ignore[arg-type]
+    with zipfile.ZipFile(buffer, "w", method) as archive:
         for name, data in members.items():
             archive.writestr(name, data)
     return buffer.data if isinstance(buffer, Pipe) else buffer.getvalue()

@@ -319,9 +319,7 @@ def test_wide_text_is_found_at_any_place_and_cut(
 def test_the_first_look_at_wide_text_misses_nothing(words: list[bytes]) -> None:
     data = b"".join(words)
     marks = data.translate(charsets._NULS)
-    least = (b"10" * charsets._RUN, b"01" * charsets._RUN)
-    least += (b"1000" * charsets._RUN, b"0001" * charsets._RUN)
-    if any(run in marks for run in least):
+    if any(unit * charsets._RUN in marks for unit in (b"10", b"01", b"1000", b"0001")):
         assert has_wide_text(data)
 
 
