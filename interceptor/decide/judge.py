@@ -28,6 +28,7 @@ from interceptor.verdict import Action, Finding, Reason, Verdict
 from interceptor.wire.body.stream import BodyStream
 from interceptor.wire.fields import HttpError
 
+_OVERRIDES = frozenset((b"x-http-method-override", b"x-http-method", b"x-method-override"))
 _REMEMBERED = 4096  # verdicts on names and connections that are kept, each
 
 _ALLOWED = Verdict(Action.ALLOW, Reason.ALLOWED)
@@ -135,7 +136,7 @@ class Judge:
         if verdict.action is not Action.ALLOW:
             return verdict
         if self._requests:
-            refused = self._request_rules(target)
+            refused = self._request_rules(target) or self._overridden(target, fields)
             if refused is not None:
                 return refused
         scan = self._scanner.scan(head, "head", self._key, self._decoded_bytes)
@@ -322,6 +323,16 @@ class Judge:
         if port not in self._ports and not (allowed is not None and allowed[1]):
             return self.refuse(Reason.PORT_NOT_ALLOWED, f"port {port} is not open", "ports")
         return verdict
+
+    def _overridden(self, target: Target, fields: Sequence[tuple[bytes, bytes]]) -> Verdict | None:
+        """Judge the method that some servers would take instead of the request's own, too."""
+        for name, value in fields:
+            if name in _OVERRIDES:
+                method = value.decode("latin-1").upper()
+                refused = self._request_rules(msgspec.structs.replace(target, method=method))
+                if refused is not None:
+                    return refused
+        return None
 
     def _request_rules(self, target: Target) -> Verdict | None:
         path: str | None = ""

@@ -73,6 +73,7 @@ class Service:
         self.record = record
         self.finished = finished
         self.open: set[AgentConnection] = set()
+        self.lingering: set[AgentConnection] = set()
         self._flows = 0
 
     def next_flow(self) -> str:
@@ -89,7 +90,7 @@ class Service:
 
     def close(self) -> None:
         """Drop every connection."""
-        for connection in list(self.open):
+        for connection in [*self.open, *self.lingering]:
             connection.drop()
         self.dialler.close()
 
@@ -205,6 +206,7 @@ class AgentConnection(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         """The agent's connection is gone."""
         service = self._service
+        service.lingering.discard(self)
         if self in service.open:
             service.open.discard(self)
             self._closing = True
@@ -461,6 +463,8 @@ class AgentConnection(asyncio.BufferedProtocol):
         # A close with unread bytes would be a reset, and the agent would lose the answer: end our
         # side, read on for a moment (RFC 9112 section 9.6).
         transport.write_eof()
+        self._service.open.discard(self)  # it is none of the jail's open connections any more
+        self._service.lingering.add(self)
         if not self._reading:
             transport.resume_reading()
         if self._timer is not None:

@@ -382,3 +382,15 @@ def test_the_judge_alone_makes_allow() -> None:
     assert allowing_calls("x = Verdict(action=verdict.Action.ALLOW)")
     assert allowing_calls("x = Action(2)")
     assert not allowing_calls("x = v.action is Action.ALLOW")
+
+
+@pytest.mark.parametrize("name", ["x-http-method-override", "x-http-method", "x-method-override"])
+def test_a_method_rule_holds_for_an_overriding_method_too(name: str, judge_of: JudgeOf) -> None:
+    rules = (RequestRule(host="api.example.com", action="deny", methods=("DELETE",)),)
+    judge = judge_of(Policy(requests=rules))
+    target = Target("https", "api.example.com", 443, "POST", "/x")
+    for value, allowed in ((b"DELETE", False), (b"delete", False), (b"PUT", True)):
+        head = b"POST /x HTTP/1.1\r\n" + name.encode() + b": " + value + b"\r\n"
+        verdict = judge.request(target, head, [(name.encode(), value)], b"")
+        assert verdict.allowed is allowed
+        assert allowed or verdict.reason is Reason.METHOD_NOT_ALLOWED
