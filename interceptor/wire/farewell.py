@@ -32,11 +32,9 @@ def farewell(protocol: str, text: str, *, greeted: bool) -> bytes:
         return line.format(said).encode("ascii")
     if protocol == "postgres":
         return _error_response(said.encode("ascii"))
-    if greeted:
-        return b""
     if protocol == "mysql":
-        return _error_packet(said.encode("ascii"))
-    if protocol == "ssh":
+        return _error_packet(said.encode("ascii"), greeted=greeted)
+    if protocol == "ssh" and not greeted:
         return _disconnect(said.encode("ascii"))
     return b""
 
@@ -47,10 +45,14 @@ def _error_response(text: bytes) -> bytes:
     return b"E" + (4 + len(fields)).to_bytes(4) + fields
 
 
-def _error_packet(text: bytes) -> bytes:
-    """MySQL: ERR_Packet in place of a greeting; 1130 is ER_HOST_NOT_PRIVILEGED."""
-    payload = b"\xff" + (1130).to_bytes(2, "little") + text
-    return len(payload).to_bytes(3, "little") + b"\0" + payload
+def _error_packet(text: bytes, *, greeted: bool) -> bytes:
+    """MySQL: ERR_Packet, in place of a greeting or in answer to a command, whose number is 0.
+
+    1130 is ER_HOST_NOT_PRIVILEGED.
+    """
+    state = b"#08004" if greeted else b""
+    payload = b"\xff" + (1130).to_bytes(2, "little") + state + text
+    return len(payload).to_bytes(3, "little") + bytes((greeted,)) + payload
 
 
 def _disconnect(text: bytes) -> bytes:

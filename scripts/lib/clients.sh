@@ -11,6 +11,8 @@ prepare_clients() {
     ! is_root || have sshd || unpack openssh-server || true
     # shellcheck disable=SC2144  # at most one matters
     ! is_root || [ -e /usr/lib/postgresql/*/bin/postgres ] || unpack postgresql || true
+    ! is_root || unpack mariadb-server-core || true
+    ! is_root || unpack mariadb-client-core || true
     checks=${environment:-}
     ensure_environment clients clients.txt
     clients=$environment environment=$checks

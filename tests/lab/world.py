@@ -42,7 +42,7 @@ DAEMON_PORTS = {
     **dict.fromkeys(GRPC, (80, 443, 50051)),
     **dict.fromkeys(WEBSOCKET, (80, 443, 8443)),
     **dict.fromkeys(GIT, (22,)),
-    **dict.fromkeys(DATABASE, (5432,)),
+    **dict.fromkeys(DATABASE, (3306, 5432)),
     **dict.fromkeys(CACHE, (6379, 6380)),
     **dict.fromkeys(MAIL, (21, 25, 110, 143, 465, 587, 993)),
 }

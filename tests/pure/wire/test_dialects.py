@@ -581,8 +581,9 @@ def test_last_words() -> None:
     assert error[:1] == b"E"
     assert len(error) == 1 + int.from_bytes(error[1:5])
     assert error.endswith(b"in stream\0\0")
-    assert farewell("mysql", text, greeted=True) == farewell("vnc", text, greeted=False) == b""
-    assert farewell("mysql", text, greeted=False)[4] == 255
+    assert farewell("ssh", text, greeted=True) == farewell("vnc", text, greeted=False) == b""
+    assert farewell("mysql", text, greeted=False)[3:7] == b"\0\xff\x6a\x04"
+    assert farewell("mysql", text, greeted=True)[3:13] == b"\1\xff\x6a\x04#08004"
     line, _, data = farewell("ssh", text, greeted=False).partition(b"\r\n")
     length, padding, kind, reason, size = struct.unpack(">IBBII", data[:14])
     assert line.startswith(b"SSH-2.0-")

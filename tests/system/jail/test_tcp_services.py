@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.lab import Lab, daemons, world
+from tests.lab import Lab, daemons, mysql_server, world
 from tests.lab.agents import Ran, need, python, run, secret
 from tests.lab.daemon import Daemon
 from tests.lab.host_files import BUNDLE
@@ -166,6 +166,43 @@ def test_a_database_with_a_bad_certificate_is_refused(clean_lab: Lab, database: 
     assert reasons(ran) == ["certificate_invalid"]
     outside = run(clean_lab, command, jailed=False)
     assert outside.returncode == 0, outside.errors  # psql itself does not look
+
+
+# -- MySQL ---------------------------------------------------------------------------------------
+
+MYSQL = opened(("db.example.com", 3306, "mysql"))
+MYSQL_MODES = {
+    "clear": ["--skip-ssl"],
+    "tls": ["--ssl"],
+    "verified": ["--ssl", "--ssl-verify-server-cert", f"--ssl-ca={BUNDLE}"],
+    "compressed": ["--ssl", "--compress"],
+}
+_STATUS = "select variable_value from information_schema.session_status where variable_name in "
+
+
+@both_ways
+@pytest.mark.parametrize("mode", list(MYSQL_MODES))
+def test_mysql(clean_lab: Lab, mode: str, jailed: bool) -> None:
+    need(mysql_server.missing())
+    server = mysql_server.mysql(clean_lab)
+    options = MYSQL_MODES[mode]
+    status = f"{_STATUS} ('compression', 'ssl_version')"
+    ran = run(clean_lab, mysql_server.client(*options, "-e", status), jailed=jailed, policy=MYSQL)
+    compressed = mode == "compressed" and not jailed  # inside, it is not offered
+    version = [] if mode == "clear" else ["TLSv1.3"]
+    assert ran.text.split() == ["ON" if compressed else "OFF", *version], ran.errors
+    server.clear()
+    statement = f"select length('{secret()}')"
+    command = mysql_server.client(*options, "-e", statement)
+    ran = run(clean_lab, command, jailed=jailed, policy=MYSQL)
+    if not jailed:
+        assert ran.text.split() == ["20"]
+        assert server.wait_for(secret())
+        return
+    assert ran.returncode == 1
+    assert "egressguard: secret" in ran.errors
+    assert reasons(ran) == ["secret"]
+    assert secret() not in server.log()
 
 
 # -- Redis ---------------------------------------------------------------------------------------
