@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -184,6 +185,13 @@ def test_damaged_beginnings(case: tuple[str, int, bytes], at: int, byte: int) ->
 
 def test_usual_ports() -> None:
     assert [usual(port) for port in (22, 993, 5432, 443, 1)] == ["ssh", "imap", "postgres", "", ""]
+
+
+def test_the_docs_name_every_protocol() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "services.md").read_text()
+    listed = page.partition("first bytes: ")[2].partition(".")[0]
+    names = {name.strip(" `\n") for name in listed.split(",")}
+    assert names == {signature.name for signature in CLIENT} - {"tls", "http2"} | {"imap"}
 
 
 def test_signatures_are_short_and_named() -> None:
