@@ -43,6 +43,16 @@ def content_codings(value: bytes | None) -> tuple[bytes, ...]:
     return tuple(codings)
 
 
+def check_codings(codings: tuple[bytes, ...]) -> None:
+    """Raise HttpError with INCOMPLETE unless each of `codings` can be undone."""
+    for coding in codings:
+        if coding not in _DECODERS:
+            # Its name is the agent's text, and may be anything: it is not repeated.
+            raise HttpError(Reason.INCOMPLETE, "a content coding that cannot be read")
+    if len(codings) > MAX_CODINGS:
+        raise HttpError(Reason.INCOMPLETE, f"more than {MAX_CODINGS} content codings")
+
+
 class ContentReader:
     """Undoes a chain of codings, piece by piece, in constant memory.
 
@@ -59,12 +69,7 @@ class ContentReader:
 
     def __init__(self, codings: tuple[bytes, ...], budget: int, expansion: int = 1000) -> None:
         """Undo `codings`, last applied first; `budget` is the most bytes to give out."""
-        for coding in codings:
-            if coding not in _DECODERS:
-                # Its name is the agent's text, and may be anything: it is not repeated.
-                raise HttpError(Reason.INCOMPLETE, "a content coding that cannot be read")
-        if len(codings) > MAX_CODINGS:
-            raise HttpError(Reason.INCOMPLETE, f"more than {MAX_CODINGS} content codings")
+        check_codings(codings)
         self._stages = [_DECODERS[coding]() for coding in reversed(codings)]
         self._budget: int | None = budget
         self._expansion = expansion

@@ -39,15 +39,18 @@ _MARKS: Final = (
     *(mark for mark, _ in _UNREADABLE),
     *(b"<?xml", EBCDIC_XML, *BYTE_ORDER_MARKS),
 )
+# The second byte makes both together a multiple of 31 (RFC 1950 section 2.2).
 _ZLIB: Final = tuple(
     bytes((first, second))
     for first in range(0x08, 0x80, 0x10)
-    for second in range(256)
+    for second in range(-(first << 8) % 31, 256, 31)
     if is_zlib(bytes((first, second)))
 )
-MARKS: Final = tuple(
-    tuple(mark for mark in (*_MARKS, *_ZLIB) if mark[0] == first) for first in range(256)
-)
+_BY_FIRST: Final = {
+    first: tuple(mark for mark in (*_MARKS, *_ZLIB) if mark[0] == first)
+    for first in {mark[0] for mark in (*_MARKS, *_ZLIB)}
+}
+MARKS: Final = tuple(_BY_FIRST.get(first, ()) for first in range(256))
 """For each first byte the beginnings of what is no plain text, for `bytes.startswith`."""
 
 
