@@ -29,6 +29,7 @@ from interceptor.evidence.log import EvidenceLog
 from interceptor.flow.names import Leases
 from interceptor.policy.loading import load
 from interceptor.scan.engine import Scanner
+from interceptor.scan.inbound import InboundScanner, load_inbound_rules
 from interceptor.scan.ruleset import load_rules
 from interceptor.serve import tcp, upstream
 from interceptor.tls.authority import Authority
@@ -42,10 +43,10 @@ _ADDRESS = "11.22.33.80"
 _GET = f"GET /1k?n=%d HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode()
 _ANSWER = (
     b"HTTP/1.1 200 OK\r\nServer: nginx/1.22.1\r\nDate: Mon, 23 Nov 2026 12:00:00 GMT\r\n"
-    b"Content-Type: application/octet-stream\r\nContent-Length: 1024\r\n"
+    b"Content-Type: application/json\r\nContent-Length: 1024\r\n"
     b"Last-Modified: Mon, 23 Nov 2026 11:00:00 GMT\r\nConnection: keep-alive\r\n"
     b'X-Request-Id: %032x\r\nETag: "6924f0f0-400"\r\nAccept-Ranges: bytes\r\n\r\n'
-)
+) + text(1024)
 _POST = (
     f"POST /post?n=%d HTTP/1.1\r\nHost: {HOST}\r\nContent-Type: application/json\r\n"
     "Content-Length: 1024\r\n\r\n"
@@ -139,12 +140,13 @@ class Rig:
         """Connect both sides and finish both handshakes."""
         self._loop = loop
         self._ask = _POST if post else _GET
-        self._answer = _ANSWER + b"p" * 1024
+        self._answer = _ANSWER
         self._count = 0
         policy = load(None, "balanced")
         authority = Authority("rig", dt.datetime.now(dt.UTC))
         outside = Authority("outside", dt.datetime.now(dt.UTC))
-        judge = Judge(policy, Scanner.build(load_rules(), None), _KEY)
+        inbound = InboundScanner.build(load_inbound_rules(), None)
+        judge = Judge(policy, Scanner.build(load_rules(), None), _KEY, inbound)
         leases = Leases(_KEY, 100)
         self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115
         log = EvidenceLog(self._file.fileno(), "rig")
