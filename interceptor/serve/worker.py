@@ -40,6 +40,7 @@ from interceptor.serve.tcp import Service
 from interceptor.serve.upstream import Dialler
 from interceptor.tls.authority import Authority
 from interceptor.tls.trust import client_context
+from interceptor.wire.body.stream import preload
 
 _LEASES: Final = 100_000
 _FLUSH_SECONDS: Final = 0.5
@@ -200,11 +201,9 @@ def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:  
 
 def _import_what_is_imported_late() -> None:
     """Some modules are imported at first use; later no file may be readable."""
-    import brotli  # noqa: F401
-    import zstandard  # noqa: F401
-
     import interceptor.flow.http2_agent  # noqa: F401
 
+    preload()
     "a".encode("idna")
     for name in ("ascii", "latin-1", "utf-8"):
         "a".encode(name)
