@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from interceptor.flow.relay_ends import RelayEnds
+from interceptor.flow.relay_ends import RelayEnds, other_protocol
 from interceptor.flow.relay_states import Stage
 from interceptor.flow.request import mismatch
 from interceptor.flow.steps import (
@@ -33,10 +33,6 @@ _IMPLICIT: Final = frozenset((465, 989, 990, 993, 995))
 _IMPLICIT_SECONDS: Final = 1.0
 _LINGER_SECONDS: Final = 30.0
 """After the agent has ended its side: time in which upstream may still answer."""
-_ALPN: Final = frozenset(
-    ("postgresql", "imap", "pop3", "ftp", "irc", "managesieve", "smtp", "mqtt", "xmpp-client")
-)
-"""Protocols that are agreed to where the agent offers them."""
 
 
 class Relay(RelayEnds):
@@ -111,7 +107,7 @@ class Relay(RelayEnds):
         if not verdict.allowed:
             self._refuse(verdict, now)
             return
-        self._steps.append(Dial(self._target, literals, ()))
+        self._steps.append(Dial(self._target, literals, self._alpn))
 
     def connected(
         self,
@@ -313,10 +309,12 @@ class Relay(RelayEnds):
             self._terminate(hello, now)
 
     def _terminate(self, hello: ClientHello, now: float) -> None:
-        alpn = tuple(name for name in hello.alpn if name in _ALPN)[:1]
+        alpn = other_protocol(hello.alpn)
         data, self._hello = self._hello, b""
         first = self._stage is Stage.FIRST
         self._secure()
+        if first:
+            self._alpn = alpn
         self._steps.append(Terminate(self._identity.host, data, alpn))
         if not first:
             self._to(Stage.OPEN)

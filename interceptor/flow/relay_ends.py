@@ -19,6 +19,17 @@ IDLE_SECONDS: Final = 3600.0
 """A service may be silent for this long, or for `limits.idle_seconds` if that is longer: people and
 connection pools keep such connections open."""
 _PENDING: Final = 65_536  # bytes of the agent that wait for upstream
+_ALPN: Final = frozenset(
+    (
+        *("postgresql", "imap", "pop3", "smtp", "managesieve", "ftp", "nntp", "irc"),
+        *("xmpp-client", "mqtt", "x-amzn-mqtt-ca", "amqp"),
+    )
+)
+
+
+def other_protocol(offered: tuple[str, ...]) -> tuple[str, ...]:
+    """The protocol to agree to of those that an agent's TLS offers, HTTP aside; none: unknown."""
+    return tuple(name for name in offered if name in _ALPN)[:1]
 
 
 class Window(Protocol):
@@ -39,7 +50,7 @@ class RelayEnds:
         *("_address", "_agreement", "_begun", "_context", "_deadline", "_dialect", "_ended"),
         *("_full", "_hello", "_identity", "_inbound", "_opened", "_outbound", "_pending"),
         *("_protocol", "_received", "_said", "_sealed", "_sent", "_stage", "_steps"),
-        *("_target", "_waiting"),
+        *("_alpn", "_target", "_waiting"),
         "exchange",
     )
 
@@ -54,6 +65,7 @@ class RelayEnds:
         exchange: int,
         *,
         sealed: bool = False,
+        alpn: tuple[str, ...] = (),
     ) -> None:
         """Relay for `identity`, which the judge must have allowed as a stream.
 
@@ -64,6 +76,7 @@ class RelayEnds:
             steps: what follows is appended here.
             exchange: number of the last exchange before.
             sealed: the agent is inside of TLS.
+            alpn: what was agreed upon there, to be offered upstream.
         """
         self._context = context
         self._identity = identity
@@ -72,6 +85,7 @@ class RelayEnds:
         self.exchange = exchange + 1
         self._dialect: Dialect = DIALECTS[protocol]()
         self._sealed = False
+        self._alpn = alpn
         self._target = Target("tcp", identity.host, identity.port)
         self._stage = Stage.FIRST
         self._deadline = 0.0

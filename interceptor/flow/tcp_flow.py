@@ -13,6 +13,7 @@ import msgspec
 from interceptor.flow.context import FlowContext, Identity, Successor
 from interceptor.flow.http1_agent import Http1Connection
 from interceptor.flow.relay import Relay
+from interceptor.flow.relay_ends import other_protocol
 from interceptor.flow.request import mismatch
 from interceptor.flow.socks import SocksProxy
 from interceptor.flow.speaker import Speaker
@@ -48,7 +49,7 @@ class TcpFlow:
     """
 
     __slots__ = (
-        *("_buffer", "_context", "_deadline", "_done", "_exchange", "_identity"),
+        *("_agreed", "_buffer", "_context", "_deadline", "_done", "_exchange", "_identity"),
         *("_sealed", "_service", "_since", "_speaker", "_steps"),
     )
 
@@ -60,6 +61,7 @@ class TcpFlow:
         self._exchange = 0
         self._done = False
         self._sealed = False
+        self._agreed: tuple[str, ...] = ()
         self._since = now
         """When the first of `_buffer` came: time for a request head runs from there."""
         self._service: TcpService | None = None
@@ -272,7 +274,9 @@ class TcpFlow:
     def _silent(self, now: float) -> None:
         """The agent has said nothing, or too little to know it by."""
         refused, judge = self._identity.refused, self._context.judge
-        if refused is None and (self._buffer or self._service is not None):
+        if refused is None and looks_like_tls(self._buffer):
+            self._refuse(judge.refuse(Reason.TIMEOUT, "the ClientHello did not end"))
+        elif refused is None and (self._buffer or self._service is not None):
             self._other("", now)
         elif refused is None:
             self._refuse(judge.refuse(Reason.TIMEOUT, "nothing was said"))
@@ -288,6 +292,7 @@ class TcpFlow:
             self._steps,
             self._exchange,
             sealed=self._sealed,
+            alpn=self._agreed,
         )
         data, self._buffer = self._buffer, b""
         relay.begin(now)
@@ -318,7 +323,8 @@ class TcpFlow:
         )
         self._sealed = True
         self._buffer = b""
-        self._steps.append(Terminate(name, data, self._alpn(hello.alpn)))
+        self._agreed = self._alpn(hello.alpn)
+        self._steps.append(Terminate(name, data, self._agreed))
 
     def _alpn(self, offered: tuple[str, ...]) -> tuple[str, ...]:
         """Choose the version of HTTP for an agent that offers these protocols.
@@ -326,6 +332,8 @@ class TcpFlow:
         Upstream is dialled after the verdict, so what it speaks has no say; HTTP/1.1 costs less.
         """
         wish = self._context.http2
+        if self._service is not None and "h2" not in offered and "http/1.1" not in offered:
+            return other_protocol(offered)
         if "h2" in offered and wish != "never" and (wish == "always" or "http/1.1" not in offered):
             return ("h2",)
         return ("http/1.1",)
@@ -375,6 +383,7 @@ class TcpFlow:
         self._exchange = self._speaker.exchange
         self._identity = successor.identity
         self._sealed = False
+        self._agreed = ()
         self._speaker = None
         self._buffer = successor.rest
         self._since = now

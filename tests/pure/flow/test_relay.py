@@ -213,6 +213,30 @@ def test_any_keeps_http_as_http_and_tls_as_tls() -> None:
     assert talk.wait().shape[-3:] == ["Record", "Resolve", "Dial"]
 
 
+def test_alpn_of_other_protocols_is_agreed_to_and_passed_on() -> None:
+    talk = Service("any", 8883).say(client_hello(HOST, alpn=("mqtt",)))
+    terminate = talk.last(Terminate)
+    assert isinstance(terminate, Terminate)
+    assert terminate.alpn == ("mqtt",)
+    talk.say(b"\x10\x0c\x00\x04MQTT\x04\x02\x00\x3c\x00\x00")
+    dial = talk.last(Dial)
+    assert isinstance(dial, Dial)
+    assert dial.alpn == ("mqtt",)
+    talk = Service("imap", 993).say(client_hello(HOST, alpn=("imap",)))
+    dial = talk.last(Dial)
+    assert isinstance(dial, Dial)
+    assert dial.alpn == ("imap",)
+    talk = Service("any", 8883).say(client_hello(HOST, alpn=("x/1",)))
+    terminate = talk.last(Terminate)
+    assert isinstance(terminate, Terminate)
+    assert terminate.alpn == ()
+
+
+def test_a_hello_that_does_not_end_is_a_timeout() -> None:
+    for talk in (Service("any", 443).say(HELLO[:40]), Service("imap", 993).say(HELLO[:40])):
+        assert talk.wait().blocks == ["timeout"]
+
+
 def test_any_follows_tls_in_the_middle() -> None:
     talk = Service("any").say(b"0\x1d\x02\x01\x01w\x18 start tls")
     talk.reply(b"0\x24 ok").say(HELLO[:50], HELLO[50:])
