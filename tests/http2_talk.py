@@ -45,6 +45,8 @@ from interceptor.wire.http2 import (
     Started,
     UpstreamHttp2,
 )
+from interceptor.wire.http2_hpack import REQUEST
+from interceptor.wire.http2_streams import Stream
 from tests.conversation import ScriptedJudge
 
 
@@ -186,10 +188,12 @@ class Http2Talk:
         agent_limits: Http2Limits | None = None,
         cut: int = 0,
         tls: bool = False,
+        patient: bool = False,
     ) -> None:
         """Upstream answers by `serve` in HTTP/2, or by `old` in HTTP/1.1.
 
-        With `tls` the flow is told of a ClientHello first, and fed plaintext afterwards.
+        With `tls` the flow is told of a ClientHello first, and fed plaintext afterwards. With
+        `patient`, what is resolved and dialled waits for `go_on`.
         """
         self.now = 1000.0
         self.steps: list[Step] = []
@@ -208,6 +212,8 @@ class Http2Talk:
         self._allowed = 0
         self._acting = False
         self._later: deque[Callable[[], Sequence[Step]]] = deque()
+        self._patient = patient
+        self.waiting: list[tuple[int, Callable[[], Sequence[Step]]]] = []
         context = FlowContext(
             Origin("jail", "f1", "198.18.1.1", 443 if tls else 80, "api.example.com"),
             cast("Judge", judge or ScriptedJudge()),
@@ -233,6 +239,21 @@ class Http2Talk:
             self.agent.end(stream, ())
         if send:
             self.send()
+        return stream
+
+    def ask_with(self, pairs: Sequence[tuple[bytes, bytes]], *pieces: bytes, end: bool) -> int:
+        """Send a request whose fields no honest client would send."""
+        agent = self.agent
+        stream: int = agent._h2.get_next_available_stream_id()
+        agent._send_section(stream, pairs, REQUEST, end=end and not pieces)
+        agent._highest = stream
+        agent._streams[stream] = Stream("POST", None, received=False, sent=end and not pieces)
+        self.answers[stream] = Answer()
+        for piece in pieces:
+            agent.data(stream, piece)
+        if end and pieces:
+            agent.end(stream, ())
+        self.send()
         return stream
 
     def send(self) -> None:
@@ -268,6 +289,7 @@ class Http2Talk:
                 self._to_upstream(step)
             elif isinstance(step, EndUpstream):
                 self.open.discard(step.lane)
+                self.waiting = [item for item in self.waiting if item[0] != step.lane]
             elif isinstance(step, HoldUpstream):
                 (self.held.add if step.hold else self.held.discard)(step.lane)
             elif isinstance(step, ToClient):
@@ -279,12 +301,25 @@ class Http2Talk:
             found = self._hosts.get(step.target.host)
         if found is None:
             reason = Reason.RESOLVE_FAILED
-            self._later.append(
-                lambda: self.flow.upstream_failed(reason, "no such name", self.now, step.lane)
+            self._owe(
+                step.lane,
+                lambda: self.flow.upstream_failed(reason, "no such name", self.now, step.lane),
             )
         else:
             addresses = found
-            self._later.append(lambda: self.flow.resolved(addresses, self.now, step.lane))
+            self._owe(step.lane, lambda: self.flow.resolved(addresses, self.now, step.lane))
+
+    def _owe(self, lane: int, event: Callable[[], Sequence[Step]]) -> None:
+        if self._patient:
+            self.waiting.append((lane, event))
+        else:
+            self._later.append(event)
+
+    def go_on(self) -> None:
+        """Let everything be resolved and dialled."""
+        while self.waiting:
+            self._later.append(self.waiting.pop(0)[1])
+            self.act(())
 
     def _dial(self, step: Dial) -> None:
         if self._old is None:
@@ -300,7 +335,7 @@ class Http2Talk:
                 step.addresses[0], self.now, step.lane, reused=False, alpn=alpn
             )
 
-        self._later.append(connected)
+        self._owe(step.lane, connected)
 
     def _to_upstream(self, step: ToUpstream) -> None:
         site = self.sites.get(step.lane)

@@ -45,8 +45,8 @@ class Asking:
 
     __slots__ = (
         *("_address", "_agent", "_body_deadline", "_channel", "_context", "_held_head"),
-        *("_inbound", "_length_known", "_outlet", "_received", "_retried", "_reused", "_since"),
-        *("_status", "body", "deadline", "lane", "number", "phase", "request", "started"),
+        *("_inbound", "_length_known", "_outlet", "_received", "_reused", "_since", "_status"),
+        *("_tries", "body", "deadline", "lane", "number", "phase", "request", "started"),
         "stream",
     )
 
@@ -79,7 +79,7 @@ class Asking:
         self._address = ""
         self._status = 0
         self._received = 0
-        self._retried = False
+        self._tries = 0
         self._reused = False
 
     # -- the agent's side ------------------------------------------------------------------
@@ -120,7 +120,11 @@ class Asking:
         self.body = body = open_body(head, limits)
         long = head.framing is Framing.LENGTH and head.length > limits.body_hold
         if body.streaming:
+            if head.framing is Framing.LENGTH and head.length == 0:
+                body.end(())
             self._judge(b"", now)
+            if head.expects_continue and not self.over:
+                self._agent.proceed(self)
             return
         if head.expects_continue or long:
             # Head first: a refusal saves the agent from sending a body for nothing.
@@ -186,10 +190,14 @@ class Asking:
         if body.done:
             self._outlet.end(body.trailers)
             self._note_passed(body)
+        self.deadline = now + (
+            _QUIET_SECONDS if body.waiting else self._context.limits.idle_seconds
+        )
+
+    def _moved(self, now: float) -> None:
+        """Upstream has said something. What the window holds of a body is still due in time."""
+        if self.body is None or not self.body.waiting:
             self.deadline = now + self._context.limits.idle_seconds
-        else:
-            wait = _QUIET_SECONDS if body.waiting else self._context.limits.idle_seconds
-            self.deadline = now + wait
 
     def _note_passed(self, body: Body) -> None:
         if body.findings:
@@ -273,6 +281,7 @@ class Asking:
         target = self.request.target
         verdict, literals = self._context.judge.addresses(target, addresses)
         if not verdict.allowed:
+            self._finish(now, status_of(verdict.reason), verdict.reason.value)
             self._drop_lane()
             self.refuse(verdict, now)
             return
@@ -300,7 +309,8 @@ class Asking:
             except HttpError as error:
                 self.malformed(error, now)
                 return
-            outlet.request(request, b"", end=False)
+            if body.verdict is None:
+                outlet.request(request, b"", end=False)
             self._pass_on(body, out, now)
 
     @property

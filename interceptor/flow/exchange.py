@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from interceptor.flow.asking import Asking
 from interceptor.flow.channel import Passed
 from interceptor.flow.inbound import Inbound, open_inbound
@@ -12,6 +14,9 @@ from interceptor.model import Kind
 from interceptor.verdict import Reason
 from interceptor.wire.http1 import Field, Framing, HttpError, ResponseHead, is_idempotent
 
+_TRIES: Final = 3
+"""Times that a request is made again which upstream says it has not begun with."""
+
 
 class Exchange(Asking):
     """One exchange. Its owner calls it in the order in which things happen."""
@@ -20,10 +25,10 @@ class Exchange(Asking):
 
     # -- upstream's answer -----------------------------------------------------------------
 
-    def response_head(self, head: ResponseHead, now: float) -> None:
-        """Take the head of the final response."""
+    def response_head(self, head: ResponseHead, now: float, *, end: bool = False) -> None:
+        """Take the head of the final response; with `end`, `response_end` follows at once."""
         self._status = head.status
-        self.deadline = now + self._context.limits.idle_seconds
+        self._moved(now)
         if head.framing is not Framing.NONE:
             self._length_known = head.framing is Framing.LENGTH
             self._inbound = inbound = open_inbound(self._context.judge, head, self._context.limits)
@@ -31,11 +36,11 @@ class Exchange(Asking):
                 self._held_head = head  # until its content has passed once
                 return
         self.started = True
-        self._agent.answer(self, head)
+        self._agent.answer(self, head, end=end)
 
     def response_data(self, data: bytes, now: float) -> None:
         """Take content of the response."""
-        self.deadline = now + self._context.limits.idle_seconds
+        self._moved(now)
         inbound = self._inbound
         if inbound is not None:
             data = inbound.feed(data)
@@ -63,15 +68,16 @@ class Exchange(Asking):
         self._agent.answer_end(self, trailers)
         self._finish(now, self._status, "")
         self.phase = check(self.phase, Phase.OVER)
-        if self._outlet is not None:
-            self._outlet.release(complete=self.uploaded)
+        outlet, self._outlet = self._outlet, None
+        if outlet is not None:
+            outlet.release(complete=self.uploaded)
         self._agent.over(self, now)
 
     def _begin_answer(self) -> None:
         head, self._held_head = self._held_head, None
         if head is not None:
             self.started = True
-            self._agent.answer(self, head)
+            self._agent.answer(self, head, end=False)
 
     def _cut_response(self, inbound: Inbound, now: float) -> bool:
         """Record what was found in the response; cut it, and return True, where that blocks."""
@@ -97,32 +103,33 @@ class Exchange(Asking):
         self._agent.over(self, now)
         return True
 
-    def upstream_reset(self, detail: str, now: float) -> None:
-        """Upstream gave this exchange up, and not the connection."""
-        if self._outlet is not None and not self._outlet.touched:
-            self.upstream_ended(now)
-        else:
-            self.failed(Reason.UPSTREAM_CLOSED, detail, now)
+    def upstream_refused(self, now: float) -> None:
+        """Upstream says that it has not begun with the request (RFC 9113 section 8.7)."""
+        if not self._again(now, tries=_TRIES):
+            self.failed(Reason.UPSTREAM_CLOSED, "upstream did not take the request", now)
 
     def upstream_ended(self, now: float) -> None:
         """Upstream closed before it had answered completely."""
-        outlet, body = self._outlet, self.body
-        if outlet is not None and not outlet.touched:
-            # A kept connection that upstream closed as we wrote: ask once more, if that is safe.
-            whole = body is None or not body.streaming
-            if (
-                self._reused
-                and not self._retried
-                and whole
-                and is_idempotent(self.request.head.method)
-            ):
-                self._retried = True
-                self._drop_lane()
-                self._ask(now, fresh=True)
-                return
-            self.failed(Reason.UPSTREAM_CLOSED, "upstream closed without answering", now)
+        outlet = self._outlet
+        if outlet is None or outlet.touched:
+            self.failed(Reason.UPSTREAM_CLOSED, "upstream closed within the response", now)
             return
-        self.failed(Reason.UPSTREAM_CLOSED, "upstream closed within the response", now)
+        # A kept connection that upstream closed as we wrote: ask once more, if that is safe.
+        safe = self._reused and is_idempotent(self.request.head.method)
+        if not safe or not self._again(now, tries=1):
+            self.failed(Reason.UPSTREAM_CLOSED, "upstream closed without answering", now)
+
+    def _again(self, now: float, *, tries: int) -> bool:
+        """Make the request once more, where its body is still there as a whole."""
+        outlet, body = self._outlet, self.body
+        if outlet is None or outlet.touched or self._tries >= tries:
+            return False
+        if body is not None and (body.streaming or not body.done):
+            return False
+        self._tries += 1
+        self._drop_lane()
+        self._ask(now, fresh=True)
+        return True
 
     # -- time ------------------------------------------------------------------------------
 

@@ -21,17 +21,18 @@ if TYPE_CHECKING:
 _PREFIX: Final = 5
 _TEXT: Final = b"application/grpc-web-text"
 """Base64 over the frames: held and judged as any other text."""
+_AFTER: Final = (b"", b"+", b";", b" ")
 
 
-def is_grpc(head: RequestHead) -> bool:
-    """Tell whether the content is a sequence of gRPC messages."""
+def is_grpc(head: RequestHead, *, web: bool = True) -> bool:
+    """Tell whether the content is a sequence of gRPC messages; without `web`, not of gRPC-Web."""
     for _, lower, value in head.fields:
         if lower == b"content-type":
             kind = value.lower()
             return (
                 kind.startswith(b"application/grpc")
                 and not kind.startswith(_TEXT)
-                and kind[16:17] in (b"", b"+", b";", b"-", b" ")
+                and (kind[16:17] in _AFTER or (web and kind[16:17] == b"-"))
             )
     return False
 

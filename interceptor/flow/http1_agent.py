@@ -58,7 +58,7 @@ class Http1Connection:
 
     __slots__ = (
         *("_begun", "_chunked", "_closes", "_context", "_current", "_deadline", "_drain"),
-        *("_eof", "_full", "_identity", "_incoming", "_lane", "_link", "_reader", "_turn"),
+        *("_eof", "_identity", "_incoming", "_lane", "_link", "_reader", "_turn"),
         *("exchange", "steps", "successor"),
     )
 
@@ -73,7 +73,7 @@ class Http1Connection:
         self._turn = _Turn.HEAD
         self._deadline = now + context.limits.header_seconds
         self._incoming = b""
-        self._eof = self._full = self._begun = False
+        self._eof = self._begun = False
         self._current: Exchange | None = None
         self._reader: BodyReader | None = None
         self._drain: BodyReader | None = None
@@ -93,12 +93,10 @@ class Http1Connection:
     @property
     def wants_client(self) -> bool:
         """See `Speaker`."""
-        if self._full or (self._current is not None and self._current.upstream_is_full):
-            return False
-        if self._turn is _Turn.BUSY:
-            # Read on, so that an agent that gives up is noticed, but keep little.
-            return len(self._incoming) < _PENDING_LIMIT
-        return self._turn is not _Turn.LEFT
+        if self._turn is not _Turn.BUSY or self._current is None:
+            return self._turn is not _Turn.LEFT
+        # Read on, so that an agent that gives up is noticed, but keep little.
+        return len(self._incoming) < _PENDING_LIMIT and not self._current.upstream_is_full
 
     def client_bytes(self, data: bytes, now: float) -> None:
         """See `Speaker`."""
@@ -113,9 +111,15 @@ class Http1Connection:
             self._close()
         elif exchange.phase is Phase.CHANNEL:
             exchange.client_ended(now)
-        elif not exchange.uploaded:
+        else:
+            self._miss_content(exchange, now)
+
+    def _miss_content(self, exchange: Exchange, now: float) -> None:
+        """The agent has ended its side: a request that is not complete now never will be."""
+        if not exchange.uploaded and (exchange.wants_body or not self._incoming):
+            held = exchange.phase is Phase.HOLD
             exchange.gone(Reason.CLIENT_CLOSED, now)
-            self._close(reset=exchange.phase is not Phase.HOLD)
+            self._close(reset=not held)
 
     def client_lost(self, now: float) -> None:
         """See `Speaker`."""
@@ -127,14 +131,19 @@ class Http1Connection:
         while self._incoming:
             if self._turn is _Turn.HEAD:
                 if not self._read_head(now):
-                    return
+                    break
             elif self._turn is _Turn.BUSY:
                 if not self._read_on(now):
-                    return
+                    break
             elif self._turn is _Turn.DRAIN:
                 self._read_away(now)
             else:
                 return
+        if self._eof:
+            if self._turn is not _Turn.BUSY:
+                self._close()
+            elif self._current is not None:
+                self._miss_content(self._current, now)
 
     def _read_head(self, now: float) -> bool:
         limits = self._context.limits
@@ -227,11 +236,14 @@ class Http1Connection:
 
     def open_lane(self, exchange: Asking, now: float, *, fresh: bool) -> None:
         """See `AgentSide`."""
-        link = self._link
+        link, self._link = self._link, None
         current = self._current
-        if link is not None and link.room and current is not None:
-            current.connected(link.outlet(current), link.address, now, reused=True)
-            return
+        if link is not None and current is not None:
+            if link.room and exchange.request.upgrade is None:
+                self._link = link
+                current.connected(link.outlet(current), link.address, now, reused=True)
+                return
+            link.end()
         self.steps.append(Resolve(exchange.request.target, fresh))
 
     def close_lane(self, exchange: Asking) -> None:  # noqa: ARG002
@@ -242,7 +254,7 @@ class Http1Connection:
         """See `AgentSide`."""
         self.steps.append(ToClient(_CONTINUE))
 
-    def answer(self, exchange: Asking, head: ResponseHead) -> None:
+    def answer(self, exchange: Asking, head: ResponseHead, *, end: bool) -> None:  # noqa: ARG002
         """See `AgentSide`."""
         request = exchange.request.head
         framing = head.framing
@@ -279,7 +291,8 @@ class Http1Connection:
     def refused(self, exchange: Asking, verdict: Verdict, now: float, *, close: bool) -> None:
         """See `AgentSide`. The connection is kept where its state is certain."""
         unread = self._unread(exchange)
-        close = close or self._closes or unread > _DRAIN_LIMIT or self._eof
+        close = close or self._closes or unread > _DRAIN_LIMIT
+        close = close or (self._eof and not self._incoming)
         self._explain(exchange, verdict, close=close)
         if close:
             self._close()
@@ -315,7 +328,7 @@ class Http1Connection:
 
     def over(self, exchange: Asking, now: float) -> None:
         """See `AgentSide`."""
-        if self._closes or not exchange.uploaded or self._eof:
+        if self._closes or not exchange.uploaded or (self._eof and not self._incoming):
             self._close()
         else:
             self._next(now)
@@ -331,10 +344,15 @@ class Http1Connection:
     def connected(self, address: str, now: float, lane: int, *, reused: bool, alpn: str) -> None:
         """See `Speaker`."""
         exchange = self._current
-        if exchange is None:
+        if exchange is None or exchange.phase is not Phase.ASK:
+            if self._link is None and (self._lane is None or self._lane.released):
+                self.steps.append(EndUpstream(reusable=False, lane=lane))  # too late for anybody
             return
         limits = self._context.limits
-        if alpn == "h2":  # upstream takes nothing else
+        if alpn == "h2" and exchange.request.upgrade is not None:
+            detail = "an upgrade, of a server that has HTTP/2 alone"
+            exchange.failed(Reason.HTTP_UNSUPPORTED, detail, now)
+        elif alpn == "h2":  # upstream takes nothing else
             self._link = link = Http2Link(lane, address, self.steps, limits, now)
             exchange.connected(link.outlet(exchange), address, now, reused=reused)
             link.flush()
@@ -349,44 +367,42 @@ class Http1Connection:
 
     def upstream_bytes(self, data: bytes, now: float, lane: int) -> None:  # noqa: ARG002
         """See `Speaker`."""
-        link = self._link
-        try:
-            if link is not None:
-                link.feed(data, now)
-            elif self._lane is not None and self._turn is _Turn.BUSY:
+        if self._link is not None:
+            self._link.feed(data, now)
+        elif self._lane is not None:
+            try:
                 self._lane.feed(data, now)
-        except HttpError as error:
-            self._fail(error.reason, error.detail, now)
+            except HttpError as error:
+                self._lane.exchange.failed(error.reason, error.detail, now)
         if self._incoming:
             self._advance(now)
 
     def upstream_eof(self, now: float, lane: int) -> None:  # noqa: ARG002
         """See `Speaker`."""
         link, self._link = self._link, None
-        try:
-            if link is not None:
-                link.eof(now)
-            elif self._lane is not None and self._turn is _Turn.BUSY:
+        if link is not None:
+            link.eof(now)
+        elif self._lane is not None:
+            try:
                 self._lane.eof(now)
-        except HttpError as error:
-            self._fail(error.reason, error.detail, now)
+            except HttpError as error:
+                self._lane.exchange.failed(error.reason, error.detail, now)
         self._advance(now)
 
     def upstream_failed(self, reason: Reason, detail: str, now: float, lane: int) -> None:  # noqa: ARG002
         """See `Speaker`."""
-        self._fail(reason, detail, now)
-        self._advance(now)
-
-    def _fail(self, reason: Reason, detail: str, now: float) -> None:
         link, self._link = self._link, None
         if link is not None:
             link.fail(reason, detail, now)
-        elif self._current is not None and self._turn is _Turn.BUSY:
+        elif self._current is not None:
             self._current.failed(reason, detail, now)
+        self._advance(now)
 
     def upstream_full(self, now: float, lane: int, *, full: bool) -> None:  # noqa: ARG002
         """See `Speaker`: the agent is not read while upstream cannot take more."""
-        self._full = full
+        connection = self._link if self._link is not None else self._lane
+        if connection is not None:
+            connection.full = full
 
     # -- ends ------------------------------------------------------------------------------
 

@@ -35,14 +35,24 @@ class Http1Lane:
 
     __slots__ = (
         *("_body", "_buffer", "_chunked", "_interim", "_limits", "_method", "_number"),
-        *("_reusable", "_steps", "_switched", "exchange", "full", "released", "touched"),
+        *("_opened", "_reusable", "_steps", "_switched", "exchange", "full", "released"),
+        "touched",
     )
 
-    def __init__(self, number: int, exchange: Exchange, steps: list[Step], limits: Limits) -> None:
+    def __init__(
+        self,
+        number: int,
+        exchange: Exchange,
+        steps: list[Step],
+        limits: Limits,
+        opened: dict[int, Http1Lane] | None = None,
+    ) -> None:
+        """Serve `exchange` on lane `number`; once released, it takes itself out of `opened`."""
         self._number = number
         self.exchange = exchange
         self._steps = steps
         self._limits = limits
+        self._opened = opened
         self._method = exchange.request.head.method
         self._chunked = False
         self._buffer = b""
@@ -84,6 +94,8 @@ class Http1Lane:
     def release(self, *, complete: bool) -> None:
         """See `Outlet`."""
         self.released = True
+        if self._opened is not None:
+            del self._opened[self._number]
         self._steps.append(EndUpstream(self._reusable and complete, self._number))
 
     def hold(self, *, hold: bool) -> None:
@@ -98,6 +110,8 @@ class Http1Lane:
         Raises:
             HttpError: UPSTREAM_MALFORMED.
         """
+        if self.released:
+            return
         self.touched = True
         exchange, body = self.exchange, self._body
         if self._switched:
@@ -136,9 +150,9 @@ class Http1Lane:
             if self._interim > _INTERIM_LIMIT:
                 raise HttpError(Reason.UPSTREAM_MALFORMED, "interim responses without end")
         self._reusable = head.keep_alive
-        self._body = BodyReader(head.framing, head.length, Reason.UPSTREAM_MALFORMED)
-        self.exchange.response_head(head, now)
-        return self._body
+        self._body = body = BodyReader(head.framing, head.length, Reason.UPSTREAM_MALFORMED)
+        self.exchange.response_head(head, now, end=body.done)
+        return body
 
     def _end(self, body: BodyReader, now: float) -> None:
         if body.rest:
@@ -154,6 +168,8 @@ class Http1Lane:
             HttpError: when the response was not complete.
         """
         self._reusable = False
+        if self.released:
+            return
         if self._switched:
             self.exchange.channel_ended(now)
         elif self._body is None:

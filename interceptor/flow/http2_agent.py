@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import Final
 
@@ -49,18 +50,16 @@ _MISDIRECTED: Final = 421
 class _Stream:
     """What a stream has besides its exchange."""
 
-    __slots__ = ("early", "ended", "exchange", "held", "owed", "request_over", "trailers")
+    __slots__ = ("early", "ended", "exchange", "owed", "request_over", "trailers")
 
     def __init__(self, exchange: Exchange) -> None:
         self.exchange = exchange
-        self.early: list[Data] = []
+        self.early: deque[Data] = deque()
         """Content that came before the exchange could use it; its window is not given back."""
         self.trailers: tuple[Field, ...] = ()
         self.request_over = False
         self.owed = 0
         """Window to give back once upstream can take more."""
-        self.held = False
-        """The response's source is held, as the agent does not take what there is."""
         self.ended = False
         """The response was ended together with its head."""
 
@@ -77,8 +76,9 @@ class Http2Connection:
     successor: Successor | None = None
 
     __slots__ = (
-        *("_codec", "_context", "_done", "_draining", "_idle_deadline", "_identity", "_lanes"),
-        *("_now", "_streams", "_tick", "exchange", "steps"),
+        *("_codec", "_context", "_done", "_draining", "_held", "_idle_deadline", "_identity"),
+        *("_lanes", "_leaving", "_now", "_owing", "_parked", "_streams", "_tick", "exchange"),
+        "steps",
     )
 
     def __init__(
@@ -91,11 +91,17 @@ class Http2Connection:
         self._codec = AgentHttp2(http2_limits(context.limits), now)
         self._lanes = Lanes(steps, context.limits, prior_knowledge=identity.scheme == "http")
         self._streams: dict[int, _Stream] = {}
+        # Streams whose content waits for upstream; whose window is owed; whose response is held.
+        self._parked: dict[int, _Stream] = {}
+        self._owing: dict[int, _Stream] = {}
+        self._held: dict[int, Asking] = {}
+        # Responses that are complete but for the agent's window, with the time they still have.
         self._draining: dict[int, float] = {}
-        self._done = False
+        self._leaving = self._done = False
         self._now = now
         self._tick = now
         self._idle_deadline = now + context.limits.header_seconds
+        self._flush()  # SETTINGS come first, whatever becomes of the rest
 
     # -- the agent's side ------------------------------------------------------------------
 
@@ -123,8 +129,7 @@ class Http2Connection:
             return
         for event in events:
             self._take(event, now)
-        self._resume()
-        self._flush()
+        self._settle(now)
 
     def _take(self, event: Event, now: float) -> None:
         if type(event) is Started:
@@ -143,14 +148,13 @@ class Http2Connection:
                 stream.trailers = event.trailers
                 self._use(stream, now)
         elif type(event) is Reset:
-            self._draining.pop(event.stream, None)
-            stream = self._streams.pop(event.stream, None)
+            stream = self._forget(event.stream, now)
             if stream is not None:
                 stream.exchange.gone(Reason.CLIENT_CLOSED, now)
         elif type(event) is Broken:
             self._malformed(event, now)
-        elif type(event) is GoneAway and not self._streams:
-            self._close()
+        elif type(event) is GoneAway:
+            self._leaving = True
 
     def _start(self, event: Started, now: float) -> None:
         head = event.head
@@ -160,7 +164,7 @@ class Http2Connection:
         try:
             request = self._request(event, head, now)
         except HttpError as error:
-            self._refuse_head(event.stream, error)
+            self._refuse_head(event, error)
             return
         exchange = Exchange(self, self._context, request, self.exchange, now, event.stream)
         self._streams[event.stream] = stream = _Stream(exchange)
@@ -177,18 +181,19 @@ class Http2Connection:
             raise HttpError(Reason.NAME_MISMATCH, "the request's scheme is another one")
         return read_target(head, self._context, self._identity, now)
 
-    def _refuse_head(self, stream: int, error: HttpError) -> None:
+    def _refuse_head(self, event: Started, error: HttpError) -> None:
         """A head that names no target we could judge: there is no exchange."""
         verdict = self._context.judge.refuse(error.reason, error.detail)
         target = self._identity.target()
         self.steps.append(Record(verdict, target, Kind.HTTP_REQUEST, self.exchange))
-        head, content = refusal(verdict, target, self._context.origin.flow)
-        self._write_refusal(stream, head, content, uploaded=False)
+        grpc = is_grpc(event.head)
+        head, content = refusal(verdict, target, self._context.origin.flow, grpc=grpc)
+        self._write_refusal(event.stream, head, content, event.head.method)
+        self._end(event.stream, uploaded=event.end)
 
     def _malformed(self, event: Broken, now: float) -> None:
         """The stream was reset already; what is known of it is recorded."""
-        self._draining.pop(event.stream, None)
-        stream = self._streams.pop(event.stream, None)
+        stream = self._forget(event.stream, now)
         verdict = self._context.judge.refuse(event.reason, event.detail)
         if stream is not None:
             exchange = stream.exchange
@@ -201,30 +206,51 @@ class Http2Connection:
         self.steps.append(Record(verdict, target, Kind.HTTP_REQUEST, self.exchange))
 
     def _use(self, stream: _Stream, now: float) -> None:
-        """Give an exchange the content it can use now."""
+        """Give an exchange the content it can use now; what it cannot use is parked."""
         exchange = stream.exchange
+        early = stream.early
         while exchange.wants_body and not exchange.uploaded:
-            if stream.early:
-                event = stream.early.pop(0)
-                end = stream.request_over and not stream.early
+            if early:
+                event = early.popleft()
+                end = stream.request_over and not early
                 exchange.content(event.data, now, end=end, trailers=stream.trailers if end else ())
                 if exchange.upstream_is_full:
                     stream.owed += event.flow
+                    self._owing[event.stream] = stream
                 else:
                     self._codec.acknowledge(event.stream, event.flow)
             elif stream.request_over:
                 exchange.content(b"", now, end=True, trailers=stream.trailers)
             else:
                 return
+        if not exchange.over and not exchange.uploaded:
+            self._parked[exchange.stream] = stream
 
-    def _resume(self) -> None:
-        """Go on with what waited for the agent, after it has given us window."""
-        for number, stream in self._streams.items():
-            if stream.held and self._codec.backlog(number) <= BACKLOG // 2:
-                stream.held = False
-                stream.exchange.hold_upstream(hold=False)
-        for number in [n for n in self._draining if not self._codec.backlog(n)]:
-            del self._draining[number]
+    def _settle(self, now: float) -> None:
+        """After each event: whatever waited for it goes on."""
+        codec = self._codec
+        self._lanes.settle(now)
+        if self._parked:
+            parked, self._parked = self._parked, {}
+            for stream in parked.values():
+                self._use(stream, now)
+        if self._owing:
+            for number, stream in [*self._owing.items()]:
+                if not stream.exchange.upstream_is_full:
+                    del self._owing[number]
+                    owed, stream.owed = stream.owed, 0
+                    codec.acknowledge(number, owed)
+        if self._held:
+            for number in [n for n in self._held if codec.backlog(n) <= BACKLOG // 2]:
+                self._held.pop(number).hold_upstream(hold=False)
+        self._flush()
+        if self._draining:
+            for number in [n for n in self._draining if not codec.backlog(n)]:
+                del self._draining[number]
+                codec.reset(number, Code.NO_ERROR)  # unless the agent has ended its side, too
+            self._flush()
+        if self._leaving and not self._streams and not self._draining:
+            self._close()
 
     def client_eof(self, now: float) -> None:
         """See `Speaker`."""
@@ -233,6 +259,7 @@ class Http2Connection:
 
     def client_lost(self, now: float) -> None:
         """See `Speaker`."""
+        self._lanes.abandon()
         streams, self._streams = self._streams, {}
         for stream in streams.values():
             stream.exchange.gone(Reason.CLIENT_CLOSED, now)
@@ -246,9 +273,10 @@ class Http2Connection:
         self._close()
 
     def _flush(self) -> None:
-        data = self._codec.outgoing()
-        if data and not self._done:
-            self.steps.append(ToClient(data))
+        if not self._done:
+            data = self._codec.outgoing()
+            if data:
+                self.steps.append(ToClient(data))
 
     # -- what exchanges want of the agent's side -------------------------------------------------
 
@@ -264,21 +292,21 @@ class Http2Connection:
         """See `AgentSide`."""
         self._codec.respond(exchange.stream, _CONTINUE, end=False)
 
-    def answer(self, exchange: Asking, head: ResponseHead) -> None:
+    def answer(self, exchange: Asking, head: ResponseHead, *, end: bool) -> None:
         """See `AgentSide`."""
         stream = self._streams.get(exchange.stream)
         if stream is not None:
-            stream.ended = head.framing is Framing.NONE
-            self._codec.respond(exchange.stream, head, end=stream.ended)
+            stream.ended = end
+            self._codec.respond(exchange.stream, head, end=end)
 
     def answer_data(self, exchange: Asking, data: bytes) -> None:
         """See `AgentSide`."""
-        stream = self._streams.get(exchange.stream)
-        if stream is None:
+        number = exchange.stream
+        if number not in self._streams:
             return
-        self._codec.data(exchange.stream, data)
-        if not stream.held and self._codec.backlog(exchange.stream) > BACKLOG:
-            stream.held = True
+        self._codec.data(number, data)
+        if number not in self._held and self._codec.backlog(number) > BACKLOG:
+            self._held[number] = exchange
             exchange.hold_upstream(hold=True)
 
     def answer_end(self, exchange: Asking, trailers: tuple[Field, ...]) -> None:
@@ -307,52 +335,62 @@ class Http2Connection:
             status=status,
             grpc=is_grpc(request.head),
         )
-        stream = self._streams.pop(exchange.stream, None)
+        stream = self._forget(exchange.stream, now)
         over = exchange.uploaded or (stream is not None and stream.request_over)
-        if request.head.method == "HEAD":
-            content = b""
-        self._write_refusal(exchange.stream, head, content, uploaded=over)
-        self._forget(stream, now)
+        self._write_refusal(exchange.stream, head, content, request.head.method)
+        self._end(exchange.stream, uploaded=over)
 
-    def _write_refusal(
-        self, number: int, head: ResponseHead, content: bytes, *, uploaded: bool
-    ) -> None:
+    def _write_refusal(self, number: int, head: ResponseHead, content: bytes, method: str) -> None:
+        if method == "HEAD":
+            content = b""
         self._codec.respond(number, head, end=not content)
         if content:
             self._codec.data(number, content)
             self._codec.end(number, ())
-        if not uploaded and not self._codec.backlog(number):
-            # The rest of the request is of no use (RFC 9113 section 8.1).
-            self._codec.reset(number, Code.NO_ERROR)
 
     def cut(self, exchange: Asking, verdict: Verdict) -> None:
         """See `AgentSide`."""
-        stream = self._streams.pop(exchange.stream, None)
-        if is_grpc(exchange.request.head) and stream is not None and not stream.ended:
-            self._codec.end(exchange.stream, tuple(grpc_status(verdict)))
-            if not exchange.uploaded and not self._codec.backlog(exchange.stream):
-                self._codec.reset(exchange.stream, Code.NO_ERROR)
+        number = exchange.stream
+        stream = self._forget(number, self._now)
+        if stream is not None and not stream.ended and is_grpc(exchange.request.head, web=False):
+            self._codec.end(number, tuple(grpc_status(verdict)))
+            self._end(number, uploaded=exchange.uploaded or stream.request_over)
         else:
-            self._codec.reset(exchange.stream, Code.INTERNAL_ERROR)
-        self._forget(stream, self._now)
+            self._codec.reset(number, Code.INTERNAL_ERROR)
 
     def over(self, exchange: Asking, now: float) -> None:
         """See `AgentSide`."""
-        stream = self._streams.pop(exchange.stream, None)
-        waits = self._codec.backlog(exchange.stream) > 0
-        if waits:
-            self._draining[exchange.stream] = now + self._context.limits.idle_seconds
-        elif not exchange.uploaded:
-            self._codec.reset(exchange.stream, Code.NO_ERROR)
-        self._forget(stream, now)
+        stream = self._forget(exchange.stream, now)
+        over = exchange.uploaded or (stream is not None and stream.request_over)
+        self._end(exchange.stream, uploaded=over)
 
-    def _forget(self, stream: _Stream | None, now: float) -> None:
-        if stream is not None:
-            owed = stream.owed + sum(event.flow for event in stream.early)
-            if owed:
-                self._codec.acknowledge(stream.exchange.stream, owed)
+    def _end(self, number: int, *, uploaded: bool) -> None:
+        """A response was given as a whole; the rest of its request is of no use.
+
+        The agent is told so when it has the response (RFC 9113 section 8.1).
+        """
+        if not uploaded:
+            self._flush()
+        if self._codec.backlog(number):
+            self._draining[number] = self._now + self._context.limits.idle_seconds
+        elif not uploaded:
+            self._codec.reset(number, Code.NO_ERROR)
+
+    def _forget(self, number: int, now: float) -> _Stream | None:
+        """A stream is over on our side: nothing is owed to it or kept for it."""
+        self._draining.pop(number, None)
+        stream = self._streams.pop(number, None)
+        if stream is None:
+            return None
+        self._parked.pop(number, None)
+        self._owing.pop(number, None)
+        self._held.pop(number, None)
+        owed = stream.owed + sum(event.flow for event in stream.early)
+        if owed:
+            self._codec.acknowledge(number, owed)
         if not self._streams:
             self._idle_deadline = now + self._context.limits.idle_seconds
+        return stream
 
     # -- upstream's side -------------------------------------------------------------------
 
@@ -365,9 +403,6 @@ class Http2Connection:
         self._upstream(
             lambda: self._lanes.connected(address, now, lane, reused=reused, alpn=alpn), now
         )
-        for stream in list(self._streams.values()):
-            self._use(stream, now)
-        self._flush()
 
     def sealed(self, now: float, lane: int) -> None:
         """Never asked for."""
@@ -386,24 +421,12 @@ class Http2Connection:
 
     def upstream_full(self, now: float, lane: int, *, full: bool) -> None:
         """See `Speaker`."""
-        self._lanes.full(lane, full=full)
-        if not full:
-            self._settle_debts()
-            self._flush()
-        self._now = now
+        self._upstream(lambda: self._lanes.full(lane, full=full), now)
 
     def _upstream(self, work: Callable[[], None], now: float) -> None:
         self._now = now
         work()
-        self._settle_debts()
-        self._flush()
-
-    def _settle_debts(self) -> None:
-        """Give window back for content that upstream can take by now."""
-        for number, stream in self._streams.items():
-            if stream.owed and not stream.exchange.upstream_is_full:
-                owed, stream.owed = stream.owed, 0
-                self._codec.acknowledge(number, owed)
+        self._settle(now)
 
     # -- ends ------------------------------------------------------------------------------
 
@@ -423,8 +446,7 @@ class Http2Connection:
         for number in [n for n, deadline in self._draining.items() if deadline <= now]:
             del self._draining[number]
             self._codec.reset(number, Code.CANCEL)
-        self._settle_debts()
-        self._flush()
+        self._settle(now)
 
     def unwritable(self) -> None:
         """See `Speaker`: nothing may go on."""
@@ -438,11 +460,12 @@ class Http2Connection:
                 self._codec.reset(number, Code.INTERNAL_ERROR)
             else:
                 head, content = refusal(verdict, exchange.request.target, self._context.origin.flow)
-                self._write_refusal(number, head, content, uploaded=True)
+                self._write_refusal(number, head, content, exchange.request.head.method)
         self._streams.clear()
         self._codec.close(Code.NO_ERROR)
         self._flush()
-        self._close()
+        self._done = True
+        self.steps.append(Close())
 
     def _close(self) -> None:
         if not self._done:

@@ -16,6 +16,7 @@ from interceptor.wire.http2 import (
     Code,
     Data,
     Ended,
+    Event,
     GoneAway,
     Http2Error,
     Http2Limits,
@@ -45,10 +46,15 @@ class Http2Link:
         lane: number of the connection within the flow.
         address: the judged literal that was dialled.
         usable: new exchanges may be opened, now or once there is room.
+        ended: its `EndUpstream` was given; nothing more is sent.
+        wants_http1: upstream has said that it takes what was asked in HTTP/1.1 alone.
         full: the connection's send buffer is full.
     """
 
-    __slots__ = ("_codec", "_outlets", "_steps", "address", "full", "lane", "usable")
+    __slots__ = (
+        *("_codec", "_outlets", "_steps", "address", "ended", "full", "lane", "usable"),
+        "wants_http1",
+    )
 
     def __init__(
         self, lane: int, address: str, steps: list[Step], limits: Limits, now: float
@@ -56,7 +62,7 @@ class Http2Link:
         self.lane = lane
         self.address = address
         self.usable = True
-        self.full = False
+        self.ended = self.wants_http1 = self.full = False
         self._steps = steps
         self._codec = UpstreamHttp2(http2_limits(limits), now)
         self._outlets: dict[int, Http2Outlet] = {}
@@ -66,11 +72,6 @@ class Http2Link:
         """True while another stream may be opened."""
         return self.usable and self._codec.room
 
-    @property
-    def idle(self) -> bool:
-        """True when no exchange is under way."""
-        return not self._outlets
-
     def outlet(self, exchange: Exchange) -> Http2Outlet:
         """Make the way out for an exchange."""
         return Http2Outlet(self, exchange)
@@ -78,56 +79,71 @@ class Http2Link:
     def flush(self) -> None:
         """Send what the codec has to say."""
         data = self._codec.outgoing()
-        if data:
+        if data and not self.ended:
             self._steps.append(ToUpstream(data, self.lane))
 
     def feed(self, data: bytes, now: float) -> None:
-        """Take bytes from upstream.
-
-        Raises:
-            HttpError: upstream broke the protocol; the link cannot be used any more.
-        """
+        """Take bytes from upstream. Afterwards the link may have `ended`."""
+        if self.ended:
+            return
         try:
             events = self._codec.feed(data, now)
         except Http2Error as error:
+            for event in error.events:
+                self._take(event, now)
             self.flush()
-            raise HttpError(Reason.UPSTREAM_MALFORMED, error.detail) from None
+            self.fail(Reason.UPSTREAM_MALFORMED, error.detail, now)
+            return
         for event in events:
-            if isinstance(event, GoneAway):
-                self._gone_away(event, now)
-                continue
-            if isinstance(event, Started):
-                continue  # told to servers only
-            outlet = self._outlets.get(event.stream)
-            if outlet is None:
-                if type(event) is Data:
-                    self._codec.acknowledge(event.stream, event.flow)
-                continue
-            try:
-                outlet.take(event, now)
-            except HttpError as error:
-                outlet.exchange.failed(error.reason, error.detail, now)
+            self._take(event, now)
         self.flush()
+        self._end_if_done()
+
+    def _take(self, event: Event, now: float) -> None:
+        if isinstance(event, GoneAway):
+            self._gone_away(event, now)
+        elif not isinstance(event, Started):  # which servers are told only
+            outlet = self._outlets.get(event.stream)
+            if outlet is not None:
+                try:
+                    outlet.take(event, now)
+                except HttpError as error:
+                    outlet.exchange.failed(error.reason, error.detail, now)
+            elif type(event) is Data:
+                self._codec.acknowledge(event.stream, event.flow)
 
     def _gone_away(self, event: GoneAway, now: float) -> None:
         """Streams above the last were not processed; those up to it may still end."""
         self.usable = False
         for stream in [stream for stream in self._outlets if stream > event.last]:
-            self._outlets[stream].exchange.upstream_ended(now)
+            self._outlets[stream].exchange.upstream_refused(now)
 
     def eof(self, now: float) -> None:
         """Upstream has ended its side: whatever is open was cut."""
-        self.usable = False
-        for outlet in list(self._outlets.values()):
-            outlet.exchange.upstream_ended(now)
-        self._steps.append(EndUpstream(reusable=False, lane=self.lane))
+        for exchange in self.end():
+            exchange.upstream_ended(now)
 
     def fail(self, reason: Reason, detail: str, now: float) -> None:
         """The connection is of no use any more."""
+        for exchange in self.end():
+            exchange.failed(reason, detail, now)
+
+    def end(self) -> list[Exchange]:
+        """End the lane, once; give the exchanges that were under way.
+
+        It is ended before they are told, as what they ask for then may be a lane of this number.
+        """
         self.usable = False
-        for outlet in list(self._outlets.values()):
-            outlet.exchange.failed(reason, detail, now)
+        if self.ended:
+            return []
+        self.ended = True
         self._steps.append(EndUpstream(reusable=False, lane=self.lane))
+        return [outlet.exchange for outlet in self._outlets.values()]
+
+    def _end_if_done(self) -> None:
+        """A link that takes no new streams ends with its last one."""
+        if not self.usable and not self._outlets:
+            self.end()
 
     # -- for its outlets ---------------------------------------------------------------------
 
@@ -143,20 +159,16 @@ class Http2Link:
     def leave(self, stream: int) -> None:
         """An exchange is over."""
         self._outlets.pop(stream, None)
+        self.flush()
+        self._end_if_done()
 
 
 class Http2Outlet:
     """One exchange on a link. See `interceptor.flow.sides.Outlet`."""
 
     __slots__ = (
-        "_answered",
-        "_held",
-        "_interim",
-        "_link",
-        "_owed",
-        "_stream",
-        "exchange",
-        "touched",
+        *("_held", "_interim", "_link", "_owed", "_released", "_stream", "_whole"),
+        *("exchange", "touched"),
     )
 
     def __init__(self, link: Http2Link, exchange: Exchange) -> None:
@@ -166,7 +178,9 @@ class Http2Outlet:
         self._owed = 0
         self._held = False
         self._interim = 0
-        self._answered = False
+        self._whole = False
+        """The response is complete, or upstream has reset the stream: it need not be told."""
+        self._released = False
         self.touched = False
 
     @property
@@ -215,14 +229,13 @@ class Http2Outlet:
     def release(self, *, complete: bool) -> None:
         """See `Outlet`."""
         link = self._link
+        self._released = True
+        if not link.ended:
+            if self._owed:
+                link.codec.acknowledge(self._stream, self._owed)
+            if not complete or not self._whole:
+                link.codec.reset(self._stream, Code.CANCEL)
         link.leave(self._stream)
-        if not link.usable:
-            return
-        if self._owed:
-            link.codec.acknowledge(self._stream, self._owed)
-        if not complete or not self._answered:
-            link.codec.reset(self._stream, Code.CANCEL)
-        link.flush()
 
     def take(self, event: Answered | Data | Ended | Reset | Broken, now: float) -> None:
         """Take an event of this stream.
@@ -233,20 +246,19 @@ class Http2Outlet:
         exchange = self.exchange
         if type(event) is Data:
             exchange.response_data(event.data, now)
-            if self._held:
+            if self._held and not self._released:
                 self._owed += event.flow
             else:
                 self._link.codec.acknowledge(event.stream, event.flow)
         elif type(event) is Answered:
             self._answer(event, now)
         elif type(event) is Ended:
-            self._answered = True
+            self._whole = True
             exchange.response_end(event.trailers, now)
         elif type(event) is Reset:
-            self._answered = True  # there is nothing left to reset
-            exchange.upstream_reset(f"upstream reset the stream with code {event.code}", now)
+            self._reset(event, now)
         elif type(event) is Broken:
-            self._answered = True
+            self._whole = True
             raise HttpError(Reason.UPSTREAM_MALFORMED, event.detail)
 
     def _answer(self, event: Answered, now: float) -> None:
@@ -256,7 +268,18 @@ class Http2Outlet:
                 raise HttpError(Reason.UPSTREAM_MALFORMED, "interim responses without end")
             return
         self.touched = True
-        self.exchange.response_head(event.head, now)
+        self._whole = event.end
+        self.exchange.response_head(event.head, now, end=event.end)
         if event.end:
-            self._answered = True
             self.exchange.response_end((), now)
+
+    def _reset(self, event: Reset, now: float) -> None:
+        self._whole = True
+        if event.code == Code.HTTP_1_1_REQUIRED:
+            self._link.wants_http1 = True
+            self._link.usable = False
+        if event.code in (Code.REFUSED_STREAM, Code.HTTP_1_1_REQUIRED) and not self.touched:
+            self.exchange.upstream_refused(now)
+        else:
+            detail = f"upstream reset the stream with code {event.code}"
+            self.exchange.failed(Reason.UPSTREAM_CLOSED, detail, now)

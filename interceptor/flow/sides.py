@@ -37,8 +37,8 @@ class AgentSide(Protocol):
     def proceed(self, exchange: Asking) -> None:
         """Tell the agent to send its body (RFC 9110 section 15.2.1)."""
 
-    def answer(self, exchange: Asking, head: ResponseHead) -> None:
-        """Give the agent the head of the final response."""
+    def answer(self, exchange: Asking, head: ResponseHead, *, end: bool) -> None:
+        """Give the agent the head of the final response; with `end`, there is nothing after it."""
 
     def answer_data(self, exchange: Asking, data: bytes) -> None:
         """Give the agent content of the response."""
