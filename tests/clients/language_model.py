@@ -67,7 +67,8 @@ def main() -> None:
     except Exception as error:  # noqa: BLE001  # each SDK has its own
         found["error"] = type(error).__name__
         found["status"] = getattr(error, "status_code", None)
-        found["message"] = str(error)
+        answer = getattr(error, "response", None)
+        found["message"] = str(error) if answer is None else answer.text
     print(json.dumps(found))
 
 

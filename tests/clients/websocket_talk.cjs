@@ -39,9 +39,9 @@ function talkWs(plan, found) {
       wanted -= 1;
       if (wanted === 0) next();
     });
-    socket.on('unexpected-response', (_, answer) => {
+    socket.on('unexpected-response', (request, answer) => {
       found.status = answer.statusCode;
-      answer.resume();
+      request.destroy();  // the connection may stay open for another request
       resolve();
     });
     socket.on('error', (error) => { found.error = String(error.message); });

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tests.lab.web_server import Exchange
 
-PACE = 0.1
+PACE = 0.25
 """Seconds between two words."""
 _EVENTS = [("Content-Type", "text/event-stream; charset=utf-8"), ("Cache-Control", "no-cache")]
 

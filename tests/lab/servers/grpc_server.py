@@ -60,7 +60,7 @@ def server_stream(message: bytes, context: Any) -> Iterator[bytes]:
     word, _, count = taken(message).partition("*")
     for number in range(int(count or 1)):
         if number:
-            time.sleep(0.1)
+            time.sleep(0.25)
         yield f"{word}{number}@{time.monotonic()}".encode("latin-1")
 
 

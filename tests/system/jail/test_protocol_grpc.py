@@ -72,11 +72,11 @@ def test_every_kind_of_call(
 @both_ways
 def test_answers_come_one_by_one(clean_lab: Lab, server: Daemon, jailed: bool) -> None:
     (call,), _ = _calls(
-        clean_lab, [{"kind": "server_stream", "messages": ["word*5"]}], jailed=jailed
+        clean_lab, [{"kind": "server_stream", "messages": ["word*4"]}], jailed=jailed
     )
     sent = [float(text.partition("@")[2]) for text in call["answers"]]
-    assert len(sent) == 5
-    for number in range(4):
+    assert len(sent) == 4
+    for number in range(3):
         assert call["arrived"][number] < sent[number + 1]
 
 
