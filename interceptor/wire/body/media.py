@@ -49,9 +49,13 @@ def parameters(value: bytes) -> list[tuple[bytes, bytes]]:
     return found
 
 
-@functools.lru_cache(maxsize=64)
 def media_of(value: bytes) -> Media:
     """Read a Content-Type."""
+    # Long ones are not remembered: the agent chooses them.
+    return _remembered(value) if len(value) <= 256 else _media_of(value)
+
+
+def _media_of(value: bytes) -> Media:
     kind = value.partition(b";")[0].strip(b" \t\r\n").lower()
     given = parameters(value)
     charset = b""
@@ -62,6 +66,9 @@ def media_of(value: bytes) -> Media:
         elif name == b"boundary" and text:
             boundaries[text] = None
     return Media(kind, charset, tuple(boundaries)[:4])
+
+
+_remembered = functools.lru_cache(maxsize=64)(_media_of)
 
 
 def hidden_text(value: bytes) -> bytes:

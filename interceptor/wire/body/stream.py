@@ -109,6 +109,8 @@ def is_plain(content_type: bytes, data: bytes) -> bool:
     """Tell at once that a whole body has no texts but itself; almost every one has none."""
     if not data:
         return True
+    if len(content_type) > 256:
+        return False  # nothing to remember it by
     by_type = _by_type(content_type)
     return (
         (by_type is None or (not by_type and b"+" not in data))
