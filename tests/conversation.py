@@ -29,6 +29,8 @@ from interceptor.flow.tcp_flow import TcpFlow
 from interceptor.model import Origin, Target
 from interceptor.policy.schema import Limits, TcpService
 from interceptor.verdict import Action, Reason, Verdict
+from interceptor.wire.content import ContentReader
+from interceptor.wire.http1 import HttpError
 
 ALLOW = Verdict(Action.ALLOW, Reason.ALLOWED)
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -62,6 +64,10 @@ class ScriptedWindow:
 
     def finish(self) -> bytes:
         return self.flush()
+
+    @property
+    def waiting(self) -> bool:
+        return self.gone < len(self.tail)
 
 
 class ScriptedMessages:
@@ -103,7 +109,21 @@ class ScriptedJudge:
             return self.refuse(Reason.PORT_NOT_ALLOWED)
         return self.refuse(Reason.HOST_DENIED) if target.host in self.denied else ALLOW
 
-    def request(self, target: Target, head: bytes, fields: object, body: bytes) -> Verdict:
+    def request(
+        self,
+        target: Target,
+        head: bytes,
+        fields: object,
+        body: bytes,
+        codings: tuple[bytes, ...] = (),
+    ) -> Verdict:
+        if codings:
+            content = ContentReader(codings, 1 << 20)
+            try:
+                body = b"".join(content.feed(body))
+                content.finish()
+            except HttpError as error:
+                return self.refuse(error.reason, error.detail)
         return self.refuse(Reason.SECRET) if self.bad in head or self.bad in body else ALLOW
 
     def service(self, target: Target) -> TcpService | None:
@@ -119,7 +139,9 @@ class ScriptedJudge:
         found = any(self.bad in value for _, value in fields)
         return self.refuse(Reason.SECRET) if found else ALLOW
 
-    def body_window(self, target: Target) -> ScriptedWindow:
+    def upload_window(
+        self, target: Target, fields: object, codings: tuple[bytes, ...] = ()
+    ) -> ScriptedWindow:
         return ScriptedWindow(self.bad)
 
     def inbound_window(self, where: str) -> None:

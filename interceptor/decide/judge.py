@@ -180,12 +180,6 @@ class Judge:
         others = tuple(finding for finding in findings if not finding.home)
         return self._weighed(Weighed(warned=others, home=home), ())
 
-    def body_window(self, target: Target) -> BodyWindow:
-        """Return the window through which a streaming body of a request to `target` passes."""
-        return BodyWindow(
-            self._scanner, self._decide(target, "body"), self._key, self._decoded_bytes
-        )
-
     def upload_window(
         self,
         target: Target,

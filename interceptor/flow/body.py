@@ -40,13 +40,13 @@ class Body(Protocol):
         """True when a streaming body holds bytes that `flush` could release."""
 
     def hold(self, data: bytes) -> None:
-        """Take content and keep it, to be judged whole. Raises HttpError if it is unreadable."""
+        """Take content and keep it, to be judged whole. Raises HttpError if it is too long."""
 
     def end(self, trailers: tuple[Field, ...]) -> None:
-        """The agent has sent all. Raises HttpError when codings were not complete."""
+        """The agent has sent all. Raises HttpError when something is not complete."""
 
     def readable(self) -> bytes:
-        """Whole held body, content codings undone."""
+        """Whole held body as received: what is judged together with the head."""
 
     def held_body(self) -> bytes:
         """Give the body that was judged whole. It is kept, so that it can be sent once more."""

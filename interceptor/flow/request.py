@@ -18,6 +18,7 @@ from interceptor.wire.authority import (
     parse_target,
     refuse_dot_segments,
 )
+from interceptor.wire.content import content_codings
 from interceptor.wire.http1 import Framing, HttpError, RequestHead, write_request
 from interceptor.wire.websocket_handshake import wants_websocket
 
@@ -58,9 +59,11 @@ class Request:
         self.authority = target.authority.encode("ascii")
 
     def judge(self, judge: Judge, body: bytes) -> Verdict:
-        """Judge head and readable body."""
-        fields = [(lower, value) for _, lower, value in self.head.fields]
-        return judge.request(self.target, self.head.raw, fields, body)
+        """Judge head and body, the body as received."""
+        head = self.head
+        fields = [(lower, value) for _, lower, value in head.fields]
+        codings = content_codings(head.codings) if body else ()
+        return judge.request(self.target, head.raw, fields, body, codings)
 
     def wire_head(self) -> bytes:
         """Bytes of the head for upstream, in HTTP/1.1."""

@@ -1,22 +1,18 @@
 """Request bodies on their way out: held whole up to a limit, behind a hold-back window above it.
 
-The window works on what can be read; what is released is what was received. A raw piece goes on
-only when everything it decodes to has left the window.
+What is judged is all that can be read; what is released is what was received.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable
-
+from interceptor.decide.bodies import UploadWindow
 from interceptor.decide.judge import Judge
 from interceptor.flow.body import Body
 from interceptor.flow.grpc_body import GrpcBody, is_grpc
 from interceptor.model import Kind, Target
 from interceptor.policy.schema import Limits
-from interceptor.scan.window import BodyWindow
 from interceptor.verdict import Finding, Reason, Verdict
-from interceptor.wire.content import ContentReader, content_codings
+from interceptor.wire.content import check_codings, content_codings
 from interceptor.wire.http1 import Field, HttpError, RequestHead
 
 
@@ -39,21 +35,19 @@ class Upload:
     kind = Kind.HTTP_REQUEST
 
     __slots__ = (
-        *("_content", "_decoded", "_decoded_end", "_held", "_limit", "_of_trailers", "_pieces"),
-        *("_released", "_window", "done", "payload", "sent", "streaming", "trailers", "verdict"),
+        *("_head", "_held", "_judge", "_limit", "_target", "_window"),
+        *("done", "payload", "sent", "streaming", "trailers", "verdict"),
     )
 
     def __init__(self, head: RequestHead, limits: Limits) -> None:
-        codings = content_codings(head.codings)
-        self._content = ContentReader(codings, limits.decoded_bytes) if codings else None
-        self._held: list[bytes] = []
-        self._decoded: list[bytes] = []
-        self._window: BodyWindow | None = None
-        self._of_trailers: Callable[[], Verdict | None] = lambda: None
-        self._pieces: deque[tuple[bytes, int]] = deque()
-        self._decoded_end = 0
-        self._released = 0
+        if head.codings is not None:
+            check_codings(content_codings(head.codings))
+        self._head = head
+        self._held = bytearray()
         self._limit = limits.body_bytes
+        self._window: UploadWindow | None = None
+        self._judge: Judge | None = None
+        self._target: Target | None = None
         self.payload = 0
         self.sent = 0
         self.done = False
@@ -69,51 +63,43 @@ class Upload:
     @property
     def waiting(self) -> bool:
         """See `Body`."""
-        return bool(self._pieces)
+        return self._window is not None and self._window.waiting
 
     def hold(self, data: bytes) -> None:
         """See `Body`."""
         self._count(data)
-        self._held.append(data)
-        if self._content is not None:
-            self._decoded += self._content.feed(data)
+        self._held += data
 
     def end(self, trailers: tuple[Field, ...]) -> None:
         """See `Body`."""
         self.done = True
         self.trailers = trailers
-        if self._content is not None:
-            self._content.finish()
 
     def readable(self) -> bytes:
         """See `Body`."""
-        return b"".join(self._decoded if self._content is not None else self._held)
+        return bytes(self._held)
 
     def held_body(self) -> bytes:
         """See `Body`."""
-        data = b"".join(self._held)
-        self._decoded.clear()
-        self.sent = len(data)
-        return data
+        self.sent = len(self._held)
+        return bytes(self._held)
 
     def stream(self, judge: Judge, target: Target) -> bytes:
         """See `Body`."""
         self.streaming = True
-        self._window = judge.body_window(target)
-        self._of_trailers = lambda: self._judge_trailers(judge, target)
-        held, self._held = self._held, []
-        if self._content is None:
-            return b"".join([self._pass(piece, (piece,)) for piece in held])
-        # What was decoded already is fed once; the raw pieces all end where it ends.
-        decoded, self._decoded = self._decoded, []
-        self._content.lift_budget()
-        return self._pass(b"".join(held), decoded) if held else b""
+        self._judge, self._target = judge, target
+        fields = [(lower, value) for _, lower, value in self._head.fields]
+        codings = content_codings(self._head.codings)
+        self._window = judge.upload_window(target, fields, codings)
+        held = bytes(self._held)
+        self._held.clear()
+        return self._after(self._window.feed(held)) if held else b""
 
     def feed(self, data: bytes) -> bytes:
         """See `Body`."""
         self._count(data)
-        content = self._content
-        return self._pass(data, (data,) if content is None else content.feed(data))
+        assert self._window is not None  # noqa: S101
+        return self._after(self._window.feed(data))
 
     def flush(self) -> bytes:
         """See `Body`."""
@@ -121,13 +107,15 @@ class Upload:
 
     def finish(self) -> bytes:
         """See `Body`."""
-        window = self._window
-        assert window is not None  # noqa: S101
-        rest = window.finish()
-        if window.verdict is None:
-            of_trailers = self._of_trailers()
-            if of_trailers is not None and not of_trailers.allowed:
-                self._cut(of_trailers)
+        assert self._window is not None  # noqa: S101
+        rest = self._window.finish()
+        if self._window.verdict is None and self.trailers:
+            assert self._judge is not None  # noqa: S101
+            assert self._target is not None  # noqa: S101
+            fields = [(lower, value) for _, lower, value in self.trailers]
+            verdict = self._judge.trailers(self._target, fields)
+            if not verdict.allowed:
+                self.verdict = verdict
                 return b""
         return self._after(rest)
 
@@ -136,50 +124,9 @@ class Upload:
         if self._limit and self.payload > self._limit:
             raise HttpError(Reason.LIMIT_EXCEEDED, f"a body over {self._limit} bytes")
 
-    def _judge_trailers(self, judge: Judge, target: Target) -> Verdict | None:
-        if not self.trailers:
-            return None
-        return judge.trailers(target, [(lower, value) for _, lower, value in self.trailers])
-
-    def _pass(self, raw: bytes, readable: Iterable[bytes]) -> bytes:
-        window = self._window
-        assert window is not None  # noqa: S101
-        for piece in readable:
-            self._decoded_end += len(piece)
-            self._released += len(window.feed(piece))
-            if window.verdict is not None:
-                self._cut(window.verdict)
-                return b""
-        self._pieces.append((raw, self._decoded_end))
-        return self._release()
-
     def _after(self, released: bytes) -> bytes:
-        """Release what the window gave out on being flushed or finished."""
+        """Note what the window gave out, or what it found."""
         assert self._window is not None  # noqa: S101
-        self._released += len(released)
-        if self._window.verdict is not None:
-            self._cut(self._window.verdict)
-            return b""
-        return self._release()
-
-    def _cut(self, verdict: Verdict) -> None:
-        self.verdict = verdict
-        self._pieces.clear()
-
-    def _release(self) -> bytes:
-        """Raw pieces all of whose readable bytes have left the window."""
-        out = []
-        pieces = self._pieces
-        while pieces and pieces[0][1] <= self._released:
-            out.append(pieces.popleft()[0])
-        if pieces and self._content is None:
-            # Not encoded: raw and readable bytes are the same, so a piece can be cut.
-            raw, end = pieces.popleft()
-            cut = len(raw) - (end - self._released)
-            if cut > 0:
-                out.append(raw[:cut])
-                raw = raw[cut:]
-            pieces.appendleft((raw, end))
-        data = b"".join(out)
-        self.sent += len(data)
-        return data
+        self.verdict = self._window.verdict
+        self.sent += len(released)
+        return released

@@ -158,7 +158,7 @@ def test_audit_records_findings_and_enforces_the_rest(judge_of: JudgeOf) -> None
     target = Target("https", "www.example.com", 443)
     assert judge.addresses(target, ["10.0.0.5"])[0].reason is Reason.ADDRESS_PRIVATE
     assert ask(judge, port=22).reason is Reason.PORT_NOT_ALLOWED
-    window = judge.body_window(target)
+    window = judge.upload_window(target, [])
     sent = window.feed(GITHUB) + window.finish()
     assert (sent, window.verdict, len(window.findings)) == (GITHUB, None, 1)
 
@@ -168,7 +168,7 @@ def test_unreadable_is_blocked_even_in_audit(judge_of: JudgeOf) -> None:
     judge = judge_of(msgspec.structs.replace(policy, limits=Limits(decoded_bytes=100)))
     body = base64.b64encode(b"harmless words, many of them " * 50)
     assert ask(judge, body=body).reason is Reason.INCOMPLETE
-    window = judge.body_window(Target("https", "www.example.com", 443))
+    window = judge.upload_window(Target("https", "www.example.com", 443), [])
     assert window.feed(body) + window.finish() == b""
     assert window.verdict is not None
     assert window.verdict.reason is Reason.INCOMPLETE

@@ -26,7 +26,7 @@ def message(data: bytes, flag: int = 0) -> bytes:
 class MessageJudge(ScriptedJudge):
     """Judges messages as well: a secret is found over the end of one and the start of the next."""
 
-    def message_window(self, target: Target, where: str) -> MessageJudge:
+    def message_window(self, target: Target, where: str) -> MessageJudge:  # type: ignore[override]
         self.tail = b""
         return self
 
@@ -396,7 +396,9 @@ def test_a_body_that_pauses_goes_on_without_its_end() -> None:
 
 
 class ScriptedJudgeWithFlush(ScriptedJudge):
-    def body_window(self, target: Target) -> FlushingWindow:  # type: ignore[override]
+    def upload_window(  # type: ignore[override]
+        self, target: Target, fields: object, codings: tuple[bytes, ...] = ()
+    ) -> FlushingWindow:
         return FlushingWindow(self.bad)
 
 
@@ -409,6 +411,10 @@ class FlushingWindow:
         self.held = b""
         self.findings = ()
         self.verdict: Verdict | None = None
+
+    @property
+    def waiting(self) -> bool:
+        return bool(self.held)
 
     def feed(self, data: bytes) -> bytes:
         self.held += data
