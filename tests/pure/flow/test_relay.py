@@ -28,7 +28,7 @@ from interceptor.model import Kind
 from interceptor.policy.schema import Limits, TcpService
 from interceptor.verdict import Reason
 from interceptor.wire.postgres import SSL_REQUEST
-from tests.conversation import Conversation, ScriptedJudge
+from tests.conversation import Conversation, ScriptedJudge, ScriptedMessages
 from tests.pure.flow.test_tcp_flow import client_hello
 
 HOST = "db.example.com"
@@ -52,9 +52,10 @@ class Service(Conversation):
         *,
         denied: Sequence[str] = (),
         hosts: dict[str, tuple[str, ...]] | None = None,
+        kind: type[ScriptedJudge] = ScriptedJudge,
     ) -> None:
         opened = TcpService(host=HOST, port=port, protocol=protocol)  # type: ignore[arg-type]
-        judge = ScriptedJudge(services=[opened], denied=denied)
+        judge = kind(services=[opened], denied=denied)
         super().__init__(name=HOST, port=port, judge=judge, hosts=hosts, limits=Limits())
         self.act(self.flow.begin(self.now))
 
@@ -411,6 +412,25 @@ def test_mysql_tls_begins_without_an_answer() -> None:
     talk.say(len(login).to_bytes(3, "little") + b"\x02" + login)
     talk.say(b"\x07\x00\x00\x00\x03SECRET")
     assert talk.blocks == ["secret"]
+
+
+# -- what comes back -----------------------------------------------------------------------------
+
+
+class Steered(ScriptedJudge):
+    """Finds text that tries to steer the agent."""
+
+    def inbound_window(self, where: str) -> ScriptedMessages:  # type: ignore[override]
+        assert where == "stream"
+        return ScriptedMessages(b"obey me")
+
+
+def test_what_comes_back_is_judged() -> None:
+    talk = Service("smtp", 25, kind=Steered)
+    talk.reply(b"220 mx\r\n", b"250-please ob", b"ey me\r\n", b"250 ok\r\n")
+    assert len(talk.blocks) == 1
+    assert b"ey me" not in talk.received
+    assert talk.received.startswith(b"220 mx\r\n554 5.7.1 egressguard")
 
 
 # -- ends ----------------------------------------------------------------------------------------

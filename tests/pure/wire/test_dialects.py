@@ -13,6 +13,7 @@ from interceptor.verdict import Reason
 from interceptor.wire.dialect import HELD, Dialect, DialectError, Told
 from interceptor.wire.dialects import DIALECTS
 from interceptor.wire.farewell import farewell
+from interceptor.wire.frames import Frames
 from interceptor.wire.postgres import SSL_REQUEST
 
 C, S = "client", "server"
@@ -624,6 +625,29 @@ def outcome(
             return [*found, ("end", b"", b"", str(error.reason).encode())]
         found.append((side, data, reply, opaque))
     return found
+
+
+@given(st.lists(st.integers(0, 20_000), max_size=6), st.lists(st.integers(1, 9_000), max_size=12))
+def test_frames(sizes: list[int], cuts: list[int]) -> None:
+    """Whole frames go on at once, at most `HELD` bytes stay, and nothing is lost or made up."""
+
+    def length(buffer: bytes, at: int) -> int:
+        return 4 + int.from_bytes(buffer[at : at + 4])
+
+    data = b"".join(size.to_bytes(4) + bytes(size) for size in sizes)
+    frames, out, at = Frames(4, length), b"", 0
+    for cut in [*cuts, len(data)]:
+        out += frames.feed(data[at : at + cut])
+        at = min(len(data), at + cut)
+        whole = last = 0
+        for size in sizes:
+            last = whole
+            whole += 4 + size
+            if whole > at:
+                whole = last
+                break
+        assert out == data[: max(whole, at - HELD)]
+    assert out == data
 
 
 @given(
