@@ -1,8 +1,9 @@
 """A page for browsers: fetch, WebSocket and server-sent events, their results in the document.
 
 `/page/` loads `/page/style.css`, `/page/script.js` and `/page/image.svg`, then talks to the names
-its query gives: `?h2=h2.example.com&ws=ws.example.com&secret=...`. When all is done the title is
-`done` and `<pre id=result>` holds JSON. A secret, if there is one, is sent in every way there is.
+its query gives: `?h2=h2.example.com&ws=ws.example.com#secret=...`. When all is done the title is
+`done` and `<pre id=result>` holds JSON. The secret, which stands in the fragment and so is not part
+of the page's address, is sent in a body and in a message.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ _IMAGE = (
 )
 _SCRIPT = b"""
 const asked = new URLSearchParams(location.search);
-const secret = asked.get('secret') || '';
+const secret = new URLSearchParams(location.hash.slice(1)).get('secret') || '';
 const found = {};
 const text = async (url, options) => {
   const answer = await fetch(url, options);
@@ -73,10 +74,10 @@ const attempts = {
     try { found[name] = await attempt(); } catch (error) { found[name] = {error: String(error)}; }
   }));
   found.protocols = Object.fromEntries(performance.getEntriesByType('resource')
-    .map((entry) => [new URL(entry.name).pathname, entry.nextHopProtocol]));
+    .map((entry) => [new URL(entry.name).pathname, entry.nextHopProtocol])
+    .filter(([path]) => path.startsWith('/page/')));
   document.getElementById('result').textContent = JSON.stringify(found, null, 1);
   document.title = 'done';
-  await fetch('/page/result', {method: 'POST', body: JSON.stringify(found)});
 })();
 """
 _FILES = {
@@ -85,12 +86,12 @@ _FILES = {
     "/page/script.js": ("text/javascript", _SCRIPT),
     "/page/image.svg": ("image/svg+xml", _IMAGE),
     "/page/hello": ("application/json", b'{"hello": "from another origin"}'),
-    "/page/result": ("text/plain", b"thanks\n"),
 }
 
 
 async def answer(exchange: Exchange) -> None:
-    """Answer with one file; any origin may read it."""
+    """Answer with one file; any origin may read it, and see how it came."""
     kind, body = _FILES.get(exchange.path, ("text/plain", b""))
     status = 200 if exchange.path in _FILES else 404
-    await exchange.reply(body, kind, status, [("Access-Control-Allow-Origin", "*")])
+    fields = [("Access-Control-Allow-Origin", "*"), ("Timing-Allow-Origin", "*")]
+    await exchange.reply(body, kind, status, fields)
