@@ -6,14 +6,12 @@ import asyncio
 import secrets
 import socket
 import ssl
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from functools import partial
 from typing import Final, cast
 
-from interceptor.decide.judge import Judge
 from interceptor.evidence.log import EvidenceError
 from interceptor.flow.context import FlowContext
-from interceptor.flow.names import Leases
 from interceptor.flow.states import LifecycleError
 from interceptor.flow.steps import (
     Close,
@@ -32,10 +30,9 @@ from interceptor.flow.steps import (
 )
 from interceptor.flow.tcp_flow import TcpFlow
 from interceptor.model import Origin, Target
-from interceptor.policy.schema import Limits
+from interceptor.serve.service import Service
 from interceptor.serve.sockets import original_destination, reset_on_close
-from interceptor.serve.upstream import DialError, Dialler, UpstreamConnection
-from interceptor.tls.authority import Authority
+from interceptor.serve.upstream import DialError, UpstreamConnection
 from interceptor.tls.session import TlsSession
 from interceptor.verdict import Reason
 
@@ -45,54 +42,12 @@ _LINGER_SECONDS: Final = 2.0
 _LAYERS: Final = 3
 
 
-class Service:
-    """What all connections of a jail share. One worker owns it; nothing in it is shared further."""
-
-    def __init__(
-        self,
-        *,
-        jail: str,
-        loop: asyncio.AbstractEventLoop,
-        judge: Judge,
-        limits: Limits,
-        leases: Leases,
-        authority: Authority,
-        dialler: Dialler,
-        record: Callable[[Record, Origin], None],
-        finished: Callable[[Finished, Origin], None],
-    ) -> None:
-        """Serve `jail`. `record` raises EvidenceError when the evidence cannot be written."""
-        self.jail = jail
-        self.loop = loop
-        self.judge = judge
-        self.limits = limits
-        self.leases = leases
-        self.authority = authority
-        self.dialler = dialler
-        self.outbox = dialler.outbox
-        self.record = record
-        self.finished = finished
-        self.open: set[AgentConnection] = set()
-        self.lingering: set[AgentConnection] = set()
-        self._flows = 0
-
-    def next_flow(self) -> str:
-        """Id for a new flow."""
-        self._flows += 1
-        return f"f{self._flows}"
-
-    async def listen(self, listeners: Sequence[socket.socket]) -> list[asyncio.Server]:
-        """Accept on sockets that were made inside the captive namespace."""
-        return [
-            await self.loop.create_server(lambda: AgentConnection(self), sock=sock, backlog=1024)
-            for sock in listeners
-        ]
-
-    def close(self) -> None:
-        """Drop every connection."""
-        for connection in [*self.open, *self.lingering]:
-            connection.drop()
-        self.dialler.close()
+async def listen(service: Service, listeners: Sequence[socket.socket]) -> list[asyncio.Server]:
+    """Accept on sockets that were made inside the captive namespace."""
+    return [
+        await service.loop.create_server(lambda: AgentConnection(service), sock=sock, backlog=1024)
+        for sock in listeners
+    ]
 
 
 class AgentConnection(asyncio.BufferedProtocol):

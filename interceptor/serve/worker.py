@@ -35,9 +35,10 @@ from interceptor.scan.engine import Scanner
 from interceptor.scan.inbound import InboundScanner, load_inbound_rules
 from interceptor.scan.ruleset import load_rules
 from interceptor.serve import dns, quic
+from interceptor.serve.dialler import Dialler
 from interceptor.serve.messages import Failure, Open, Ready, Settings, Start, Stop
-from interceptor.serve.tcp import Service
-from interceptor.serve.upstream import Dialler
+from interceptor.serve.service import Service
+from interceptor.serve.tcp import listen
 from interceptor.tls.authority import Authority
 from interceptor.tls.trust import client_context
 from interceptor.wire.body.stream import preload
@@ -130,7 +131,7 @@ class _Worker:
             record=self.record,
             finished=self.finished,
         )
-        servers = await service.listen(sockets[: start.tcp])
+        servers = await listen(service, sockets[: start.tcp])
         end = len(sockets) - len(start.quic)
         names = dns.serve(
             list(sockets[start.tcp : end]),

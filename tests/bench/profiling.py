@@ -31,6 +31,8 @@ from interceptor.policy.loading import load
 from interceptor.scan.engine import Scanner
 from interceptor.scan.inbound import InboundScanner, load_inbound_rules
 from interceptor.scan.ruleset import load_rules
+from interceptor.serve import dialler as dialler_module
+from interceptor.serve import service as service_module
 from interceptor.serve import tcp, upstream
 from interceptor.tls.authority import Authority
 from interceptor.tls.session import TlsSession
@@ -61,8 +63,8 @@ FUNCTIONS = (
     "interceptor.serve.tcp:AgentConnection._end_upstream",
     "interceptor.serve.upstream:UpstreamConnection.buffer_updated",
     "interceptor.serve.upstream:UpstreamConnection.write",
-    "interceptor.serve.upstream:Dialler.pooled",
-    "interceptor.serve.upstream:Dialler.keep",
+    "interceptor.serve.dialler:Dialler.pooled",
+    "interceptor.serve.dialler:Dialler.keep",
     "interceptor.serve.outbox:Outbox.write",
     "interceptor.serve.outbox:Outbox.flush",
     "interceptor.tls.session:TlsSession.receive",
@@ -152,9 +154,9 @@ class Rig:
         log = EvidenceLog(self._file.fileno(), "rig")
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.load_verify_locations(cadata=outside.certificate_pem.decode("ascii"))
-        dialler = upstream.Dialler(loop, context, 5.0)
+        dialler = dialler_module.Dialler(loop, context, 5.0)
         self._outbox = dialler.outbox
-        service = tcp.Service(
+        service = service_module.Service(
             jail="rig",
             loop=loop,
             judge=judge,

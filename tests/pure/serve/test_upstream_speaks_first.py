@@ -9,7 +9,8 @@ from typing import Any, cast
 
 import pytest
 
-from interceptor.serve.upstream import Dialler, UpstreamConnection
+from interceptor.serve.dialler import Dialler
+from interceptor.serve.upstream import UpstreamConnection
 
 GREETING = b"220 the server speaks first\r\n"
 
