@@ -159,7 +159,7 @@ class EvidenceLog:
             flow=origin.flow,
             exchange=step.exchange,
             host=masking.printable(host),
-            port=origin.port,
+            port=step.port or origin.port,
             status=step.status,
             sent=step.sent,
             received=step.received,

@@ -14,6 +14,7 @@ Characters that steer a terminal or hide (controls, C1, bidi, surrogates) are es
 
 from __future__ import annotations
 
+import functools
 import re
 
 from interceptor.verdict import Finding, Reason, Verdict
@@ -44,6 +45,7 @@ _TOKEN = re.compile(
     r"|(?=[^0-9]{0,19}[0-9])(?=[0-9]{0,19}[A-Za-z%+])[A-Za-z0-9%+=]{20,}"
 )
 _PARAMETER = re.compile(r"[A-Za-z_][A-Za-z0-9_.\[\]-]{0,31}\Z")
+_VALUE = re.compile(r"=[^&]+")
 _WORD = re.compile(r"(?=[a-z-]*(?:[0-9][a-z-]*){0,2}\Z)[a-z0-9-]{1,15}\Z")
 
 
@@ -129,13 +131,18 @@ def touches_name(finding: Finding) -> bool:
 
 
 def _query(query: str) -> str:
-    if not query:
-        return ""
+    """Queries of one form, whatever their values, are looked at once."""
+    return _names(_VALUE.sub(f"={MASK}", query)) if query else ""
+
+
+@functools.lru_cache(256)
+def _names(query: str) -> str:
+    """Mask what is no plain name in a query whose values are masked."""
     shown = []
     for pair in query.split("&")[:32]:
         name, equals, value = pair.partition("=")
         if not equals or not _PARAMETER.match(name) or tokens(name) != name:
             shown.append(MASK)
         else:
-            shown.append(f"{name}={MASK}" if value else f"{name}=")
+            shown.append(f"{name}={value}")
     return "&".join(shown)

@@ -358,6 +358,7 @@ class Asking:
                 seconds=max(0.0, now - self._since),
                 reason=reason,
                 host=self.request.target.host,
+                port=self.request.target.port,
             )
         )
 

@@ -231,6 +231,7 @@ class Exchange(Asking):
                     seconds=max(0.0, now - self._since),
                     reason=reason,
                     host=self.request.target.host,
+                    port=self.request.target.port,
                 )
             )
             outlet, self._outlet = self._outlet, None

@@ -167,6 +167,7 @@ class RelayEnds:
                 now - self._begun,
                 reason,
                 self._identity.host,
+                self._identity.port,
             )
         )
 

@@ -40,6 +40,8 @@ class Finished(msgspec.Struct, frozen=True, gc=False):
     """Reason code when the exchange did not complete, else empty."""
     host: str = ""
     """Host of the exchange's target."""
+    port: int = 0
+    """Port of the target; 0 for that of the connection."""
 
 
 class Terminate(msgspec.Struct, frozen=True, gc=False):

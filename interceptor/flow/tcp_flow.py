@@ -159,10 +159,14 @@ class TcpFlow:
             self._done = True
         return self._take()
 
-    def tls_failed(self, detail: str) -> list[Step]:
+    def tls_failed(self, detail: str, now: float) -> list[Step]:
         """The handshake with the agent failed, mostly because it does not trust our authority."""
         if not self._done:
-            self._refuse(self._context.judge.refuse(Reason.TLS_CLIENT_REJECTED, detail))
+            self._record(self._context.judge.refuse(Reason.TLS_CLIENT_REJECTED, detail))
+            if self._speaker is not None:  # a service in which TLS began later
+                self._speaker.client_lost(now)
+            if not self._steps or type(self._steps[-1]) is not Close:
+                self._close(reset=True)
         return self._take()
 
     def resolved(self, addresses: tuple[str, ...], now: float, lane: int = 0) -> list[Step]:

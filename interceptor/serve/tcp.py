@@ -130,7 +130,7 @@ class AgentConnection(asyncio.BufferedProtocol):
             except ssl.SSLError as error:
                 self._flush_handshake()
                 text = (error.reason or "protocol error").replace("_", " ").lower()
-                self._act(self._flow.tls_failed(text))
+                self._act(self._flow.tls_failed(text, now))
                 return
             ended = ended or layer.ended
         data = bytes(received)  # out of the shared buffer; a copy only where there is no layer

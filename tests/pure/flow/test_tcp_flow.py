@@ -276,7 +276,7 @@ def test_broken_tls_is_refused() -> None:
 
 def test_a_client_that_rejects_our_leaf_is_one_event() -> None:
     talk = sealed()
-    talk.act(talk.flow.tls_failed("unknown ca"))
+    talk.act(talk.flow.tls_failed("unknown ca", talk.now))
     assert talk.blocks == ["tls_client_rejected"]
 
 
