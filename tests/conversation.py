@@ -77,6 +77,11 @@ class ScriptedMessages:
         self.bad = bad
         self.said = b""
 
+    def copy(self) -> ScriptedMessages:
+        other = ScriptedMessages(self.bad)
+        other.said = self.said
+        return other
+
     def judge(self, message: bytes) -> Verdict | None:
         self.said += message
         found = self.bad in self.said

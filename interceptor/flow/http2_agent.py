@@ -446,6 +446,7 @@ class Http2Connection:
         for number in [n for n, deadline in self._draining.items() if deadline <= now]:
             del self._draining[number]
             self._codec.reset(number, Code.CANCEL)
+            self._idle_deadline = now + self._context.limits.idle_seconds
         self._settle(now)
 
     def unwritable(self) -> None:

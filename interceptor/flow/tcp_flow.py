@@ -225,8 +225,8 @@ class TcpFlow:
         """The evidence for the last `Record` could not be written; steps after it were dropped."""
         if self._speaker is not None:
             self._speaker.unwritable()
-        elif not self._done:
-            self._close(reset=True)
+        if not self._steps or type(self._steps[-1]) is not Close:
+            self._close(reset=True)  # perhaps once more: the first was dropped
         return self._take()
 
     # -- what is it? -------------------------------------------------------------------------
