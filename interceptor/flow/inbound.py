@@ -57,6 +57,17 @@ def _ends_of(value: bytes) -> tuple[bytes, ...] | None:
 
 def open_inbound(judge: Judge, head: ResponseHead, limits: Limits) -> Inbound | None:
     """Begin to read a response's content, or return None where that is not done."""
+    kind, codings = head.content or _content_of(head)
+    ends = _ends_of(kind)
+    if ends is None:
+        return None
+    window = judge.inbound_window("response")
+    if window is None:
+        return None
+    return Inbound(judge, window, ends, content_codings(codings) if codings else (), limits)
+
+
+def _content_of(head: ResponseHead) -> tuple[bytes, bytes]:
     kind = b""
     codings = b""
     for _, lower, value in head.fields:
@@ -64,13 +75,7 @@ def open_inbound(judge: Judge, head: ResponseHead, limits: Limits) -> Inbound | 
             kind = value
         elif lower == b"content-encoding":
             codings = codings + b"," + value if codings else value
-    ends = _ends_of(kind)
-    if ends is None:
-        return None
-    window = judge.inbound_window("response")
-    if window is None:
-        return None
-    return Inbound(judge, window, ends, content_codings(codings), limits)
+    return kind, codings
 
 
 class Inbound:

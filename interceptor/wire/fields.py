@@ -7,8 +7,8 @@ next hop, which are made once, when the section is read.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Iterable, Sequence
+from typing import Final, cast
 
 from interceptor.verdict import Reason
 
@@ -78,7 +78,7 @@ _SINGLE: Final = {
 _STEERING: Final = SINGLE_REQUEST | {b"connection", b"upgrade", b"content-encoding"}
 _SPECIAL: Final = _STEERING | HOP_REQUEST | HOP_RESPONSE
 NO_TOKENS: Final[frozenset[bytes]] = frozenset()
-_PLAIN_OPTIONS: Final = frozenset((b"keep-alive", b"close"))
+PLAIN_OPTIONS: Final = frozenset((b"keep-alive", b"close"))
 
 
 class Section(tuple[Field, ...]):
@@ -150,12 +150,17 @@ def split_fields(
     section.steering = steering
     section.hop = hop
     section.connection = connection = tokens(steering.get(b"connection"))
-    if connection <= _PLAIN_OPTIONS:
+    if connection <= PLAIN_OPTIONS:
         kept.append(b"")
         section.lines = b"\r\n".join(kept)
     else:
         section.lines = _lines(section, hop | connection)
     return section
+
+
+def is_written(block: bytes) -> bool:
+    """Tell whether a block is valid and written as this hop writes it."""
+    return _WRITTEN.fullmatch(block) is not None
 
 
 def _rewritten(line: bytes) -> bytes:
@@ -187,11 +192,13 @@ def has_bare_end(data: bytes) -> bool:
     return data.count(b"\n") != ends or data.count(b"\r") - data.endswith(b"\r") != ends
 
 
-def onward(fields: tuple[Field, ...], hop: frozenset[bytes], connection: frozenset[bytes]) -> bytes:
+def onward(fields: Sequence[Field], hop: frozenset[bytes], connection: frozenset[bytes]) -> bytes:
     """Field lines that go on to the next hop; `hop` and what Connection names stay behind."""
-    if type(fields) is Section and fields.hop is hop and fields.connection is connection:
-        return fields.lines
-    return _lines(fields, hop if connection <= _PLAIN_OPTIONS else hop | connection)
+    if type(fields) is not tuple and getattr(fields, "hop", None) is hop:
+        section = cast("Section", fields)
+        if section.connection is connection:
+            return section.lines
+    return _lines(fields, hop if connection <= PLAIN_OPTIONS else hop | connection)
 
 
 def _lines(fields: Iterable[Field], drop: frozenset[bytes]) -> bytes:

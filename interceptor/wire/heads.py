@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -54,11 +55,14 @@ class ResponseHead(msgspec.Struct, frozen=True, gc=False):
     status: int
     phrase: bytes
     minor: int
-    fields: tuple[Field, ...]
+    fields: Sequence[Field]
     framing: Framing
     length: int
     keep_alive: bool
     connection: frozenset[bytes]
+    content: tuple[bytes, bytes] | None = None
+    """Values of Content-Type and Content-Encoding, empty where they do not stand; None: look into
+    the fields."""
 
 
 def is_idempotent(method: str) -> bool:

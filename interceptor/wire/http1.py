@@ -20,6 +20,7 @@ from interceptor.wire.fields import (
     NOT_IN_TRAILERS,
     Field,
     HttpError,
+    Section,
     has_bare_end,
     onward,
     over_limit,
@@ -33,6 +34,7 @@ from interceptor.wire.heads import (
     is_idempotent,
     refuse_method,
 )
+from interceptor.wire.late_fields import read_answer
 
 __all__ = [
     "HOP_REQUEST",
@@ -126,14 +128,9 @@ def read_response(
         _refuse_part(buffer, size_limit, Reason.UPSTREAM_MALFORMED)
         return None
     raw = buffer[: end + 2]
-    if end <= _REMEMBERED_BYTES:
-        head = _recent_response(raw, method == "HEAD")
-    else:
-        _refuse_flood(raw, count_limit, Reason.UPSTREAM_MALFORMED)
-        head = _response(raw, method == "HEAD")
-    if len(head.fields) > count_limit:
-        _refuse_flood(raw, count_limit, Reason.UPSTREAM_MALFORMED)
-    return head, end + 4
+    _refuse_flood(raw, count_limit, Reason.UPSTREAM_MALFORMED)
+    read = _recent_response if end <= _REMEMBERED_BYTES else _response
+    return read(raw, method == "HEAD"), end + 4
 
 
 def _refuse_flood(raw: bytes, limit: int, reason: Reason) -> None:
@@ -243,11 +240,12 @@ def _response(raw: bytes, to_head: bool) -> ResponseHead:  # noqa: FBT001
     line = _STATUS_LINE.match(raw)
     if line is None:
         raise HttpError(bad, "the status line is malformed")
-    fields = split_fields(raw[line.end() :], len(raw), bad, HOP_RESPONSE)
+    fields = read_answer(raw, line.end())
     connection = fields.connection
+    steering = fields.steering
     status = int(line[2])
     minor = line[1][0] - 48
-    framing, length = _framing(fields.steering, minor, bad)
+    framing, length = _framing(steering, minor, bad)
     # RFC 9112 section 6.3: these have no body whatever their fields say.
     if to_head or status < 200 or status in (204, 304):
         framing = Framing.NONE
@@ -263,6 +261,9 @@ def _response(raw: bytes, to_head: bool) -> ResponseHead:  # noqa: FBT001
         length=length,
         keep_alive=keep and framing is not Framing.CLOSE,
         connection=connection,
+        content=None
+        if type(fields) is Section
+        else (steering.get(b"content-type", b""), steering.get(b"content-encoding", b"")),
     )
 
 

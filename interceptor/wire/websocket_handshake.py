@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -112,11 +113,11 @@ def verify_response(upgrade: Upgrade, head: ResponseHead) -> Deflate | None:
     return agreed
 
 
-def _values(fields: tuple[Field, ...], name: bytes) -> list[bytes]:
+def _values(fields: Sequence[Field], name: bytes) -> list[bytes]:
     return [value for _, lower, value in fields if lower == name]
 
 
-def _members(fields: tuple[Field, ...], name: bytes) -> list[bytes]:
+def _members(fields: Sequence[Field], name: bytes) -> list[bytes]:
     """Members of a list field, all its lines together (RFC 9110 section 5.6.1)."""
     items = b",".join(_values(fields, name)).split(b",")
     return [item for item in (item.strip(b" \t") for item in items) if item]
