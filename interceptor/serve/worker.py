@@ -73,6 +73,8 @@ def run(settings: Settings, control: socket.socket, confine: Callable[[], None])
         return
     # What lives from here on lives as long as the jail: the collector need not look at it again.
     gc.freeze()
+    # What a request leaves behind holds no cycles, so looking for them seldom is enough.
+    gc.set_threshold(20_000, 50, 100)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(worker.serve(sockets, start, control))
 
