@@ -19,7 +19,10 @@ _PAGE = b"""<!doctype html>
 <body><h1>The lab's page</h1><img id="image" src="image.svg" alt="" width="64" height="64">
 <pre id="result">working</pre><script src="script.js"></script></body></html>
 """
-_STYLE = b"body { font: 16px monospace; background: rgb(240, 248, 255) }\n"
+_STYLE = (
+    b"body { font: 16px monospace; background: rgb(240, 248, 255) }\n"
+    b"pre { white-space: pre-wrap; overflow-wrap: anywhere }\n"
+)
 _IMAGE = (
     b'<svg xmlns="http://www.w3.org/2000/svg" width="64" height="64">'
     b'<circle cx="32" cy="32" r="30" fill="teal"/></svg>\n'

@@ -110,7 +110,8 @@ def missing(name: str) -> str:
     if name == "urllib":
         return "" if Path(PYTHON).exists() else f"{PYTHON} is not installed"
     if name in _PYTHON:
-        return no_environment()
+        place = clients_environment()
+        return "" if (place / ".complete").exists() else f"{place} is not there: run scripts/test"
     found = shutil.which(program, path=search_path() + ":/usr/local/go/bin")
     return "" if found else f"{program} is not installed"
 
@@ -118,13 +119,15 @@ def missing(name: str) -> str:
 def no_environment() -> str:
     """Why there are no client libraries, or an empty text."""
     place = clients_environment()
-    return "" if (place / ".complete").exists() else f"{place} is not there: run scripts/test"
+    if not (place / ".complete").exists():
+        return f"{place} is not there: run scripts/test"
+    return "" if any(place.glob("node/.complete-*")) else f"no Node packages in {place}/node"
 
 
 def install_python_clients(lab: Lab) -> None:
     """Show the lab's user the clients' environment and tests/clients, read-only, once."""
     place = lab.path(ENVIRONMENT)
-    if place.exists() or no_environment():
+    if place.exists() or not (clients_environment() / ".complete").exists():
         return
     place.mkdir(mode=0o755)
     show = f"mount --bind {shlex.quote(str(clients_environment()))} {ENVIRONMENT}"
