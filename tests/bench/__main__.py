@@ -100,11 +100,13 @@ def _bench(rounds: int, seconds: int, chosen: argparse.Namespace) -> int:
                     continue
                 with subjects.mitmproxy(lab, url, mitmdump, http2=http2) as other:
                     measured = [direct, ours, other]
+                    machine.prefer(process.pid for process in lab.processes())
                     for measure in chapter:
                         main = measure.unit == "requests/s" or not quick
                         number = rounds if main else 1
                         rows = _interleave(measure, measured, number, seconds, warm=main)
                         samples[measure.name] = {s.name: rows[s.name] for s in measured}
+            machine.prefer(process.pid for process in lab.processes())
             if wanted("delay"):
                 facts["delay"] = steady.delays([direct, ours], rounds, seconds)
             if wanted("events"):
