@@ -83,6 +83,26 @@ def test_an_end_alone() -> None:
     assert client.ended
 
 
+def test_a_long_body_leaves_no_long_buffer() -> None:
+    """OpenSSL's buffers keep their size: what is handed over at once must be bounded."""
+    client, server = connected()
+    largest = 0
+
+    class Watched:
+        def __init__(self, bio: ssl.MemoryBIO) -> None:
+            self._bio = bio
+
+        def read(self) -> bytes:
+            nonlocal largest
+            largest = max(largest, self._bio.pending)
+            return self._bio.read()
+
+    client._out = Watched(client._out)  # type: ignore[assignment]
+    data = bytes(range(256)) * 4096 * 2
+    assert server.receive(client.send(data)) == data
+    assert 60_000 < largest < 70_000
+
+
 def test_a_damaged_record_is_an_error() -> None:
     client, server = connected()
     data = bytearray(server.send(b"some words"))
