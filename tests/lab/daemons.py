@@ -73,13 +73,13 @@ def ssh(lab: Lab) -> Daemon:
     program = _program("sshd", "openssh-server", "/usr/sbin", "usr/sbin")
     state = f"{world.STATE}/ssh"
     place, home = lab.path(state), lab.path(f"{world.DEV_HOME}/.ssh")
-    place.mkdir(mode=0o755)
-    home.mkdir(mode=0o700)
+    place.mkdir(mode=0o755, exist_ok=True)
+    home.mkdir(mode=0o700, exist_ok=True)
     with lab.path("/etc/passwd").open("a") as accounts:
         accounts.write(f"git:x:4243:65534::{state}:/bin/sh\n")
         if "sshd:" not in lab.path("/etc/passwd").read_text():
             accounts.write("sshd:x:4245:65534::/run/sshd:/usr/sbin/nologin\n")
-    lab.path("/run/sshd").mkdir(mode=0o755)
+    lab.path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
     keys = (f"{state}/host_key", f"{world.DEV_HOME}/.ssh/id_ed25519")
     for key in keys:
         _do(lab, ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key])
@@ -103,6 +103,7 @@ def ssh(lab: Lab) -> Daemon:
     return daemon.start(lab, "ssh", command, places, env=daemon.libraries("openssh-server"))
 
 
+_INITDB = "*/bin/initdb"
 _POSTGRES = """listen_addresses = '{v4},{v6}'
 unix_socket_directories = ''
 ssl = on
@@ -123,16 +124,16 @@ def postgres(lab: Lab) -> Daemon:
     """
     if "postgres" in lab.daemons:
         return lab.daemons["postgres"]
-    here = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
-    if here:
-        tools, libraries = here[-1], {}
+    here = sorted(Path("/usr/lib/postgresql").glob(_INITDB))
+    if here:  # the client alone has no initdb
+        tools, libraries = here[-1].parent, {}
     else:
-        found = sorted(daemon.unpacked("postgresql").glob("usr/lib/postgresql/*/bin"))
+        found = sorted(daemon.unpacked("postgresql").glob(f"usr/lib/postgresql/{_INITDB}"))
         if not found:
             raise LabError("postgres is neither installed nor unpacked: run scripts/test")
-        tools, libraries = found[-1], daemon.libraries("postgresql")
+        tools, libraries = found[-1].parent, daemon.libraries("postgresql")
     state = f"{world.STATE}/postgres"
-    lab.path(state).mkdir(mode=0o700)
+    lab.path(state).mkdir(mode=0o700, exist_ok=True)
     os.chown(lab.path(state), world.DEV_UID, world.DEV_UID)
     (lab.path(state) / "password").write_text(PASSWORD + "\n")
     data = f"{state}/data"
@@ -190,8 +191,8 @@ def missing(name: str) -> str:
         return _absent("sshd", "openssh-server") or _absent("ssh", "openssh-client")
     if name == "redis":
         return _absent("redis-check-rdb", "redis-tools")
-    here = [*Path("/usr/lib/postgresql").glob("*/bin")]
-    here += [*daemon.unpacked("postgresql").glob("usr/lib/postgresql/*/bin")]
+    here = [*Path("/usr/lib/postgresql").glob(_INITDB)]
+    here += [*daemon.unpacked("postgresql").glob(f"usr/lib/postgresql/{_INITDB}")]
     if not here:
         return "postgres is neither installed nor unpacked: run scripts/test"
     return _absent("psql", "postgresql-client")

@@ -5,6 +5,7 @@ Both are what scripts/lib/clients.sh unpacked: installing them would start a ser
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 from typing import TYPE_CHECKING
@@ -78,6 +79,6 @@ def _bring_client(lab: Lab) -> None:
     """Copy the client and its library: what the jail hides is not seen by the agent."""
     root, place = daemon.unpacked(CLIENT), lab.path(_HERE)
     place.mkdir(mode=0o755)
-    libraries = root.glob("usr/lib/*-linux-gnu*/libmariadb.so*")
-    for file in (root / "usr/bin/mariadb", *libraries):
+    unpacked = (root.glob(f"{top}/*-linux-gnu*/lib*.so*") for top in ("usr/lib", "lib"))
+    for file in (root / "usr/bin/mariadb", *itertools.chain.from_iterable(unpacked)):
         shutil.copy(file, place)
