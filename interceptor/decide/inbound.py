@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 
+from interceptor.scan.engine import Hit
 from interceptor.scan.inbound import TAIL, InboundScanner
 from interceptor.verdict import Action, Finding, Reason, Verdict
 
@@ -46,20 +47,29 @@ class InboundWindow:
 
     def judge(self, piece: bytes) -> Verdict | None:
         """Judge the next piece: None when nothing new was found in it."""
+        # The piece as it is, and what lies over the seam by itself: no copy of the piece.
+        scan = self._scanner.scan
+        hits = scan(piece)
         tail = self._tail
-        text = tail + piece if tail else piece
-        self._tail = text[-TAIL:]
-        hits = self._scanner.scan(text)
-        if not hits:
+        seam = b""
+        over: list[Hit] = []
+        if tail:
+            seam = tail + piece[:TAIL]
+            over = [hit for hit in scan(seam) if hit[1] > len(tail)]
+        self._tail = piece[-TAIL:] if len(piece) >= TAIL else (tail + piece)[-TAIL:]
+        if not hits and not over:
             return None
         findings: dict[int, Finding] = {}
-        for index, end in hits:
-            if index in self._known or end <= len(tail):
-                continue
-            rule = self._scanner.rules[index]
-            span = text[max(0, end - TAIL) : end]
-            digest = hashlib.blake2b(span, digest_size=8, key=self._key).hexdigest()
-            findings[index] = Finding(rule.id, rule.title, rule.severity, self._where, "", digest)
+        for text, found_there in ((seam, over), (piece, hits)):
+            for index, end in found_there:
+                if index in self._known or index in findings:
+                    continue
+                rule = self._scanner.rules[index]
+                span = text[max(0, end - TAIL) : end]
+                digest = hashlib.blake2b(span, digest_size=8, key=self._key).hexdigest()
+                findings[index] = Finding(
+                    rule.id, rule.title, rule.severity, self._where, "", digest
+                )
         if not findings:
             return None
         self._known.update(findings)

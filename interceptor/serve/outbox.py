@@ -11,43 +11,48 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-AT_ONCE: Final = 16_384
-"""Bytes for one transport from which it is written to at once: large bodies gain nothing from
-waiting, and their sender must be stopped in time."""
+AT_ONCE: Final = 262_144
+"""Bytes from which everything is written at once, so that whoever sends them is stopped in time."""
 
 
 class Outbox:
     """Collects writes; one for each event loop."""
 
-    __slots__ = ("_loop", "_waiting")
+    __slots__ = ("_loop", "_size", "_waiting")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         """Write on `loop`."""
         self._loop = loop
-        self._waiting: dict[asyncio.WriteTransport, bytes] = {}
+        self._size = 0
+        self._waiting: dict[asyncio.WriteTransport, list[bytes]] = {}
 
     def write(self, transport: asyncio.WriteTransport, data: bytes) -> None:
         """Send `data` after everything that was given for `transport` before."""
         waiting = self._waiting
-        if transport in waiting:
-            data = waiting[transport] + data
-        elif not waiting:
-            self._loop.call_soon(self.flush)
-        if len(data) < AT_ONCE:
-            waiting[transport] = data
+        pieces = waiting.get(transport)
+        if pieces is not None:
+            pieces.append(data)
         else:
-            waiting.pop(transport, None)
-            transport.write(data)
+            if not waiting:
+                self._loop.call_soon(self.flush)
+            waiting[transport] = [data]
+        self._size += len(data)
+        if self._size >= AT_ONCE:
+            self.flush()
 
     def settle(self, transport: asyncio.WriteTransport) -> None:
         """Write what waits for `transport`: called before it is closed or its side is ended."""
-        data = self._waiting.pop(transport, b"")
-        if data and not transport.is_closing():
-            transport.write(data)
+        pieces = self._waiting.pop(transport, None)
+        if pieces is not None and not transport.is_closing():
+            transport.writelines(pieces)
 
     def flush(self) -> None:
         """Write everything that waits."""
         waiting, self._waiting = self._waiting, {}
-        for transport, data in waiting.items():
+        self._size = 0
+        for transport, pieces in waiting.items():
             if not transport.is_closing():
-                transport.write(data)
+                if len(pieces) == 1:
+                    transport.write(pieces[0])
+                else:
+                    transport.writelines(pieces)

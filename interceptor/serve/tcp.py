@@ -366,6 +366,8 @@ class AgentConnection(asyncio.BufferedProtocol):
             data = self._layers[index].outgoing()
             if data and not self._transport.is_closing():
                 self._write(data, index)
+        # A client that waits for our part of a handshake could work meanwhile.
+        self._service.outbox.settle(self._transport)
 
     def _adjust_reading(self) -> None:
         reading = self._flow.wants_client

@@ -21,7 +21,7 @@ import pstats
 import ssl
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Self
 
 from interceptor.decide.judge import Judge
@@ -116,6 +116,9 @@ class _Transport:
 
     def write(self, data: bytes) -> None:
         self.written += data
+
+    def writelines(self, pieces: Iterable[bytes]) -> None:
+        self.written += b"".join(pieces)
 
     def take(self) -> bytes:
         data = bytes(self.written)
