@@ -170,6 +170,7 @@ class Http1Connection:
 
     def _begin(self, head: RequestHead, request: Request, now: float) -> None:
         if request.tunnel is not None and request.refused is None:
+            self._end_link()  # it belongs to this connection's name, not to the one inside
             self.successor = Successor(request.tunnel, self._incoming)
             self._turn = _Turn.LEFT
             self._incoming = b""
@@ -236,14 +237,12 @@ class Http1Connection:
 
     def open_lane(self, exchange: Asking, now: float, *, fresh: bool) -> None:
         """See `AgentSide`."""
-        link, self._link = self._link, None
-        current = self._current
+        link, current = self._link, self._current
         if link is not None and current is not None:
             if link.room and exchange.request.upgrade is None:
-                self._link = link
                 current.connected(link.outlet(current), link.address, now, reused=True)
                 return
-            link.end()
+            self._end_link()
         self.steps.append(Resolve(exchange.request.target, fresh))
 
     def close_lane(self, exchange: Asking) -> None:  # noqa: ARG002
@@ -449,4 +448,10 @@ class Http1Connection:
     def _close(self, *, reset: bool = False) -> None:
         if self._turn is not _Turn.LEFT:
             self._turn = _Turn.LEFT
+            self._end_link()
             self.steps.append(Close(reset=reset))
+
+    def _end_link(self) -> None:
+        link, self._link = self._link, None
+        if link is not None:
+            link.end()

@@ -3,31 +3,29 @@
 The agent speaks HTTP/1.1 (with CONNECT, WebSocket, gRPC-Web) or HTTP/2 (with gRPC), honestly or
 not, in reads cut anywhere; upstreams of both versions answer, break, reset and go away; lanes fail
 and fill up; time passes; evidence cannot be written. What must hold is asserted after every step.
+
+A run is a list of actions, each with the numbers that its choices are made by, so that hypothesis
+can shorten it and `python -m tests.pure.flow.test_flow_machine 1000` can look for hours.
 """
 
 from __future__ import annotations
 
+import random
 import struct
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeVar
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    initialize,
-    invariant,
-    precondition,
-    rule,
-    run_state_machine_as_test,
-)
 
 from interceptor.policy.schema import Limits
-from interceptor.verdict import Reason
+from interceptor.verdict import Action, Reason, Verdict
 from interceptor.wire.http1 import Framing, RequestHead, chunk
 from interceptor.wire.http2 import Http2Limits, UpstreamHttp2
 from tests import http2_bytes as raw
+from tests.conversation import ScriptedJudge
 from tests.flow_world import Lane, NewPeer, OldPeer, World, memory
 from tests.http2_talk import ask, client_hello, field, respond
 from tests.websocket_bytes import Frame, write
@@ -43,25 +41,19 @@ LIMITS = Limits(
     message_bytes=5000,
     decoded_bytes=100_000,
 )
-SIZES = st.sampled_from([1, 2, 7, 40, 300, 2000, 70_000])
-PIECES = {
-    "x": b"x",
-    "medium": b"yy" * 600,
-    "SEC": b"SEC",
-    "RET": b"RET",
-    "SECRET": b"SECRET",
-    "long": b"z" * 70_000,
-    "ok": b"ok",
-}
-BODIES = st.lists(st.sampled_from(list(PIECES)), max_size=4)
 MEMORY = 4_000_000
-
+WHOLE = 1 << 20
+SIZES = (1, 2, 7, 40, 300, 2000, 70_000)
+CUTS = (WHOLE, WHOLE, WHOLE, 2000, 300, 7, 0)
+"""Bytes of a request that arrive at once: mostly all of it."""
+PIECES = (b"x", b"yy" * 600, b"SEC", b"RET", b"z" * 70_000, b"ok", b"w" * 3000, b"SECRET")
 SWITCH = (
     b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
     b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
 )
-OLD_ANSWERS = [
-    b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+GOOD = (
+    OK,
     b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok",
     b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nX-T: 1\r\n\r\n",
     b"HTTP/1.1 200 OK\r\n\r\nuntil the end",
@@ -69,83 +61,164 @@ OLD_ANSWERS = [
     b"HTTP/1.1 204 No Content\r\n\r\n",
     b"HTTP/1.1 304 Not Modified\r\nContent-Length: 7\r\n\r\n",
     b"HTTP/1.1 100 Continue\r\n\r\n",
-    b"HTTP/1.1 103 Early\r\nLink: a\r\n\r\n",
+    b"HTTP/1.1 103 Early\r\nLink: a\r\n\r\n" + OK,
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n",
+    b"9\r\ndata: 1\n\n\r\n",
+    b"6\r\nINJECT\r\n",
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 9\r\n\r\nan INJECT",
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Encoding: x\r\n\r\n??",
+    b"0\r\n\r\n",
+    SWITCH,
+    write(Frame(1, b"hello"), masked=False),
+    write(Frame(8, b"\x03\xe8"), masked=False),
+)
+BAD = (
     b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\n\r\nSMUGGLED",
     b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
-    SWITCH,
     b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n",
     b"nonsense\r\n\r\n",
-    b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n",
-    b"9\r\ndata: 1\n\n\r\n",
-    b"0\r\n\r\n",
-    write(Frame(1, b"hello"), masked=False),
-    write(Frame(8, b"\x03\xe8"), masked=False),
     b"\xff\xff\xff",
-]
+)
+EVENTS = (field("content-type", "text/event-stream"),)
+GRPC = (field("content-type", "application/grpc"), field("te", "trailers"))
+T = TypeVar("T")
+Move = tuple[str, Sequence[int]]
 
 
 def _message(data: bytes) -> bytes:
     return struct.pack(">BL", 0, len(data)) + data
 
 
-class Machine(RuleBasedStateMachine):
-    """What is the same for all agents."""
+class InboundWindow:
+    """Finds INJECT in what comes back; blocks or notes it."""
+
+    def __init__(self, *, blocks: bool) -> None:
+        self.blocks = blocks
+
+    def judge(self, piece: bytes) -> Verdict | None:
+        if b"INJECT" not in piece:
+            return None
+        action = Action.BLOCK if self.blocks else Action.ALLOW
+        return Verdict(action, Reason.INJECTION, "scripted")
+
+
+class Judge(ScriptedJudge):
+    """Judges what comes back as well, where it is told to."""
+
+    def __init__(self, *, looks: bool, blocks: bool) -> None:
+        super().__init__()
+        self._looks, self._blocks = looks, blocks
+
+    def inbound_window(self, where: str) -> InboundWindow | None:  # type: ignore[override]
+        return InboundWindow(blocks=self._blocks) if self._looks else None
+
+
+class Machine:
+    """What is the same for all agents. Public methods without arguments are actions."""
+
+    OFTEN: tuple[str, ...] = ("bring_up", "bring_up", "answer_all", "answer", "answer", "answer")
+    SELDOM: tuple[str, ...] = ("eof", "lost", "evidence", "tls_breaks")
+    """Actions that end a connection, or nearly so: one in many is carried out."""
 
     world: World
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, kind: int) -> None:
+        self.kind = kind
         self.queue = b""
-        self.paths = 0
+        self.paths = self.count = 0
+        self.numbers: Iterator[int] = iter(())
+        self.begin()
+
+    @classmethod
+    def actions(cls) -> list[str]:
+        """Names of all actions, those that happen often more than once."""
+        names = [name for name in dir(cls) if not name.startswith("_") and name.islower()]
+        names = [n for n in names if n not in ("begin", "finish", "perform", "actions", "pick")]
+        return [name for name in names if callable(getattr(cls, name))] + list(cls.OFTEN)
+
+    def begin(self) -> None:
+        """A new connection."""
+        raise NotImplementedError
+
+    def perform(self, actions: Iterable[Move]) -> None:
+        """Carry out a run, to its end."""
+        for name, numbers in actions:
+            self.numbers = iter(numbers)
+            if name not in self.SELDOM or self.pick(range(24)) == 17:
+                getattr(self, name)()
+            self.count += 1
+            if self.count % 8 == 0:
+                assert memory(self.world.flow) < MEMORY
+            if self.world.over:
+                self.finish()
+                self.queue = b""
+                self.begin()
+        self.finish()
+
+    def pick(self, choices: Sequence[T]) -> T:
+        """One of some, as the run's next number says."""
+        return choices[next(self.numbers, 0) % len(choices)]
+
+    def finish(self) -> None:
+        """All that is under way ends; an agent that is silent then is not served for ever."""
+        world = self.world
+        world.finale()
+        self._check()
+        world.wait(100.0)
+        assert world.over, "an agent that is silent is never left"
+        world.client_lost()
+        world.check_books()
+
+    def _check(self) -> None:
+        """What must hold for this kind of agent when nothing is under way."""
 
     def _path(self) -> str:
         self.paths += 1
         return f"/r{self.paths}"
 
-    def _lane(self, data: st.DataObject, wanted: Callable[[Lane], bool]) -> Lane | None:
+    def _body(self) -> list[bytes]:
+        return [self.pick(PIECES) for _ in range(self.pick((0, 1, 1, 2, 3)))]
+
+    def _lane(self, wanted: Callable[[Lane], bool]) -> Lane | None:
         found = [lane for lane in self.world.lanes.values() if wanted(lane)]
-        return data.draw(st.sampled_from(found)) if found else None
+        return self.pick(found) if found else None
 
     def _collect(self) -> None:
         """Take up what the agent has to say, if it has a mind of its own."""
 
     # -- the agent ---------------------------------------------------------------------------
 
-    @rule(size=SIZES)
-    def deliver(self, size: int) -> None:
-        """The agent's next bytes arrive: those of one read."""
+    def _deliver(self, size: int) -> None:
+        """Hand over the agent's next bytes: those of one read."""
         self._collect()
-        data, self.queue = self.queue[:size], self.queue[size:]
         if self.world.flow.wants_client:
+            data, self.queue = self.queue[:size], self.queue[size:]
             self.world.client(data)
-        else:
-            self.queue = data + self.queue
 
-    @rule()
-    def deliver_all(self) -> None:
-        self.deliver(1 << 20)
+    def deliver(self) -> None:
+        self._deliver(self.pick((*SIZES, WHOLE)))
 
-    @rule(data=st.data())
-    def eof(self, data: st.DataObject) -> None:
-        if data.draw(st.integers(0, 9)) == 0:
-            self.world.client_eof()
+    def eof(self) -> None:
+        self.world.client_eof()
 
-    @rule(data=st.data())
-    def lost(self, data: st.DataObject) -> None:
-        if data.draw(st.integers(0, 9)) == 0:
-            self.world.client_lost()
+    def lost(self) -> None:
+        self.world.client_lost()
 
     # -- lanes -------------------------------------------------------------------------------
 
-    @rule(
-        data=st.data(),
-        address=st.sampled_from(["192.0.2.1", "192.0.2.1", "192.0.2.1", "10.0.0.1"]),
-        how=st.sampled_from(["fresh", "fresh", "fresh", "pooled", "failed"]),
-    )
-    @precondition(lambda self: any(lane.waits for lane in self.world.lanes.values()))
-    def resolve(self, data: st.DataObject, address: str, how: str) -> None:
-        lane = self._lane(data, lambda lane: lane.waits == "resolve")
+    def bring_up(self) -> None:
+        """Lanes are resolved and connected at once, as most are."""
+        alpn = self.pick(("http/1.1", "h2"))
+        for lane in list(self.world.lanes.values()):
+            if lane.waits == "resolve":
+                self.world.resolved(lane)
+            if lane.waits == "dial":
+                self.world.connected(lane, alpn)
+
+    def resolve(self) -> None:
+        lane = self._lane(lambda lane: lane.waits == "resolve")
+        how = self.pick(("fresh", "fresh", "pooled", "private", "failed"))
         if lane is None:
             return
         if how == "failed":
@@ -153,39 +226,37 @@ class Machine(RuleBasedStateMachine):
         elif how == "pooled" and not lane.fresh:
             self.world.connected(lane, reused=True)
         else:
-            self.world.resolved(lane, address)
+            self.world.resolved(lane, "10.0.0.1" if how == "private" else "192.0.2.1")
 
-    @rule(data=st.data(), how=st.sampled_from(["http/1.1", "http/1.1", "h2", "h2", "failed"]))
-    @precondition(lambda self: any(lane.waits == "dial" for lane in self.world.lanes.values()))
-    def dial(self, data: st.DataObject, how: str) -> None:
-        lane = self._lane(data, lambda lane: lane.waits == "dial")
-        assert lane is not None
+    def dial(self) -> None:
+        lane = self._lane(lambda lane: lane.waits == "dial")
+        how = self.pick(("http/1.1", "h2", "failed"))
+        if lane is None:
+            return
         if how == "failed":
             self.world.failed(lane)
         else:
             self.world.connected(lane, how)
 
-    @rule(data=st.data(), full=st.booleans())
-    def fill(self, data: st.DataObject, *, full: bool) -> None:
-        lane = self._lane(data, lambda lane: lane.peer is not None and not lane.ended)
+    def fill(self) -> None:
+        lane = self._lane(lambda lane: lane.peer is not None and not lane.ended)
         if lane is not None:
-            self.world.full(lane, full=full)
+            self.world.full(lane, full=self.pick((True, False)))
 
-    @rule(data=st.data())
-    def late(self, data: st.DataObject) -> None:
+    def late(self) -> None:
         """What comes of a lane that was ended must reach nobody."""
         world = self.world
         gone = sorted(world.gone - set(world.lanes))
         if not gone or world.over:
             return
-        number = data.draw(st.sampled_from(gone))
+        number = self.pick(gone)
         flow, now = world.flow, world.now
         before = len(world.steps)
-        what = data.draw(st.integers(0, 4))
+        what = self.pick(range(5))
         if what == 0:
             world.act(flow.resolved(("192.0.2.1",), now, number))
         elif what == 1:
-            world.act(flow.upstream_bytes(OLD_ANSWERS[0], now, number))
+            world.act(flow.upstream_bytes(OK, now, number))
         elif what == 2:
             world.act(flow.upstream_eof(now, number))
         elif what == 3:
@@ -194,48 +265,56 @@ class Machine(RuleBasedStateMachine):
             world.act(flow.upstream_full(now, number, full=True))
         assert world.steps[before:] == []
 
-    @rule(data=st.data(), number=st.integers(0, len(OLD_ANSWERS) - 1), whole=st.booleans())
-    def old_answer(self, data: st.DataObject, number: int, *, whole: bool) -> None:
-        said = OLD_ANSWERS[number]
-        lane = self._lane(data, lambda lane: isinstance(lane.peer, OldPeer) and not lane.ended)
-        if lane is not None:
-            assert isinstance(lane.peer, OldPeer)
-            lane.say += said
-            lane.peer.switched |= b"101 Switching" in said
-            self.world.deliver(lane, None if whole else data.draw(SIZES))
+    # -- upstreams ---------------------------------------------------------------------------
 
-    @rule(data=st.data(), size=SIZES)
-    def old_rest(self, data: st.DataObject, size: int) -> None:
-        lane = self._lane(data, lambda lane: bool(lane.say))
-        if lane is not None:
-            self.world.deliver(lane, size)
+    def answer_all(self) -> None:
+        """Every upstream answers what it was asked, as most do."""
+        for lane in list(self.world.lanes.values()):
+            peer = lane.peer
+            if isinstance(peer, OldPeer) and not lane.say and not peer.switched:
+                if peer.requests and peer.requests[-1].complete:
+                    lane.say += OK
+            elif isinstance(peer, NewPeer):
+                for stream, seen in peer.streams.items():
+                    record = peer.codec._streams.get(stream)
+                    if seen.complete and record is not None and not record.answered:
+                        peer.codec.respond(stream, respond(), end=False)
+                        peer.codec.data(stream, b"ok")
+                        peer.codec.end(stream, ())
+            self.world.deliver(lane)
 
-    @rule(
-        data=st.data(),
-        what=st.sampled_from(
-            [
-                *("head", "head", "head", "data", "data", "big", "end", "end", "trailers"),
-                *("refuse", "old", "goaway", "interim", "deaf", "hear", "garbage", "ping"),
-                *("early", "reset"),
-            ]
-        ),
-    )
-    def new_answer(self, data: st.DataObject, what: str) -> None:
-        lane = self._lane(data, lambda lane: isinstance(lane.peer, NewPeer) and not lane.ended)
+    def answer(self) -> None:
+        lane = self._lane(lambda lane: lane.peer is not None and not lane.ended)
         if lane is None:
             return
-        peer = lane.peer
-        assert isinstance(peer, NewPeer)
-        codec = peer.codec
+        if isinstance(lane.peer, OldPeer):
+            said = self.pick((*GOOD, *GOOD, *BAD))
+            lane.peer.switched |= said == SWITCH
+            lane.say += said
+            self.world.deliver(lane, self.pick((WHOLE, WHOLE, *SIZES)))
+        elif isinstance(lane.peer, NewPeer):
+            self._answer_new(lane, lane.peer)
+
+    def rest(self) -> None:
+        """More of what an upstream has begun to say arrives."""
+        lane = self._lane(lambda lane: bool(lane.say))
+        if lane is not None:
+            self.world.deliver(lane, self.pick((WHOLE, *SIZES)))
+
+    def _answer_new(self, lane: Lane, peer: NewPeer) -> None:
+        what = self.pick(
+            (
+                *("head", "head", "head", "data", "data", "big", "big", "end", "end"),
+                *("refuse", "old", "goaway", "interim", "deaf", "hear", "garbage", "ping"),
+                *("early", "reset", "empty", "trailers"),
+            )
+        )
         if what == "goaway":
             self.world.collect(lane)
-            last = data.draw(st.sampled_from([0, *peer.open]))
-            lane.say += raw.goaway(last, data.draw(st.sampled_from([0, 2])))
+            lane.say += raw.goaway(self.pick([0, *peer.open]), self.pick((0, 2)))
         elif what == "garbage":
             self.world.collect(lane)
-            lane.say += data.draw(
-                st.sampled_from([b"\xff" * 20, raw.data(0, b"x"), raw.data(2, b"x")])
-            )
+            lane.say += self.pick((b"\xff" * 20, raw.data(0, b"x"), raw.data(2, b"x")))
         elif what == "ping":
             self.world.collect(lane)
             lane.say += raw.ping() + raw.settings((4, 100), (3, 2))
@@ -245,174 +324,155 @@ class Machine(RuleBasedStateMachine):
             peer.reads = True
             peer.read_on()
         elif peer.open:
-            self._on_stream(data, lane, peer, codec, what)
-        self.world.deliver(lane, data.draw(st.one_of(st.none(), SIZES)))
+            self._on_stream(lane, peer, what)
+        self.world.deliver(lane, self.pick((WHOLE, WHOLE, *SIZES)))
 
-    def _on_stream(
-        self, data: st.DataObject, lane: Lane, peer: NewPeer, codec: object, what: str
-    ) -> None:
-        stream = data.draw(st.sampled_from(peer.open))
+    def _on_stream(self, lane: Lane, peer: NewPeer, what: str) -> None:
+        stream = self.pick(peer.open)
         codec = peer.codec
+        record = codec._streams.get(stream)
         if what == "early":
             self.world.collect(lane)
             lane.say += raw.data(stream, b"before any head")
-            return
-        record = codec._streams.get(stream)
-        if record is None:
+        elif record is None:
             peer.open.remove(stream)
         elif what == "reset":
-            codec.reset(stream, data.draw(st.sampled_from([0, 2, 8])))
+            codec.reset(stream, self.pick((0, 2, 8)))
         elif what in ("refuse", "old"):
             codec.reset(stream, 7 if what == "refuse" else 13)
         elif not record.answered:
             if what == "interim":
                 codec.respond(stream, respond(103, body=False), end=False)
             elif what in ("head", "data", "big"):
-                kind = (field("content-type", "application/grpc"),)
-                codec.respond(stream, respond(fields=kind), end=False)
-            elif what == "end":
-                codec.respond(stream, respond(204, body=False), end=True)
-        elif what in ("data", "big") and record.trailers is None:
-            codec.data(stream, b"d" * (100_000 if what == "big" else 50))
-        elif what in ("end", "trailers"):
-            codec.end(stream, (field("grpc-status", "0"),) if what == "trailers" else ())
+                codec.respond(stream, respond(fields=self.pick((GRPC[:1], EVENTS))), end=False)
+            elif what in ("end", "empty"):
+                codec.respond(stream, respond(204 if what == "end" else 200, body=False), end=True)
+        elif record.trailers is None and not record.sent:
+            if what in ("data", "big"):
+                small = (b"d" * 50, b"data: a\n\n", b"data: a", b"INJECT\n\n")
+                codec.data(stream, b"d" * 100_000 if what == "big" else self.pick(small))
+            elif what in ("end", "trailers"):
+                codec.end(stream, (field("grpc-status", "0"),) if what == "trailers" else ())
 
-    @rule(data=st.data())
-    def upstream_eof(self, data: st.DataObject) -> None:
-        lane = self._lane(data, lambda lane: lane.peer is not None and not lane.ended)
-        if lane is not None and data.draw(st.integers(0, 2)) == 0:
+    def upstream_eof(self) -> None:
+        lane = self._lane(lambda lane: lane.peer is not None and not lane.ended)
+        if lane is not None:
             self.world.upstream_eof(lane)
 
     # -- the rest of the world ---------------------------------------------------------------
 
-    @rule(seconds=st.sampled_from([0.0, 0.05, 0.2, 1.5, 4.0, 30.0]))
-    def wait(self, seconds: float) -> None:
-        self.world.wait(seconds)
+    def wait(self) -> None:
+        self.world.wait(self.pick((0.0, 0.05, 0.2, 0.2, 1.5, 4.0, 30.0)))
 
-    @rule(data=st.data())
-    def evidence(self, data: st.DataObject) -> None:
-        if data.draw(st.integers(0, 19)) == 0:
-            self.world.fails = data.draw(st.integers(0, 2))
+    def evidence(self) -> None:
+        self.world.fails = self.pick(range(3))
 
-    @rule(data=st.data())
-    def tls_breaks(self, data: st.DataObject) -> None:
+    def tls_breaks(self) -> None:
         world = self.world
-        if not world.over and data.draw(st.integers(0, 19)) == 0:
-            world.act(world.flow.tls_failed("scripted", world.now))
-            if not world.over:
-                world.client_lost()
-
-    @invariant()
-    def little_is_held(self) -> None:
-        if hasattr(self, "world"):
-            assert memory(self.world.flow) < MEMORY
-
-    def teardown(self) -> None:
-        if not hasattr(self, "world") or sys.exc_info()[0] is not None:
-            return
-        world = self.world
-        world.finale()
-        self.check_agent()
-        world.wait(100.0)
-        assert world.over, "an agent that is silent is never left"
-        world.client_lost()
-        world.check_books()
-
-    def check_agent(self) -> None:
-        """What must hold for this kind of agent when nothing is under way."""
+        world.act(world.flow.tls_failed("scripted", world.now))
+        assert world.over
 
 
 class Http1Machine(Machine):
     """An agent of HTTP/1.1."""
 
-    @initialize(tls=st.booleans())
-    def begin(self, *, tls: bool) -> None:
-        self.world = World(port=443 if tls else 80, limits=LIMITS)
+    OFTEN = (*Machine.OFTEN, "get", "get", "post", "chunked")
+    SELDOM = (*Machine.SELDOM, "nonsense", "tunnel")
+
+    def begin(self) -> None:
+        tls = bool(self.kind & 1)
+        judge = Judge(looks=bool(self.kind & 2), blocks=bool(self.kind & 4))
+        self.world = World(port=443 if tls else 80, limits=LIMITS, judge=judge)
         if tls:
             self.world.client(client_hello("api.example.com", ["http/1.1"]))
             assert self.world.terminated
 
-    def _say(
-        self, line: str, *fields: str, body: bytes = b"", host: str = "api.example.com"
-    ) -> None:
+    def _say(self, line: str, *fields: str, body: bytes = b"", host: str = "") -> None:
         if len(self.queue) < 500_000:
+            host = host or "api.example.com"
             head = "\r\n".join((f"{line} HTTP/1.1", f"Host: {host}", *fields, "", ""))
             self.queue += head.encode() + body
+        self._deliver(self.pick(CUTS))
 
-    @rule(
-        method=st.sampled_from(["GET", "GET", "HEAD", "DELETE", "OPTIONS"]),
-        extra=st.sampled_from(["", "", "", "?k=SECRET"]),
-        name=st.sampled_from(["X-A: b", "X-A: b", "X-A: SECRET", "Connection: close", "X A: b"]),
-        host=st.sampled_from(["api.example.com"] * 4 + ["other.test"]),
-    )
-    def get(self, method: str, extra: str, name: str, host: str) -> None:
-        self._say(f"{method} {self._path()}{extra}", name, host=host)
+    def get(self) -> None:
+        method = self.pick(("GET", "GET", "HEAD", "DELETE", "OPTIONS"))
+        path = self._path() + self.pick(("", "", "", "?k=SECRET"))
+        host = self.pick(("", "", "", "", "", "other.test"))
+        extra = ("X-A: b", "X-A: b", "X-A: b", "X-A: SECRET", "Connection: close", "X A: b")
+        self._say(f"{method} {path}", self.pick(extra), host=host)
 
-    @rule(pieces=BODIES, coded=st.sampled_from(["", "", "X: y", "Expect: 100-continue"]))
-    def post(self, pieces: list[str], coded: str) -> None:
-        body = b"".join(PIECES[name] for name in pieces)
-        fields = [f"Content-Length: {len(body)}"] + [coded] * bool(coded)
-        self._say(f"PUT {self._path()}", *fields, body=body)
+    def post(self) -> None:
+        body = b"".join(self._body())
+        method = self.pick(("PUT", "POST"))
+        extra = self.pick(("X: y", "X: y", "Expect: 100-continue"))
+        self._say(f"{method} {self._path()}", f"Content-Length: {len(body)}", extra, body=body)
 
-    @rule(pieces=BODIES, trailer=st.sampled_from([b"", b"X-T: 1\r\n", b"X-T: SECRET\r\n"]))
-    def post_chunked(self, pieces: list[str], trailer: bytes) -> None:
-        body = b"".join(chunk(PIECES[name]) for name in pieces) + b"0\r\n" + trailer + b"\r\n"
+    def chunked(self) -> None:
+        body = b"".join(chunk(piece) for piece in self._body()) + b"0\r\n"
+        body += self.pick((b"", b"", b"X-T: 1\r\n", b"X-T: SECRET\r\n")) + b"\r\n"
         self._say(f"POST {self._path()}", "Transfer-Encoding: chunked", body=body)
 
-    @rule(pieces=BODIES)
-    def grpc_web(self, pieces: list[str]) -> None:
-        body = b"".join(_message(PIECES[name]) for name in pieces)
+    def grpc_web(self) -> None:
+        body = b"".join(_message(piece) for piece in self._body())
         kind = "Content-Type: application/grpc-web+proto"
         self._say(f"POST {self._path()}", kind, f"Content-Length: {len(body)}", body=body)
 
-    @rule(pieces=BODIES, close=st.booleans())
-    def websocket(self, pieces: list[str], *, close: bool) -> None:
-        body = b"".join(write(Frame(1, PIECES[name][:60_000]), masked=True) for name in pieces)
-        body += write(Frame(8, b"\x03\xe8"), masked=True) * close
+    def websocket(self) -> None:
+        frames = [Frame(1, piece[:60_000]) for piece in self._body()]
+        frames += [Frame(8, b"\x03\xe8")] * self.pick((0, 0, 1))
+        switch = self.pick((True, False))
         self._say(
             f"GET {self._path()}",
             "Connection: Upgrade",
             "Upgrade: websocket",
             "Sec-WebSocket-Version: 13",
             "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
-            body=body,
+            body=b"".join(write(frame, masked=True) for frame in frames),
         )
+        lane = self.world.lanes.get(0)
+        if switch and lane is not None and lane.waits == "resolve":
+            self.world.resolved(lane)
+            self.world.connected(lane)
+            lane.say += SWITCH
+            assert isinstance(lane.peer, OldPeer)
+            lane.peer.switched = True
+            self.world.deliver(lane)
 
-    @rule()
     def proxied(self) -> None:
         host = "other.example.com"
         self._say(f"GET http://{host}{self._path()}", host=host)
 
-    @rule(data=st.data())
-    def tunnel(self, data: st.DataObject) -> None:
-        if data.draw(st.integers(0, 4)) == 0:
-            self._say("CONNECT api.example.com:80")
+    def tunnel(self) -> None:
+        self._say("CONNECT api.example.com:80")
 
-    @rule(text=st.sampled_from([b"\r\n", b"GET / HTTP/1.1\r\nHost", b"\0\0", b"HTTP/1.0", b"x"]))
-    def nonsense(self, text: bytes) -> None:
-        self.queue += text * (3000 if text == b"x" else 1)
+    def nonsense(self) -> None:
+        self.queue += self.pick((b"\r\n", b"GET / HTTP/1.1\r\nHost", b"\0\0", b"x" * 3000))
 
 
 class Http2Machine(Machine):
     """An agent of HTTP/2."""
 
+    OFTEN = (*Machine.OFTEN, "get", "get", "post", "call", "more", "more", "end", "deliver")
+    SELDOM = (*Machine.SELDOM, "attack")
+
     agent: UpstreamHttp2
 
-    @initialize(tls=st.booleans(), small=st.booleans(), narrow=st.booleans())
-    def begin(self, *, tls: bool, small: bool, narrow: bool) -> None:
-        small_limits = Http2Limits(window=65_535, connection_window=65_535, streams=2)
+    def begin(self) -> None:
+        tls, narrow = bool(self.kind & 1), bool(self.kind & 2)
+        little = Http2Limits(window=65_535, connection_window=65_535, streams=2)
         self.world = World(
             port=443 if tls else 80,
             limits=LIMITS,
-            upstream_limits=small_limits if narrow else Http2Limits(),
+            judge=Judge(looks=bool(self.kind & 8), blocks=bool(self.kind & 4)),
+            upstream_limits=little if narrow else Http2Limits(),
             prior_knowledge=not tls,
         )
         self.scheme = "https" if tls else "http"
         if tls:
             self.world.client(client_hello("api.example.com", ["h2"]))
             assert self.world.terminated
-        self.agent = UpstreamHttp2(small_limits if small else Http2Limits(), self.world.now)
-        self.reads = True
+        self.agent = UpstreamHttp2(little if self.kind & 4 else Http2Limits(), self.world.now)
+        self.reads = not self.kind & 4
         self.broken = False
         self.owed: list[tuple[int, int]] = []
         self.open: list[int] = []
@@ -423,10 +483,11 @@ class Http2Machine(Machine):
             return
         for event in self.agent.feed(data, self.world.now):
             flow = getattr(event, "flow", 0)
+            stream = getattr(event, "stream", 0)
             if flow and self.reads:
-                self.agent.acknowledge(event.stream, flow)  # type: ignore[union-attr]
+                self.agent.acknowledge(stream, flow)
             elif flow:
-                self.owed.append((event.stream, flow))  # type: ignore[union-attr]
+                self.owed.append((stream, flow))
 
     def _collect(self) -> None:
         self.queue += self.agent.outgoing()
@@ -443,119 +504,146 @@ class Http2Machine(Machine):
                 self.agent.end(stream, ())
             else:
                 self.open.append(stream)
+        self._deliver(self.pick(CUTS))
 
-    @rule(
-        method=st.sampled_from(["GET", "GET", "HEAD", "DELETE"]),
-        extra=st.sampled_from(["", "", "", "?k=SECRET", "/../x"]),
-        host=st.sampled_from(["api.example.com"] * 4 + ["other.test", "api.example.com."]),
-    )
-    def get(self, method: str, extra: str, host: str) -> None:
-        self._ask(ask(self._path() + extra, method, host), end=True)
+    def get(self) -> None:
+        method = self.pick(("GET", "GET", "HEAD", "DELETE"))
+        path = self._path() + self.pick(("", "", "", "?k=SECRET", "/../x"))
+        host = self.pick(("api.example.com",) * 5 + ("other.test", "API.example.com."))
+        self._ask(ask(path, method, host), end=True)
 
-    @rule(
-        pieces=BODIES,
-        end=st.booleans(),
-        length=st.booleans(),
-        method=st.sampled_from(["PUT", "POST"]),
-    )
-    def post(self, pieces: list[str], method: str, *, end: bool, length: bool) -> None:
-        whole = [PIECES[name] for name in pieces]
-        size = sum(map(len, whole)) if length else None
-        self._ask(ask(self._path(), method, length=size, body=True), *whole, end=end)
+    def post(self) -> None:
+        pieces = self._body()
+        length = sum(map(len, pieces)) if self.pick((True, False)) else None
+        head = ask(self._path(), self.pick(("PUT", "POST")), length=length, body=True)
+        self._ask(head, *pieces, end=self.pick((True, False)))
 
-    @rule(pieces=BODIES, end=st.booleans())
-    def call(self, pieces: list[str], *, end: bool) -> None:
-        fields = (field("content-type", "application/grpc"), field("te", "trailers"))
-        framed = [_message(PIECES[name]) for name in pieces]
-        self._ask(ask(self._path(), "POST", fields=fields, body=True), *framed, end=end)
+    def call(self) -> None:
+        pieces = [_message(piece) for piece in self._body()]
+        head = ask(self._path(), "POST", fields=GRPC, body=True)
+        self._ask(head, *pieces, end=self.pick((True, False)))
 
-    @rule(data=st.data(), piece=st.sampled_from(list(PIECES)))
-    def more(self, data: st.DataObject, piece: str) -> None:
-        record = self._open(data)
-        if record is not None and len(self.queue) < 500_000:
-            self.agent.data(record, PIECES[piece])
+    def more(self) -> None:
+        stream = self._open()
+        if stream is not None and len(self.queue) < 500_000:
+            self.agent.data(stream, self.pick((*PIECES, _message(b"ok"))))
+            self._deliver(self.pick(CUTS))
 
-    @rule(data=st.data(), trailer=st.sampled_from([None, None, "1", "SECRET"]))
-    def end(self, data: st.DataObject, trailer: str | None) -> None:
-        stream = self._open(data)
+    def end(self) -> None:
+        stream = self._open()
         if stream is not None:
             self.open.remove(stream)
-            self.agent.end(stream, (field("x-t", trailer),) if trailer else ())
+            self.agent.end(stream, self.pick(((), (), (field("x-t", "SECRET"),))))
+            self._deliver(self.pick(CUTS))
 
-    @rule(data=st.data(), code=st.sampled_from([0, 8]))
-    def reset(self, data: st.DataObject, code: int) -> None:
+    def reset(self) -> None:
         live = sorted(self.agent._streams)
         if live:
-            stream = data.draw(st.sampled_from(live))
-            self.agent.reset(stream, code)
-            if stream in self.open:
-                self.open.remove(stream)
+            self.agent.reset(self.pick(live), self.pick((0, 8)))
 
-    def _open(self, data: st.DataObject) -> int | None:
+    def _open(self) -> int | None:
+        records = self.agent._streams
         self.open = [
-            s for s in self.open if s in self.agent._streams and not self.agent._streams[s].sent
+            stream
+            for stream in self.open
+            if stream in records and not records[stream].sent and records[stream].trailers is None
         ]
-        return data.draw(st.sampled_from(self.open)) if self.open else None
+        return self.pick(self.open) if self.open else None
 
-    @rule(reads=st.booleans())
-    def read(self, *, reads: bool) -> None:
-        self.reads = reads
-        if reads:
+    def read(self) -> None:
+        self.reads = self.pick((True, False, True))
+        if self.reads:
             owed, self.owed = self.owed, []
             for stream, flow in owed:
                 self.agent.acknowledge(stream, flow)
 
-    @rule(
-        text=st.sampled_from(
-            [
-                b"\0\0\0\xff\0\0\0\0\0",
-                raw.ping(),
-                raw.goaway(),
-                raw.window(0, 1),
-                raw.settings((4, 9)),
-                raw.settings((3, 0)),
-            ]
-        )
-    )
-    def frame(self, text: bytes) -> None:
+    def frame(self) -> None:
+        unknown = b"\0\0\0\xff\0\0\0\0\0"
+        pings = (unknown, raw.ping(), raw.settings((4, 9)), raw.settings((3, 0)))
         self._collect()
-        self.queue += text
+        self.queue += self.pick(pings)
 
-    @rule(
-        data=st.data(),
-        text=st.sampled_from(
-            [
+    def attack(self) -> None:
+        """Frames that the agent's own codec knows nothing of; what comes back is not read."""
+        self._collect()
+        self.broken = True
+        self.queue += self.pick(
+            (
                 *(b"\xff" * 30, raw.data(0, b"x"), raw.data(1, b"x"), raw.headers(1)),
                 *(raw.headers(101), raw.reset(1), raw.reset(99), raw.window(1, 0)),
-                *(raw.headers(103, (), end=False), raw.window(0, 2**31 - 1)),
-            ]
-        ),
-    )
-    def attack(self, data: st.DataObject, text: bytes) -> None:
-        """Frames that the agent's own codec knows nothing of; what comes back is not read."""
-        if data.draw(st.integers(0, 9)) == 0:
-            self._collect()
-            self.broken = True
-            self.queue += text
+                *(raw.headers(103, (), end=False), raw.window(0, 2**31 - 1), raw.window(0, 9)),
+            )
+        )
+        self._deliver(WHOLE)
 
-    def check_agent(self) -> None:
+    def _check(self) -> None:
         if self.world.over or self.broken:
             return
-        self.deliver_all()
+        self._deliver(WHOLE)
         self.world.finale()
         if not self.world.over and not self.agent._gone:
             window = self.agent._h2.outbound_flow_control_window
             assert window > 300_000, "window that was never given back"
 
 
-SETTINGS = settings(
-    max_examples=60,
-    stateful_step_count=40,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-)
+NUMBERS = st.lists(st.integers(0, 999), min_size=0, max_size=10)
 
 
 @pytest.mark.parametrize("machine", [Http1Machine, Http2Machine])
 def test_nothing_breaks_a_promise(machine: type[Machine]) -> None:
-    run_state_machine_as_test(machine, settings=SETTINGS)
+    @settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(
+        kind=st.integers(0, 15),
+        actions=st.lists(
+            st.tuples(st.sampled_from(machine.actions()), NUMBERS), min_size=1, max_size=60
+        ),
+    )
+    def run(kind: int, actions: list[Move]) -> None:
+        machine(kind).perform(actions)
+
+    run()
+
+
+@pytest.mark.parametrize("machine", [Http1Machine, Http2Machine])
+@pytest.mark.parametrize("seed", range(6))
+def test_long_runs_break_no_promise(machine: type[Machine], seed: int) -> None:
+    soak(machine, seed, 300)
+
+
+def soak(machine: type[Machine], seed: int, length: int) -> None:
+    """One long run, from a seed."""
+    source = random.Random(seed)
+    names = machine.actions()
+    actions: list[Move] = [
+        (source.choice(names), [source.randrange(1000) for _ in range(10)]) for _ in range(length)
+    ]
+    kind = source.randrange(16)
+    try:
+        machine(kind).perform(actions)
+    except BaseException:
+        shorter = _shorten(machine, kind, actions)
+        sys.stderr.write(f"\n{machine.__name__}({kind}).perform({shorter})\n")
+        machine(kind).perform(shorter)
+        raise
+
+
+def _shorten(machine: type[Machine], kind: int, actions: list[Move]) -> list[Move]:
+    """Leave out what is not needed to fail."""
+    step = len(actions) // 2
+    while step:
+        at = 0
+        while at < len(actions):
+            fewer = actions[:at] + actions[at + step :]
+            try:
+                machine(kind).perform(fewer)
+                at += step
+            except Exception:  # noqa: BLE001 - whatever it is, it is what is looked for
+                actions = fewer
+        step //= 2
+    return actions
+
+
+if __name__ == "__main__":
+    for number in range(*map(int, sys.argv[1:])):
+        for kind_of_agent in (Http1Machine, Http2Machine):
+            soak(kind_of_agent, number, 400)
