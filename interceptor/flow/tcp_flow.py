@@ -283,7 +283,7 @@ class TcpFlow:
         elif refused is None and (self._buffer or self._service is not None):
             self._other("", now)
         elif refused is None:
-            self._refuse(judge.refuse(Reason.TIMEOUT, "nothing was said"))
+            self._close(reset=False)  # browsers connect ahead of need: nothing was asked for
         else:
             self._refuse(closed_port(judge, self._identity, refused))
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interceptor.flow.steps import Dial, Finished, Record, Resolve, Terminate, ToUpstream
+from interceptor.flow.steps import Close, Dial, Finished, Record, Resolve, Terminate, ToUpstream
 from tests.conversation import OK, Conversation, ScriptedJudge, get
 
 
@@ -348,3 +348,15 @@ def test_no_byte_leaves_before_a_verdict(
         elif isinstance(step, Resolve | Dial | ToUpstream):
             assert allowed
     assert b"SECRET" not in talk.sent
+
+
+def test_a_connection_that_was_made_ahead_of_need_is_closed_without_an_event() -> None:
+    talk = Conversation()
+    talk.now = talk.flow.deadline
+    talk.act(talk.flow.timer(talk.now))
+    assert talk.closed == Close()
+    assert talk.verdicts == []
+    refused = Conversation(judge=ScriptedJudge(denied=("api.example.com",)))
+    refused.now = refused.flow.deadline
+    refused.act(refused.flow.timer(refused.now))
+    assert refused.blocks == ["host_denied"]
