@@ -161,7 +161,7 @@ def _need(lab: Lab, package: str) -> None:
     if reason := no_environment():
         pytest.skip(reason)
     if not list(clients_environment().glob(f"lib/python3.*/site-packages/{package}")):
-        pytest.skip(f"{package} is not in requirements/clients.txt")
+        pytest.fail(f"{package} is not in the clients' environment: scripts/test makes it")
     install_python_clients(lab)
 
 
