@@ -16,7 +16,7 @@ from interceptor.decide.findings import Weighed, Weigher
 from interceptor.decide.hosts import HostSet
 from interceptor.decide.inbound import InboundWindow
 from interceptor.decide.literals import host_literal, looks_numeric
-from interceptor.decide.paths import plain_path, under
+from interceptor.decide.requests import RequestRules
 from interceptor.decide.services import Services
 from interceptor.model import Target
 from interceptor.policy.schema import Policy, TcpService
@@ -28,7 +28,6 @@ from interceptor.verdict import Action, Finding, Reason, Verdict
 from interceptor.wire.body.stream import BodyStream
 from interceptor.wire.fields import HttpError
 
-_OVERRIDES = frozenset((b"x-http-method-override", b"x-http-method", b"x-method-override"))
 _REMEMBERED = 4096  # verdicts on names and connections that are kept, each
 
 _ALLOWED = Verdict(Action.ALLOW, Reason.ALLOWED)
@@ -68,10 +67,7 @@ class Judge:
         self._ports = frozenset(policy.ports)
         self._services = Services(policy.tcp)
         self._exceptions = Exceptions(policy.addresses.allow)
-        self._requests = [
-            (HostSet((rule.host,), ""), f"requests[{i}]", rule)
-            for i, rule in enumerate(policy.requests)
-        ]
+        self._requests = RequestRules(policy.requests, self.refuse)
         self._weigher = Weigher(scanner.rules, policy)
         self._names: dict[str, Verdict] = {}
         self._connections: dict[tuple[str, int], Verdict] = {}
@@ -136,7 +132,7 @@ class Judge:
         if verdict.action is not Action.ALLOW:
             return verdict
         if self._requests:
-            refused = self._request_rules(target) or self._overridden(target, fields)
+            refused = self._requests.refused(target, fields)
             if refused is not None:
                 return refused
         scan = self._scanner.scan(head, "head", self._key, self._decoded_bytes)
@@ -317,39 +313,6 @@ class Judge:
         if port not in self._ports and not (allowed is not None and allowed[1]):
             return self.refuse(Reason.PORT_NOT_ALLOWED, f"port {port} is not open", "ports")
         return verdict
-
-    def _overridden(self, target: Target, fields: Sequence[tuple[bytes, bytes]]) -> Verdict | None:
-        """Judge the method that some servers would take instead of the request's own, too."""
-        for name, value in fields:
-            if name in _OVERRIDES:
-                method = value.decode("latin-1").upper()
-                refused = self._request_rules(msgspec.structs.replace(target, method=method))
-                if refused is not None:
-                    return refused
-        return None
-
-    def _request_rules(self, target: Target) -> Verdict | None:
-        path: str | None = ""
-        for hosts, label, rule in self._requests:
-            if hosts.find(target.host, target.port) is None:
-                continue
-            if rule.methods and target.method not in rule.methods:
-                continue
-            if rule.paths:
-                path = path or plain_path(target.path)
-                if path is None:
-                    detail = "servers may read this path in more than one way"
-                    return self.refuse(Reason.PATH_NOT_ALLOWED, detail, label)
-                if not any(under(path, prefix) for prefix in rule.paths):
-                    continue
-            if rule.action == "allow":
-                return None
-            if not rule.paths:
-                detail = f"{target.method} is not allowed on {target.host}"
-                return self.refuse(Reason.METHOD_NOT_ALLOWED, detail, label)
-            detail = f"the path is not allowed on {target.host}"
-            return self.refuse(Reason.PATH_NOT_ALLOWED, detail, label)
-        return None
 
     def _views(
         self, scan: Scan, target: Target, head: bytes, fields: Sequence[tuple[bytes, bytes]]
