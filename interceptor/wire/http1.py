@@ -71,6 +71,7 @@ _NON_ASCII: Final = re.compile(rb"[\x80-\xff]")
 
 HEAD_END: Final = b"\r\n\r\n"
 _VERSION: Final = b"HTTP/1."
+_TO_HOST: Final = b" HTTP/1.1\r\nHost: "
 # Connection may name none of these: taken away, they change what the message means (RFC 9110
 # section 7.6.1 forbids senders to name fields meant for all recipients).
 _NOT_OPTIONS: Final = frozenset(
@@ -272,17 +273,21 @@ _recent_response = functools.lru_cache(_REMEMBERED)(_response)
 
 def write_request(head: RequestHead, path: bytes, authority: bytes) -> bytes:
     """Write the head for upstream: origin-form, one Host, one framing field."""
-    start = b"%b %b HTTP/1.1\r\nHost: %b\r\n%b" % (
-        head.method.encode("ascii"),
-        path,
-        authority,
-        onward(head.fields, HOP_REQUEST, head.connection),
-    )
-    if head.framing is Framing.CHUNKED:
-        return start + b"Transfer-Encoding: chunked\r\n\r\n"
-    if head.framing is Framing.LENGTH:
-        return b"%bContent-Length: %d\r\n\r\n" % (start, head.length)
-    return start + b"\r\n"
+    # Joined: formatting bytes with % costs several times as much.
+    if head.framing is Framing.NONE:
+        end = b"\r\n"
+    elif head.framing is Framing.LENGTH:
+        end = b"Content-Length: " + str(head.length).encode("ascii") + HEAD_END
+    else:
+        end = b"Transfer-Encoding: chunked\r\n\r\n"
+    method = head.method.encode("ascii")
+    lines = onward(head.fields, HOP_REQUEST, head.connection)
+    return b"".join((method, b" ", path, _TO_HOST, authority, b"\r\n", lines, end))
+
+
+@functools.lru_cache(_REMEMBERED)
+def _status_line(status: int, phrase: bytes) -> bytes:
+    return b"HTTP/1.1 %d %b\r\n" % (status, phrase)
 
 
 def write_response(
@@ -297,15 +302,12 @@ def write_response(
         method: the request's.
         persist: say that it does not: HTTP/1.0 clients must be told (RFC 9112 section C.2.2).
     """
-    out = b"HTTP/1.1 %d %b\r\n%b" % (
-        head.status,
-        head.phrase,
-        onward(head.fields, HOP_RESPONSE, head.connection),
-    )
+    lines = onward(head.fields, HOP_RESPONSE, head.connection)
+    out = _status_line(head.status, head.phrase) + lines
     if framing is Framing.CHUNKED:
         out += b"Transfer-Encoding: chunked\r\n"
     elif framing is Framing.LENGTH:
-        out += b"Content-Length: %d\r\n" % head.length
+        out += b"Content-Length: " + str(head.length).encode("ascii") + b"\r\n"
     elif method == "HEAD" or head.status == 304:
         # What a GET would have got is information (RFC 9110 section 9.3.2), so it is kept.
         kept = (b"content-length", b"transfer-encoding")
