@@ -282,6 +282,8 @@ class World:
         """Hand over what upstream has said, or its first bytes."""
         self.collect(lane)
         size = len(lane.say) if size is None else size
+        if lane.held:
+            return  # it is not read
         data, lane.say = lane.say[:size], lane.say[size:]
         if data and lane.number in self.lanes and not lane.ended:
             self.act(self.flow.upstream_bytes(data, self.now, lane.number))

@@ -20,10 +20,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from interceptor.flow.http2_agent import Http2Connection
 from interceptor.policy.schema import Limits
 from interceptor.verdict import Action, Reason, Verdict
 from interceptor.wire.http1 import Framing, RequestHead, chunk
-from interceptor.wire.http2 import Http2Limits, UpstreamHttp2
+from interceptor.wire.http2 import AgentHttp2, Http2Limits, UpstreamHttp2
 from tests import http2_bytes as raw
 from tests.conversation import ScriptedJudge
 from tests.flow_world import Lane, NewPeer, OldPeer, World, memory
@@ -150,6 +151,8 @@ class Machine:
             self.count += 1
             if self.count % 8 == 0:
                 assert memory(self.world.flow) < MEMORY
+            if not self.world.over:
+                self._look_inside()
             if self.world.over:
                 self.finish()
                 self.queue = b""
@@ -172,6 +175,9 @@ class Machine:
 
     def _check(self) -> None:
         """What must hold for this kind of agent when nothing is under way."""
+
+    def _look_inside(self) -> None:
+        """What must hold after every event and would show outside only after a long time."""
 
     def _path(self) -> str:
         self.paths += 1
@@ -311,7 +317,7 @@ class Machine:
         )
         if what == "goaway":
             self.world.collect(lane)
-            lane.say += raw.goaway(self.pick([0, *peer.open]), self.pick((0, 2)))
+            lane.say += raw.goaway(self.pick([0, *peer.open]), self.pick((0, 2))) + raw.ping()
         elif what == "garbage":
             self.world.collect(lane)
             lane.say += self.pick((b"\xff" * 20, raw.data(0, b"x"), raw.data(2, b"x")))
@@ -392,7 +398,7 @@ class Http1Machine(Machine):
             host = host or "api.example.com"
             head = "\r\n".join((f"{line} HTTP/1.1", f"Host: {host}", *fields, "", ""))
             self.queue += head.encode() + body
-        self._deliver(self.pick(CUTS))
+        self._deliver(self.pick((*CUTS, len(self.queue) - len(body))))
 
     def get(self) -> None:
         method = self.pick(("GET", "GET", "HEAD", "DELETE", "OPTIONS"))
@@ -581,9 +587,34 @@ class Http2Machine(Machine):
             return
         self._deliver(WHOLE)
         self.world.finale()
-        if not self.world.over and not self.agent._gone:
-            window = self.agent._h2.outbound_flow_control_window
-            assert window > 300_000, "window that was never given back"
+        speaker = self.world.flow._speaker
+        if not self.world.over and isinstance(speaker, Http2Connection):
+            assert _owed(speaker._codec) == 0, "window that was never given back"
+
+    def _look_inside(self) -> None:
+        speaker = self.world.flow._speaker
+        if not isinstance(speaker, Http2Connection):
+            return
+        lanes = speaker._lanes
+        assert {*lanes._asked, *lanes._opened, *lanes._links} == set(self.world.lanes)
+        assert not lanes._waiting or lanes._asked, "they wait for nothing"
+        for link in lanes._links.values():
+            assert link.usable or link._outlets, "a link without any use"
+            if not link._outlets:
+                assert _owed(link.codec) == 0, "window that was never given back to upstream"
+        for stream in speaker._streams.values():
+            usable = stream.exchange.wants_body and not stream.exchange.uploaded
+            assert not usable or not (stream.early or stream.request_over), "content is left lying"
+        for record in speaker._codec._streams.values():
+            assert len(record.queue) < 600_000, "upstream is not held"
+
+
+def _owed(codec: AgentHttp2 | UpstreamHttp2) -> int:
+    """Window of the whole connection that was used and has not been acknowledged."""
+    manager = codec._h2._inbound_flow_control_window_manager
+    owed = manager.max_window_size - manager.current_window_size - manager._bytes_processed
+    assert isinstance(owed, int)
+    return owed
 
 
 NUMBERS = st.lists(st.integers(0, 999), min_size=0, max_size=10)
