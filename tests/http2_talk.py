@@ -123,7 +123,7 @@ class Answer(msgspec.Struct):
 
 def client_hello(name: str, alpn: Sequence[str]) -> bytes:
     """The first flight of a TLS client."""
-    context = ssl.create_default_context()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.set_alpn_protocols(list(alpn))
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     client = context.wrap_bio(incoming, outgoing, server_hostname=name)
