@@ -142,6 +142,7 @@ class Dialler:
         for address in addresses:
             tls = self.session(host, alpn) if scheme in ("https", "tls") else None
             connection = UpstreamConnection(key, address, tls, self.outbox)
+            kept = False
             try:
                 async with asyncio.timeout(self._timeout):
                     await self._loop.create_connection(connection.itself, address, port)
@@ -157,9 +158,10 @@ class Dialler:
                 if error.reason is Reason.CERTIFICATE_INVALID:
                     break  # another address of the host would not make the certificate better
             else:
+                kept = connection.usable
                 return connection
             finally:
-                if not _is_ready(connection):
+                if not kept:  # also where nobody waits for it any more, ready or not
                     connection.abort()
         raise fault
 
@@ -172,7 +174,3 @@ class Dialler:
                 with contextlib.suppress(RuntimeError):
                     connection.close()
         self._idle.clear()
-
-
-def _is_ready(connection: UpstreamConnection) -> bool:
-    return connection.usable and (connection.tls is None or connection.tls.established)

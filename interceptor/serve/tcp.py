@@ -172,10 +172,12 @@ class AgentConnection(asyncio.BufferedProtocol):
         self._drop_upstream()
 
     def pause_writing(self) -> None:
-        """The agent reads slowly: stop reading from upstream."""
+        """The agent reads slowly: stop reading from upstream, and from the agent itself."""
         self._agent_full = True
         for upstream in self._lanes.values():
             upstream.hold_reading(hold=True)
+        if not self._closing:
+            self._adjust_reading()
 
     def resume_writing(self) -> None:
         """The agent has caught up."""
@@ -183,6 +185,8 @@ class AgentConnection(asyncio.BufferedProtocol):
         for upstream in self._lanes.values():
             if not upstream.held:
                 upstream.hold_reading(hold=False)
+        if not self._closing:
+            self._adjust_reading()
 
     # -- upstream events (Owner) -------------------------------------------------------------
 
@@ -370,7 +374,8 @@ class AgentConnection(asyncio.BufferedProtocol):
         self._service.outbox.settle(self._transport)
 
     def _adjust_reading(self) -> None:
-        reading = self._flow.wants_client
+        # An agent that does not take its answers is not heard: they would pile up here.
+        reading = not self._agent_full and self._flow.wants_client
         if reading is not self._reading and not self._transport.is_closing():
             self._reading = reading
             if reading:

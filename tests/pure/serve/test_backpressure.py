@@ -1,0 +1,93 @@
+"""What is slow is waited for, and what nobody waits for is closed; nothing piles up in between."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from interceptor.flow.context import FlowContext
+from interceptor.flow.tcp_flow import TcpFlow
+from interceptor.model import Origin
+from interceptor.policy.schema import Limits
+from interceptor.serve.dialler import Dialler
+from interceptor.serve.tcp import AgentConnection
+from interceptor.serve.upstream import UpstreamConnection
+from tests.conversation import ScriptedJudge
+
+
+class Transport:
+    """Notes whether it is read from."""
+
+    def __init__(self) -> None:
+        self.reads = True
+
+    def is_closing(self) -> bool:
+        return False
+
+    def pause_reading(self) -> None:
+        self.reads = False
+
+    def resume_reading(self) -> None:
+        self.reads = True
+
+
+def test_an_agent_that_does_not_take_its_answers_is_not_heard() -> None:
+    transport = Transport()
+    connection = AgentConnection(cast("Any", SimpleNamespace()))
+    context = FlowContext(
+        Origin("jail", "f1", "198.18.1.1", 80, "api.example.com"),
+        cast("Any", ScriptedJudge()),
+        Limits(),
+        lambda text, now: "",
+    )
+    connection._transport = cast("Any", transport)
+    connection._flow = TcpFlow(context, 0.0)
+    connection._flow.client_bytes(b"GET /?k=SECRET HTTP/1.1\r\nHost: api.example.com\r\n\r\n", 0.0)
+    connection.pause_writing()
+    assert connection._flow.wants_client
+    reads = [transport.reads]
+    connection.resume_writing()
+    assert [*reads, transport.reads] == [False, True]
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+def test_a_dial_that_is_given_up_as_it_succeeds_leaves_no_connection(
+    monkeypatch: pytest.MonkeyPatch, *, cancelled: bool
+) -> None:
+    made: list[UpstreamConnection] = []
+
+    async def ready(self: UpstreamConnection) -> None:
+        made.append(self)
+        if cancelled:
+            task = asyncio.current_task()
+            assert task is not None
+            task.cancel()
+            await asyncio.sleep(0)
+
+    monkeypatch.setattr(UpstreamConnection, "ready", ready)
+
+    async def scene() -> None:
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            with contextlib.suppress(OSError):
+                await reader.read()
+            writer.close()
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        loop = asyncio.get_running_loop()
+        dialler = Dialler(loop, ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), 5.0)
+        target: Any = SimpleNamespace(scheme="http", host="localhost", port=port)
+        dial = loop.create_task(dialler.dial(target, ("127.0.0.1",)))
+        await asyncio.wait((dial,))
+        assert dial.cancelled() is cancelled
+        assert made[0].usable is not cancelled
+        made[0].abort()
+        server.close()
+        await asyncio.sleep(0.1)
+
+    asyncio.run(scene())
