@@ -6,7 +6,7 @@ from typing import Final
 
 from interceptor.flow.asking import Asking
 from interceptor.flow.channel import Passed
-from interceptor.flow.inbound import Inbound, open_inbound
+from interceptor.flow.inbound import Inbound, is_clean, open_inbound
 from interceptor.flow.refusal import explain, status_of
 from interceptor.flow.states import Phase, check
 from interceptor.flow.steps import Finished
@@ -38,6 +38,20 @@ class Exchange(Asking):
         self.started = True
         self._agent.answer(self, head, end=end)
 
+    def whole_response(self, head: ResponseHead, content: bytes, now: float) -> bool:
+        """Take a response that is there as a whole, as most are; a seventh of a request's cost.
+
+        Returns False, and nothing has happened, where it is to be taken in its parts.
+        """
+        if not is_clean(self._context.judge, head, content):
+            return False
+        self._status = head.status
+        self._received = len(content)
+        self.started = True
+        self._agent.answer_whole(self, head, content)
+        self._conclude(now)
+        return True
+
     def response_data(self, data: bytes, now: float) -> None:
         """Take content of the response."""
         self._moved(now)
@@ -66,6 +80,10 @@ class Exchange(Asking):
                 self._received += len(data)
                 self._agent.answer_data(self, data)
         self._agent.answer_end(self, trailers)
+        self._conclude(now)
+
+    def _conclude(self, now: float) -> None:
+        """The agent has the whole response."""
         self._finish(now, self._status, "")
         self.phase = check(self.phase, Phase.OVER)
         outlet, self._outlet = self._outlet, None
@@ -165,8 +183,8 @@ class Exchange(Asking):
 
     # -- upgraded --------------------------------------------------------------------------
 
-    def switched(self, head: ResponseHead, rest: bytes, now: float) -> None:
-        """Upstream has agreed to an upgrade; `rest` are its first bytes after that.
+    def switched(self, head: ResponseHead, now: float) -> None:
+        """Upstream has agreed to an upgrade.
 
         Raises:
             HttpError: nobody asked for it, or it is another one.
@@ -181,8 +199,6 @@ class Exchange(Asking):
         self.phase = check(self.phase, Phase.CHANNEL)
         self.deadline = now + self._context.limits.idle_seconds
         self._agent.switch(self, head)
-        if rest:
-            self.channel_bytes(rest, now)
 
     def client_channel(self, data: bytes, now: float) -> None:
         """Take bytes of the agent for the channel."""

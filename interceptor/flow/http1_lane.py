@@ -96,7 +96,8 @@ class Http1Lane:
         self.released = True
         if self._opened is not None:
             del self._opened[self._number]
-        self._steps.append(EndUpstream(self._reusable and complete, self._number))
+        # Of an upgraded connection whole messages were sent, the last one a close frame.
+        self._steps.append(EndUpstream(self._reusable and complete, self._number, self._switched))
 
     def hold(self, *, hold: bool) -> None:
         """See `Outlet`."""
@@ -138,11 +139,21 @@ class Http1Lane:
             if found is None:
                 return None
             head, used = found
+            if (
+                head.framing is Framing.LENGTH
+                and len(self._buffer) - used == head.length
+                and head.status >= 200
+            ):
+                self._reusable = head.keep_alive
+                if self.exchange.whole_response(head, self._buffer[used:], now):
+                    return None
             self._buffer = self._buffer[used:]
             if head.status == 101:
-                self._switched = True
                 rest, self._buffer = self._buffer, b""
-                self.exchange.switched(head, rest, now)
+                self.exchange.switched(head, now)
+                self._switched = True
+                if rest:
+                    self.exchange.channel_bytes(rest, now)
                 return None
             if head.status >= 200:
                 break

@@ -186,7 +186,7 @@ class Http2Connection:
         verdict = self._context.judge.refuse(error.reason, error.detail)
         target = self._identity.target()
         self.steps.append(Record(verdict, target, Kind.HTTP_REQUEST, self.exchange))
-        grpc = is_grpc(event.head)
+        grpc = is_grpc(event.head, web=False)
         head, content = refusal(verdict, target, self._context.origin.flow, grpc=grpc)
         self._write_refusal(event.stream, head, content, event.head.method)
         self._end(event.stream, uploaded=event.end)
@@ -299,6 +299,13 @@ class Http2Connection:
             stream.ended = end
             self._codec.respond(exchange.stream, head, end=end)
 
+    def answer_whole(self, exchange: Asking, head: ResponseHead, content: bytes) -> None:
+        """See `AgentSide`."""
+        self.answer(exchange, head, end=not content)
+        if content:
+            self.answer_data(exchange, content)
+            self.answer_end(exchange, ())
+
     def answer_data(self, exchange: Asking, data: bytes) -> None:
         """See `AgentSide`."""
         number = exchange.stream
@@ -333,7 +340,7 @@ class Http2Connection:
             request.target,
             self._context.origin.flow,
             status=status,
-            grpc=is_grpc(request.head),
+            grpc=is_grpc(request.head, web=False),
         )
         stream = self._forget(exchange.stream, now)
         over = exchange.uploaded or (stream is not None and stream.request_over)
@@ -356,6 +363,7 @@ class Http2Connection:
             self._codec.end(number, tuple(grpc_status(verdict)))
             self._end(number, uploaded=exchange.uploaded or stream.request_over)
         else:
+            self._flush()  # what came before it is the agent's
             self._codec.reset(number, Code.INTERNAL_ERROR)
 
     def over(self, exchange: Asking, now: float) -> None:

@@ -123,6 +123,8 @@ class EndUpstream(msgspec.Struct, frozen=True, gc=False):
 
     reusable: bool
     lane: int = 0
+    gently: bool = False
+    """Close once all is sent. Else at once, so that upstream sees that it did not get all."""
 
 
 class Close(msgspec.Struct, frozen=True, gc=False):

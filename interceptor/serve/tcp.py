@@ -341,6 +341,9 @@ class AgentConnection(asyncio.BufferedProtocol):
             self._cancel_task(step.lane)
         elif step.reusable:
             self._service.dialler.keep(upstream)
+        elif step.gently:
+            upstream.close()
+            self._service.loop.call_later(_LINGER_SECONDS, upstream.abort)
         else:
             self._cancel_task(step.lane)  # of a handshake within it
             upstream.abort()

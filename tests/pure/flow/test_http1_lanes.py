@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from interceptor.flow.steps import Close, EndUpstream, Resolve
+from interceptor.flow.steps import Close, EndUpstream, Finished, Resolve, ToUpstream
 from interceptor.policy.schema import Limits
 from interceptor.wire.http1 import chunk
 from interceptor.wire.http2 import Ended, Http2Limits, Started
@@ -14,6 +14,7 @@ from tests import http2_bytes as raw
 from tests.conversation import OK, get, post
 from tests.flow_world import Lane, NewPeer, OldPeer, World, memory
 from tests.http2_talk import field, respond
+from tests.websocket_bytes import Frame, write
 
 UPGRADE = (
     b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
@@ -305,6 +306,25 @@ def test_an_address_that_is_refused_ends_the_exchange_that_was_allowed() -> None
     world.resolved(world.lanes[0], "10.0.0.1")
     assert [step.reason for step in world.finished.values()] == ["address_private"]
     assert [step.status for step in world.finished.values()] == [403]
+
+
+def test_the_last_frame_of_a_websocket_reaches_upstream_before_the_end() -> None:
+    world = World()
+    world.client(get("/ws", extra=UPGRADE))
+    lane = up(world, "http/1.1")
+    lane.say += (
+        b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
+    )
+    assert isinstance(lane.peer, OldPeer)
+    lane.peer.switched = True
+    world.deliver(lane)
+    lane.say += write(Frame(8, b"\x03\xe8"), masked=False)
+    world.deliver(lane)
+    world.client(write(Frame(8, b"\x03\xe8"), masked=True))
+    sent = [type(step) for step in world.steps[-4:]]
+    assert sent == [ToUpstream, Finished, EndUpstream, Close]
+    assert EndUpstream(reusable=False, gently=True) in world.steps
 
 
 @pytest.mark.parametrize("events", [Started, Ended])

@@ -461,6 +461,19 @@ def test_a_call_that_asks_before_it_sends_is_told_to_go_on() -> None:
     assert talk.answers[stream].value("grpc-status") == "7"
 
 
+@pytest.mark.parametrize(
+    ("kind", "status"), [("application/grpc", 200), ("application/grpc-web+proto", 403)]
+)
+def test_a_refused_call_is_answered_in_its_own_terms(kind: str, status: int) -> None:
+    # gRPC reads its status from the head; gRPC-Web takes that of HTTP, and no other content type.
+    talk = Http2Talk()
+    fields = (field("content-type", kind), field("x", "SECRET"))
+    answer = talk.answers[talk.ask(ask("/s/M", "POST", fields=fields, body=True), message(b"a"))]
+    assert answer.status == status
+    assert (answer.value("grpc-status") == "7") is (status == 200)
+    assert (b"secret" in answer.content) is (status == 403)
+
+
 # -- bodies that stream both ways ------------------------------------------------------------------
 
 
@@ -511,6 +524,20 @@ def test_evidence_that_fails_leaves_the_first_frame_first() -> None:
     talk.act(steps[:first])
     talk.act(talk.flow.unwritable())
     assert talk.answers[stream].status == 503
+
+
+def test_what_came_before_a_cut_reaches_the_agent() -> None:
+    talk = Http2Talk(serve=silent)
+    stream = talk.ask(ask("/"))
+    said = (
+        raw.frame(raw.HEADERS, raw.END_HEADERS, 1, raw.block(((b":status", b"200"),)))
+        + raw.data(1, b"data: one\n\n")
+        + raw.reset(1, Code.INTERNAL_ERROR)
+    )
+    talk.act(talk.flow.upstream_bytes(said, talk.now, 0))
+    answer = talk.answers[stream]
+    assert (answer.content, answer.ended) == (b"data: one\n\n", False)
+    assert answer.reset == Code.INTERNAL_ERROR
 
 
 def test_nothing_is_sent_upstream_after_the_lane_has_ended() -> None:
