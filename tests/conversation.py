@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self, cast
 
+from interceptor.decide.inbound import InboundWindow
 from interceptor.decide.judge import Judge
 from interceptor.flow.context import FlowContext
 from interceptor.flow.steps import (
@@ -151,6 +152,10 @@ class ScriptedJudge:
 
     def inbound_window(self, where: str) -> None:
         return None
+
+    def finds_nothing(self, content: bytes) -> bool:
+        window = cast("InboundWindow | None", self.inbound_window("response"))
+        return window is None or window.judge(content) is None
 
     def addresses(self, target: Target, found: Sequence[str]) -> tuple[Verdict, tuple[str, ...]]:
         if any(address.startswith("10.") for address in found):

@@ -216,6 +216,10 @@ class Judge:
             self._decoded_bytes,
         )
 
+    def finds_nothing(self, content: bytes) -> bool:
+        """Tell whether an inbound window would find nothing in content that is there as a whole."""
+        return self._inbound is None or not self._inbound.scan(content)
+
     def inbound_window(self, where: str) -> InboundWindow | None:
         """Return the window that judges one sequence of content that comes back.
 

@@ -255,6 +255,13 @@ class Http1Connection:
 
     def answer(self, exchange: Asking, head: ResponseHead, *, end: bool) -> None:  # noqa: ARG002
         """See `AgentSide`."""
+        self.steps.append(ToClient(self._answer_head(exchange, head)))
+
+    def answer_whole(self, exchange: Asking, head: ResponseHead, content: bytes) -> None:
+        """See `AgentSide`."""
+        self.steps.append(ToClient(self._answer_head(exchange, head) + content))
+
+    def _answer_head(self, exchange: Asking, head: ResponseHead) -> bytes:
         request = exchange.request.head
         framing = head.framing
         if framing in (Framing.CHUNKED, Framing.CLOSE):
@@ -264,10 +271,9 @@ class Http1Connection:
         if framing is Framing.CLOSE or not exchange.uploaded:
             self._closes = True
         persist = not request.minor and not self._closes
-        out = write_response(
+        return write_response(
             head, framing, close=self._closes, method=request.method, persist=persist
         )
-        self.steps.append(ToClient(out))
 
     def answer_data(self, exchange: Asking, data: bytes) -> None:  # noqa: ARG002
         """See `AgentSide`."""

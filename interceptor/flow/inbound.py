@@ -67,6 +67,12 @@ def open_inbound(judge: Judge, head: ResponseHead, limits: Limits) -> Inbound | 
     return Inbound(judge, window, ends, content_codings(codings) if codings else (), limits)
 
 
+def is_clean(judge: Judge, head: ResponseHead, content: bytes) -> bool:
+    """Tell whether content that is there as a whole may go on without a closer look."""
+    kind, codings = head.content or _content_of(head)
+    return _ends_of(kind) is None or (not codings and judge.finds_nothing(content))
+
+
 def _content_of(head: ResponseHead) -> tuple[bytes, bytes]:
     kind = b""
     codings = b""

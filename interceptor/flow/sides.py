@@ -40,6 +40,9 @@ class AgentSide(Protocol):
     def answer(self, exchange: Asking, head: ResponseHead, *, end: bool) -> None:
         """Give the agent the head of the final response; with `end`, there is nothing after it."""
 
+    def answer_whole(self, exchange: Asking, head: ResponseHead, content: bytes) -> None:
+        """Give the agent a whole response: head, content of the length it states, and its end."""
+
     def answer_data(self, exchange: Asking, data: bytes) -> None:
         """Give the agent content of the response."""
 
