@@ -216,10 +216,12 @@ class Machine:
     def bring_up(self) -> None:
         """Lanes are resolved and connected at once, as most are."""
         alpn = self.pick(("http/1.1", "h2"))
-        for lane in list(self.world.lanes.values()):
-            if lane.waits == "resolve":
+        for number in list(self.world.lanes):
+            lane = self.world.lanes.get(number)
+            if lane is not None and lane.waits == "resolve":
                 self.world.resolved(lane)
-            if lane.waits == "dial":
+            lane = self.world.lanes.get(number)
+            if lane is not None and lane.waits == "dial":
                 self.world.connected(lane, alpn)
 
     def resolve(self) -> None:
