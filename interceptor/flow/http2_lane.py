@@ -159,7 +159,6 @@ class Http2Link:
     def leave(self, stream: int) -> None:
         """An exchange is over."""
         self._outlets.pop(stream, None)
-        self.flush()
         self._end_if_done()
 
 
@@ -230,11 +229,11 @@ class Http2Outlet:
         """See `Outlet`."""
         link = self._link
         self._released = True
-        if not link.ended:
-            if self._owed:
-                link.codec.acknowledge(self._stream, self._owed)
-            if not complete or not self._whole:
-                link.codec.reset(self._stream, Code.CANCEL)
+        if self._owed:
+            link.codec.acknowledge(self._stream, self._owed)
+        if not complete or not self._whole:
+            link.codec.reset(self._stream, Code.CANCEL)
+            link.flush()
         link.leave(self._stream)
 
     def take(self, event: Answered | Data | Ended | Reset | Broken, now: float) -> None:
