@@ -40,7 +40,10 @@ def table(facts: Mapping[str, Any], samples: Samples, found: Sequence[Goal]) -> 
             ),
             *(_row(m, samples[m.name]) for m in MEASURES if m.name in samples),
             "",
-            "CPU time of the proxy for each (us), and the delay seen by the client (ms)",
+            (
+                "CPU time of the proxy for each (us), mitmproxy's also as a multiple of ours; "
+                "delay at the client (ms)"
+            ),
         ]
     for measure in MEASURES:
         if measure.name in samples:
@@ -75,13 +78,15 @@ def _costs(measure: Measure, taken: Mapping[str, Sequence[Sample]]) -> list[str]
             continue
         middle = median(taken[name])
         cpu = f"{middle.cpu * 1e6:,.0f}" if middle.cpu else "-"
+        work = ratios(taken).get("cpu mitmproxy/egressguard") if name == "mitmproxy" else None
+        more = f"{work:.1f}x" if work else ""
         delay = (
             f"median {middle.median * 1e3:.2f}, 99 % {middle.slow * 1e3:.2f}"
             if middle.median
             else ""
         )
         title = measure.name if name == "direct" else ""
-        lines.append(f"  {title:<32}{name:<13}{cpu:>9}  {delay}".rstrip())
+        lines.append(f"  {title:<32}{name:<13}{cpu:>9}{more:>7}  {delay}".rstrip())
     return lines
 
 
