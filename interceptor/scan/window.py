@@ -21,6 +21,9 @@ HOLD = MAX_SPAN * 2**MAX_DEPTH
 """Bytes held back: the longest match, doubled (hex) at every depth of encoding."""
 STRIDE = HOLD
 """New bytes that are collected before the window is scanned again."""
+LONG_STRIDE = 6 * HOLD
+"""The same where much comes at a time: what is held is scanned again each time, so a sender that is
+quick is scanned seldom, and one that is slow waits for little."""
 
 Decide = Callable[[Scan], tuple[Verdict | None, tuple[Finding, ...]]]
 """Turns a scan into a blocking verdict, if it blocks, and the findings to record."""
@@ -61,7 +64,8 @@ class BodyWindow:
         if self.verdict is not None:
             return b""
         self._buffer += data
-        if len(self._buffer) - self._scanned < STRIDE:
+        fresh = len(self._buffer) - self._scanned
+        if fresh < STRIDE or (fresh < LONG_STRIDE and fresh < 3 * len(data)):
             return b""
         return self._release(HOLD, HOLD)
 

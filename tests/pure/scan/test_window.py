@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from interceptor.scan.engine import Scan, Scanner
 from interceptor.scan.ruleset import Rule, Ruleset, example, load_rules
-from interceptor.scan.window import HOLD, STRIDE, BodyWindow, Decide, MessageWindow
+from interceptor.scan.window import HOLD, LONG_STRIDE, STRIDE, BodyWindow, Decide, MessageWindow
 from interceptor.verdict import Action, Finding, Reason, Severity, Verdict
 
 SCANNER = Scanner.build(load_rules(), None)
@@ -66,7 +66,7 @@ def test_an_encoded_secret_in_a_long_encoded_stream() -> None:
 
 def test_nothing_after_a_verdict() -> None:
     window = BodyWindow(SCANNER, block)
-    assert window.feed(b"x" * STRIDE * 2 + SECRET + b"x" * STRIDE) == b""
+    assert window.feed(b"x" * LONG_STRIDE + SECRET + b"x" * STRIDE) == b""
     assert window.verdict is not None
     assert window.feed(b"y" * 100_000) == b""
     assert window.finish() == b""
@@ -98,7 +98,7 @@ def test_incomplete_reaches_the_judge() -> None:
         return Verdict(reason=Reason.INCOMPLETE), ()
 
     window = BodyWindow(SCANNER, decide, decoded_bytes=100)
-    assert window.feed(base64.b64encode(b"harmless words again " * 1000)) == b""
+    assert window.feed(base64.b64encode(b"harmless words again " * 3000)) == b""
     assert got == [True]
 
 
@@ -157,9 +157,20 @@ def test_what_was_flushed_is_kept_as_context_and_no_longer() -> None:
     assert window.flush() == b""
     assert window.feed(b"y" * 10) == b""
     assert window.flush() == b"y" * 10
-    assert window.feed(b"z" * STRIDE) == b""
-    assert window.feed(b"z" * STRIDE) == b"z" * STRIDE
-    assert window.finish() == b"z" * STRIDE
+    assert window.feed(b"z" * LONG_STRIDE) == b"z" * (LONG_STRIDE - HOLD)
+    assert window.finish() == b"z" * HOLD
+
+
+@pytest.mark.parametrize("size", [1, 100, 3000, 16_384, 65_536])
+def test_a_slow_sender_waits_for_little_and_a_quick_one_is_scanned_seldom(size: int) -> None:
+    window = BodyWindow(SCANNER, block)
+    fed = sent = held = 0
+    while fed < 20 * LONG_STRIDE:
+        fed += size
+        sent += len(window.feed(b"q" * size))
+        held = max(held, fed - sent)
+    assert held <= HOLD + max(STRIDE, 3 * size) + size
+    assert held <= HOLD + LONG_STRIDE + size
 
 
 # -- messages ----------------------------------------------------------------------------------
