@@ -169,6 +169,8 @@ class Exchange(Asking):
                 return
             self._pass_on(body, out, now)
         elif self.phase in (Phase.ASK, Phase.RELAY):
+            if self._outlet is not None:
+                self._outlet.silent()
             self.failed(Reason.TIMEOUT, "upstream was silent for too long", now)
         elif self.phase is Phase.CHANNEL:
             self.failed(Reason.TIMEOUT, "both sides were silent for too long", now)

@@ -239,7 +239,8 @@ class Http1Connection:
         """See `AgentSide`."""
         link, current = self._link, self._current
         if link is not None and current is not None:
-            if link.room and exchange.request.upgrade is None:
+            request = exchange.request
+            if link.room and link.serves(request.target) and request.upgrade is None:
                 current.connected(link.outlet(current), link.address, now, reused=True)
                 return
             self._end_link()
@@ -358,7 +359,8 @@ class Http1Connection:
             detail = "an upgrade, of a server that has HTTP/2 alone"
             exchange.failed(Reason.HTTP_UNSUPPORTED, detail, now)
         elif alpn == "h2":  # upstream takes nothing else
-            self._link = link = Http2Link(lane, address, self.steps, limits, now)
+            target = exchange.request.target
+            self._link = link = Http2Link(lane, target, address, self.steps, limits, now)
             exchange.connected(link.outlet(exchange), address, now, reused=reused)
             link.flush()
         else:

@@ -19,6 +19,8 @@ from interceptor.wire.http1 import (
 )
 from interceptor.wire.http1_body import BodyReader
 
+_JOINED: Final = 8192
+"""Bodies up to this size go in one write with their head; longer ones are not copied for it."""
 _INTERIM_LIMIT: Final = 16
 """Interim responses before a final one; more are a way to keep us busy."""
 
@@ -74,8 +76,11 @@ class Http1Lane:
             out += chunk(body)
             if end:
                 out += write_trailers(trailers)
-        elif body:
+        elif len(body) < _JOINED:
             out += body
+        else:
+            self._steps.append(ToUpstream(out, self._number))
+            out = body
         self._steps.append(ToUpstream(out, self._number))
 
     def data(self, data: bytes) -> None:
@@ -86,6 +91,9 @@ class Http1Lane:
         """See `Outlet`."""
         if self._chunked:
             self._steps.append(ToUpstream(write_trailers(trailers), self._number))
+
+    def silent(self) -> None:
+        """See `Outlet`: nobody else uses the connection."""
 
     def channel_data(self, data: bytes) -> None:
         """See `Outlet`."""

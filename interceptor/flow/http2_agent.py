@@ -29,7 +29,9 @@ from interceptor.wire.http2 import (
 )
 
 _TICK: Final = 0.1
-"""Streams have deadlines of their own; they are looked at so often, in seconds."""
+_LONG_TICK: Final = 5.0
+"""Streams have deadlines of their own. They are looked at when the next is due, within these
+bounds, in seconds."""
 
 
 class Http2Connection(Http2Answers):
@@ -90,9 +92,12 @@ class Http2Connection(Http2Answers):
             stream = self._streams.get(event.stream)
             if stream is None:
                 self._codec.acknowledge(event.stream, event.flow)
+            elif stream.early or not stream.exchange.wants_body:
+                stream.early += event.data
+                stream.early_flow += event.flow
+                self._parked[event.stream] = stream
             else:
-                stream.early.append(event)
-                self._use(stream, now)
+                self._give(stream, event.data, event.flow, now)
         elif type(event) is Ended:
             stream = self._streams.get(event.stream)
             if stream is not None:
@@ -158,30 +163,36 @@ class Http2Connection(Http2Answers):
         self.steps.append(Record(verdict, target, Kind.HTTP_REQUEST, self.exchange))
 
     def _use(self, stream: AgentStream, now: float) -> None:
-        """Give an exchange the content it can use now; what it cannot use is parked."""
+        """Give an exchange what has come and it can use now; what it cannot use is parked."""
         exchange = stream.exchange
-        early = stream.early
-        while exchange.wants_body and not exchange.uploaded:
-            if early:
-                event = early.popleft()
-                end = stream.request_over and not early
-                exchange.content(event.data, now, end=end, trailers=stream.trailers if end else ())
-                if exchange.upstream_is_full:
-                    stream.owed += event.flow
-                    self._owing[event.stream] = stream
-                else:
-                    self._codec.acknowledge(event.stream, event.flow)
-            elif stream.request_over:
-                exchange.content(b"", now, end=True, trailers=stream.trailers)
-            else:
-                return
-        if not exchange.over and not exchange.uploaded:
+        if exchange.wants_body and stream.early:
+            data, flow = bytes(stream.early), stream.early_flow
+            stream.early, stream.early_flow = bytearray(), 0
+            self._give(stream, data, flow, now)
+        if exchange.over or exchange.uploaded:
+            return
+        if not exchange.wants_body:
             self._parked[exchange.stream] = stream
+        elif stream.request_over:
+            exchange.content(b"", now, end=True, trailers=stream.trailers)
+
+    def _give(self, stream: AgentStream, data: bytes, flow: int, now: float) -> None:
+        """Give an exchange content; its window goes back at once if upstream can take more."""
+        exchange = stream.exchange
+        if not exchange.uploaded:
+            exchange.content(data, now, end=False, trailers=())
+            self._tick = min(self._tick, exchange.deadline)
+        if exchange.upstream_is_full:
+            stream.owed += flow
+            self._owing[exchange.stream] = stream
+        else:
+            self._codec.acknowledge(exchange.stream, flow)
 
     def _settle(self, now: float) -> None:
         """After each event: whatever waited for it goes on."""
         codec = self._codec
-        self._lanes.settle(now)
+        if self._lanes.settle(now):
+            self._tick = min(self._tick, now + _TICK)
         if self._parked:
             parked, self._parked = self._parked, {}
             for stream in parked.values():
@@ -235,6 +246,7 @@ class Http2Connection(Http2Answers):
     def connected(self, address: str, now: float, lane: int, *, reused: bool, alpn: str) -> None:
         """See `Speaker`."""
         self._now = now
+        self._tick = min(self._tick, now + _TICK)  # what an exchange holds is due soon
         self._lanes.connected(address, now, lane, reused=reused, alpn=alpn)
         self._settle(now)
 
@@ -275,7 +287,6 @@ class Http2Connection(Http2Answers):
                 self._flush()
                 self._close()
             return
-        self._tick = now + _TICK
         for stream in list(self._streams.values()):
             if stream.exchange.deadline <= now and stream.exchange.phase is not Phase.OVER:
                 stream.exchange.timer(now)
@@ -284,6 +295,8 @@ class Http2Connection(Http2Answers):
             self._codec.reset(number, Code.CANCEL)
             self._idle_deadline = now + self._context.limits.idle_seconds
         self._settle(now)
+        due = min([stream.exchange.deadline for stream in self._streams.values()], default=now)
+        self._tick = max(now + _TICK, min(due, now + _LONG_TICK))
 
     def unwritable(self) -> None:
         """See `Speaker`: nothing may go on."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from typing import Final
 
 from interceptor.flow.asking import Asking
@@ -15,7 +14,7 @@ from interceptor.flow.refusal import grpc_status, refusal
 from interceptor.flow.steps import Step, ToClient
 from interceptor.verdict import Reason, Verdict
 from interceptor.wire.http1 import Field, Framing, ResponseHead
-from interceptor.wire.http2 import AgentHttp2, Code, Data
+from interceptor.wire.http2 import AgentHttp2, Code
 
 _CONTINUE: Final = ResponseHead(
     status=100,
@@ -33,12 +32,14 @@ _MISDIRECTED: Final = 421
 class AgentStream:
     """What a stream has besides its exchange."""
 
-    __slots__ = ("early", "ended", "exchange", "owed", "request_over", "trailers")
+    __slots__ = ("early", "early_flow", "ended", "exchange", "owed", "request_over", "trailers")
 
     def __init__(self, exchange: Exchange) -> None:
         self.exchange = exchange
-        self.early: deque[Data] = deque()
-        """Content that came before the exchange could use it; its window is not given back."""
+        self.early = bytearray()
+        """Content that came before the exchange could use it."""
+        self.early_flow = 0
+        """Its size under flow control: the window is not given back yet."""
         self.trailers: tuple[Field, ...] = ()
         self.request_over = False
         self.owed = 0
@@ -197,7 +198,7 @@ class Http2Answers:
         self._parked.pop(number, None)
         self._owing.pop(number, None)
         self._held.pop(number, None)
-        owed = stream.owed + sum(event.flow for event in stream.early)
+        owed = stream.owed + stream.early_flow
         if owed:
             self._codec.acknowledge(number, owed)
         if not self._streams:

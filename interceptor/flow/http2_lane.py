@@ -7,6 +7,7 @@ from typing import Final
 from interceptor.flow.exchange import Exchange
 from interceptor.flow.request import Request
 from interceptor.flow.steps import EndUpstream, Step, ToUpstream
+from interceptor.model import Target
 from interceptor.policy.schema import Limits
 from interceptor.verdict import Reason
 from interceptor.wire.http1 import Field, HttpError
@@ -52,14 +53,22 @@ class Http2Link:
     """
 
     __slots__ = (
-        *("_codec", "_outlets", "_steps", "address", "ended", "full", "lane", "usable"),
-        "wants_http1",
+        *("_codec", "_outlets", "_steps", "_target", "address", "ended", "full", "lane"),
+        *("usable", "wants_http1"),
     )
 
     def __init__(
-        self, lane: int, address: str, steps: list[Step], limits: Limits, now: float
+        self,
+        lane: int,
+        target: Target,
+        address: str,
+        steps: list[Step],
+        limits: Limits,
+        now: float,
     ) -> None:
+        """Begin, on a lane that was dialled for `target`."""
         self.lane = lane
+        self._target = target
         self.address = address
         self.usable = True
         self.ended = self.wants_http1 = self.full = False
@@ -71,6 +80,11 @@ class Http2Link:
     def room(self) -> bool:
         """True while another stream may be opened."""
         return self.usable and self._codec.room
+
+    def serves(self, target: Target) -> bool:
+        """Whether the connection was judged, dialled and verified for the host of `target`."""
+        mine = self._target
+        return (mine.host, mine.port, mine.scheme) == (target.host, target.port, target.scheme)
 
     def outlet(self, exchange: Exchange) -> Http2Outlet:
         """Make the way out for an exchange."""
@@ -220,6 +234,11 @@ class Http2Outlet:
         """See `Outlet`."""
         self._link.codec.end(self._stream, trailers)
         self._link.flush()
+
+    def silent(self) -> None:
+        """See `Outlet`: what follows is not to wait as long on a connection that may be dead."""
+        if not self.touched:
+            self._link.usable = False
 
     def channel_data(self, data: bytes) -> None:
         """See `Outlet`; an upgrade does not exist in HTTP/2 (RFC 9113 section 8.6)."""

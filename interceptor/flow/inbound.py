@@ -30,6 +30,8 @@ _READABLE: Final = frozenset(
         b"image/svg+xml",
     )
 )
+_END_SIZE: Final = 4
+"""Bytes of the longest end of an event."""
 _EVENT_LIMIT: Final = 1 << 20
 """An event longer than this goes on in pieces."""
 _READERS: Final[dict[bytes, tuple[bytes, ...] | None]] = {}
@@ -108,7 +110,7 @@ class Inbound:
         # Events are held whole only where one of them may have to be left out, and cannot be cut
         # out of what is encoded: then pieces go on as they come.
         self._ends = ends if window.blocks and not codings else ()
-        self._held = b""
+        self._held = bytearray()
         self._blind = False
         self.verdict: Verdict | None = None
         self.noted: list[Verdict] = []
@@ -127,19 +129,30 @@ class Inbound:
     def feed(self, data: bytes) -> bytes:
         """Take content as received; give what may go on."""
         if self._ends:
-            data = self._held + data if self._held else data
-            cut = max(data.rfind(end) + len(end) if end in data else 0 for end in self._ends)
-            if not cut and len(data) > _EVENT_LIMIT:
-                cut = len(data)
-            self._held = data[cut:]
-            data = data[:cut]
+            data = self._whole(data)
             if not data:
                 return b""
         return data if self._passes(data) else b""
 
+    def _whole(self, data: bytes) -> bytes:
+        """Events that are whole by now; the rest is held. Each byte is searched once."""
+        held = self._held
+        start = max(0, len(held) - _END_SIZE + 1)
+        held += data
+        cut = 0
+        for end in self._ends:
+            found = held.rfind(end, start)
+            if found >= 0:
+                cut = max(cut, found + len(end))
+        if not cut and len(held) > _EVENT_LIMIT:
+            cut = len(held)
+        out = bytes(held[:cut])
+        del held[:cut]
+        return out
+
     def finish(self) -> bytes:
         """Content is complete; give what is left of it."""
-        data, self._held = self._held, b""
+        data, self._held = bytes(self._held), bytearray()
         return data if data and self._passes(data) else b""
 
     def farewell(self, explanation: Explanation) -> bytes | None:

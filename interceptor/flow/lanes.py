@@ -81,8 +81,12 @@ class Lanes:
         """Nobody waits any more."""
         self._waiting.clear()
 
-    def settle(self, now: float) -> None:
-        """After each event: let those who wait in, as far as there is room, or ask for more."""
+    def settle(self, now: float) -> bool:
+        """After each event: let those who wait in, as far as there is room, or ask for more.
+
+        Returns True when somebody was let in.
+        """
+        entered = False
         for link in [link for link in self._links.values() if link.ended]:
             del self._links[link.lane]
             if self._link is link:
@@ -90,13 +94,15 @@ class Lanes:
         while self._waiting:
             found = self._with_room()
             if found is None and self._asked and not self._old:
-                return
+                break
             exchange = next(iter(self._waiting))
             del self._waiting[exchange]
             if found is not None:
                 _enter(found, exchange, now)
+                entered = True
             else:
                 self._ask(exchange, fresh=not self._old)
+        return entered
 
     # -- upstream's side -------------------------------------------------------------------
 
@@ -113,7 +119,8 @@ class Lanes:
             if lane not in self._links and lane not in self._opened:
                 self._steps.append(EndUpstream(reusable=False, lane=lane))
         elif alpn == "h2" or (self._prior_knowledge and not self._old):
-            self._link = link = Http2Link(lane, address, self._steps, self._limits, now)
+            target = exchange.request.target
+            self._link = link = Http2Link(lane, target, address, self._steps, self._limits, now)
             self._links[lane] = link
             exchange.connected(link.outlet(exchange), address, now, reused=reused)
             link.flush()

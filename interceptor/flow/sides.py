@@ -97,6 +97,9 @@ class Outlet(Protocol):
     def end(self, trailers: tuple[Field, ...]) -> None:
         """End the request."""
 
+    def silent(self) -> None:
+        """Upstream has said nothing in time, and perhaps is not there any more."""
+
     def channel_data(self, data: bytes) -> None:
         """Send bytes of the channel."""
 

@@ -35,7 +35,7 @@ class Upload:
     kind = Kind.HTTP_REQUEST
 
     __slots__ = (
-        *("_head", "_held", "_judge", "_limit", "_target", "_window"),
+        *("_head", "_held", "_judge", "_limit", "_whole", "_target", "_window"),
         *("done", "payload", "sent", "streaming", "trailers", "verdict"),
     )
 
@@ -44,6 +44,7 @@ class Upload:
             check_codings(content_codings(head.codings))
         self._head = head
         self._held = bytearray()
+        self._whole = b""
         self._limit = limits.body_bytes
         self._window: UploadWindow | None = None
         self._judge: Judge | None = None
@@ -77,12 +78,15 @@ class Upload:
 
     def readable(self) -> bytes:
         """See `Body`."""
-        return bytes(self._held)
+        self._whole = whole = self._whole + bytes(self._held) if self._whole else bytes(self._held)
+        self._held = bytearray()  # the same bytes are not kept twice
+        return whole
 
     def held_body(self) -> bytes:
         """See `Body`."""
-        self.sent = len(self._held)
-        return bytes(self._held)
+        whole = self.readable()
+        self.sent = len(whole)
+        return whole
 
     def stream(self, judge: Judge, target: Target) -> bytes:
         """See `Body`."""
@@ -91,8 +95,8 @@ class Upload:
         fields = [(lower, value) for _, lower, value in self._head.fields]
         codings = content_codings(self._head.codings)
         self._window = judge.upload_window(target, fields, codings)
-        held = bytes(self._held)
-        self._held.clear()
+        held = self.readable()
+        self._whole = b""
         return self._after(self._window.feed(held)) if held else b""
 
     def feed(self, data: bytes) -> bytes:

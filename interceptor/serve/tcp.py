@@ -363,9 +363,14 @@ class AgentConnection(asyncio.BufferedProtocol):
 
     def _write(self, data: bytes, depth: int) -> None:
         """Send bytes through the outer `depth` layers of TLS."""
+        outbox, transport = self._service.outbox, self._transport
+        if depth == 1:
+            for sealed in self._layers[0].sealed(data):
+                outbox.write(transport, sealed)
+            return
         for layer in reversed(self._layers[:depth]):
             data = layer.send(data)
-        self._service.outbox.write(self._transport, data)
+        outbox.write(transport, data)
 
     def _flush_handshake(self) -> None:
         """Send what the layers have to say, each through the layers around it."""

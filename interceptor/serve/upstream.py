@@ -219,8 +219,11 @@ class UpstreamConnection(asyncio.BufferedProtocol):
     def write(self, data: bytes) -> None:
         """Send plaintext bytes."""
         if self._transport is not None:
-            data = self.tls.send(data) if self.tls is not None else data
-            self._outbox.write(self._transport, data)
+            if self.tls is None:
+                self._outbox.write(self._transport, data)
+            else:
+                for sealed in self.tls.sealed(data):
+                    self._outbox.write(self._transport, sealed)
 
     def hold_reading(self, *, hold: bool) -> None:
         """Stop or go on reading, so that a slow agent does not fill our memory."""
@@ -235,7 +238,9 @@ class UpstreamConnection(asyncio.BufferedProtocol):
     @property
     def usable(self) -> bool:
         """True while it can take another request."""
-        return self._transport is not None and not self._transport.is_closing()
+        if self._transport is None or self._transport.is_closing():
+            return False
+        return self.tls is None or not self.tls.ended
 
     def close(self) -> None:
         """Close, saying goodbye in TLS."""

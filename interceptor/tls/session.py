@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 _READ: Final = 16_384
@@ -94,15 +94,19 @@ class TlsSession:
 
     def send(self, data: bytes) -> bytes:
         """Encrypt `data`; gives everything that is now to be sent."""
+        return b"".join(self.sealed(data))
+
+    def sealed(self, data: bytes) -> Iterable[bytes]:
+        """Encrypt `data` in slices, so that little of a long body is kept at a time."""
         if len(data) <= _SLICE:
             self._write(data)
-            return self._out.read()
+            return (self._out.read(),)
         view = memoryview(data)
-        out = []
-        for at in range(0, len(view), _SLICE):
-            self._write(view[at : at + _SLICE])
-            out.append(self._out.read())
-        return b"".join(out)
+        return (self._seal(view[at : at + _SLICE]) for at in range(0, len(view), _SLICE))
+
+    def _seal(self, data: memoryview) -> bytes:
+        self._write(data)
+        return self._out.read()
 
     def outgoing(self) -> bytes:
         """Handshake and alert bytes to be sent."""

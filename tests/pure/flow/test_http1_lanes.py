@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import gzip
 import re
+import time
+from typing import Any, cast
 
 import pytest
 
+from interceptor.decide.judge import Judge
+from interceptor.flow.inbound import Inbound
 from interceptor.flow.steps import Close, EndUpstream, Finished, Resolve, ToUpstream
 from interceptor.policy.schema import Limits
+from interceptor.verdict import Action, Reason, Verdict
 from interceptor.wire.http1 import chunk
 from interceptor.wire.http2 import Ended, Http2Limits, Started
 from tests import http2_bytes as raw
-from tests.conversation import OK, get, post
+from tests.conversation import OK, ScriptedJudge, get, post
 from tests.flow_world import Lane, NewPeer, OldPeer, World, memory
 from tests.http2_talk import field, respond
 from tests.websocket_bytes import Frame, write
@@ -124,6 +130,17 @@ def test_a_link_stays_behind_when_a_tunnel_begins() -> None:
     world.client(get("/2"))
     answer(world, up(world))
     assert world.received.count(b"ok") == 2
+
+
+def test_a_link_serves_the_host_it_was_dialled_for_and_no_other() -> None:
+    world = World()
+    world.client(get("/1"))
+    answer(world, up(world))
+    world.client(get("http://other.example.com/2", host="other.example.com"))
+    lane = world.lanes[0]
+    assert lane.waits == "resolve"
+    resolves = [step.target.host for step in world.steps if isinstance(step, Resolve)]
+    assert resolves == ["api.example.com", "other.example.com"]
 
 
 @pytest.mark.parametrize("linked", [False, True])
@@ -334,3 +351,75 @@ def test_events_are_told_apart(events: type) -> None:
     found = peer.take(raw.PREFACE + raw.settings() + raw.headers(1, raw.POST, end=False), 0.0)
     found += peer.take(raw.data(1, b"x", end=True), 0.0)
     assert any(isinstance(event, events) for event in found)
+
+
+# -- the end of a stream in its own terms ----------------------------------------------------------
+
+
+class BadWords(ScriptedJudge):
+    """Blocks what comes back with INJECT in it."""
+
+    def inbound_window(self, where: str) -> BadWords:  # type: ignore[override]
+        return self
+
+    blocks = True
+
+    def judge(self, piece: bytes) -> Verdict | None:
+        found = b"INJECT" in piece
+        return Verdict(Action.BLOCK, Reason.INJECTION, "scripted") if found else None
+
+
+def stream(minor: int, said: bytes, method: str = "GET") -> World:
+    world = World(judge=BadWords())
+    world.client(b"%b / HTTP/1.%d\r\nHost: api.example.com\r\n\r\n" % (method.encode(), minor))
+    lane = up(world, "http/1.1")
+    for at in range(0, len(said), 7):
+        lane.say += said[at : at + 7]
+        world.deliver(lane)
+    return world
+
+
+EVENTS = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
+
+
+def test_a_stream_of_events_ends_with_an_event_that_says_why() -> None:
+    world = stream(1, EVENTS + b"\r\ndata: one\n\ndata: INJECT\n\ndata: three\n\n")
+    assert b"data: one\n\n" in world.received
+    assert b"event: error\ndata: {" in world.received
+    assert world.received.endswith(b"0\r\n\r\n")
+    assert b"INJECT" not in world.received
+    assert b"three" not in world.received
+    assert [step.reason for step in world.finished.values()] == ["injection"]
+    assert not world.over  # the connection goes on
+
+
+def test_for_an_http10_client_the_end_is_the_end() -> None:
+    world = stream(0, EVENTS + b"\r\ndata: one\n\ndata: INJECT\n\n")
+    assert b"data: one\n\nevent: error\ndata: {" in world.received
+    assert world.closed == Close(reset=False)
+
+
+@pytest.mark.parametrize("fields", [b"Content-Length: 5000\r\n", b"Content-Encoding: gzip\r\n"])
+def test_what_has_no_such_terms_is_seen_to_be_cut(fields: bytes) -> None:
+    content = b"data: one\n\n" + b"data: " + b"z" * 200 + b"\n\n" + b"data: INJECT\n\n"
+    if b"gzip" in fields:
+        content = gzip.compress(b"data: one\n\n", 0)[:-8] + b"damage" * 9
+    world = stream(1, EVENTS + fields + b"\r\n" + content)
+    assert b"event: error" not in world.received
+    assert world.closed == Close(reset=True) or statuses(world) == [403]
+    assert b"INJECT" not in world.received
+
+
+def test_a_head_alone_has_nothing_that_could_steer() -> None:
+    world = stream(1, EVENTS + b"Content-Length: 9\r\n\r\n", "HEAD")
+    assert statuses(world) == [200]
+    assert not world.over
+
+
+def test_an_event_in_tiny_pieces_costs_no_more_than_its_bytes() -> None:
+    inbound = Inbound(cast("Judge", BadWords()), cast("Any", BadWords()), (b"\n\n",), (), Limits())
+    began = time.process_time()
+    for _ in range(50_000):
+        assert inbound.feed(b"data: twenty bytes..") == b""
+    assert len(inbound.feed(b"end\n\n")) == 1_000_005
+    assert time.process_time() - began < 1.0  # measured 0.03; 4 when each piece is a copy of all

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+import tracemalloc
 from collections.abc import Callable
 
 import pytest
@@ -13,6 +14,7 @@ from interceptor.policy.schema import Limits
 from interceptor.wire.http1 import Framing, ResponseHead
 from interceptor.wire.http2 import Code, Ended, Event, Http2Limits, Reset, Started
 from tests import http2_bytes as raw
+from tests.flow_world import memory
 from tests.http2_talk import Http2Talk, Site, answers, ask, field, respond, silent
 
 GRPC = (field("content-type", "application/grpc"), field("te", "trailers"))
@@ -96,6 +98,21 @@ def test_window_of_a_response_that_was_cut_is_given_back() -> None:
         assert room(site) < before
         _reset(talk, stream)
         assert room(site) > 400_000
+
+
+def test_content_in_tiny_frames_takes_no_more_memory_than_its_bytes() -> None:
+    talk = Http2Talk(serve=silent, patient=True, tls=True)
+    kind = (b"content-type", b"application/grpc")
+    talk.ask_with((*raw.POST, kind), end=False)
+    frames = raw.data(1, b"y") * 20_000
+    tracemalloc.start()
+    try:
+        talk.flow.client_bytes(frames, talk.now)
+        size, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert size < 200_000
+    assert memory(talk.flow) > 20_000  # it is there
 
 
 # -- early ends: a response that comes before the request is complete arrives whole ---------------
@@ -506,6 +523,28 @@ def test_the_time_of_an_idle_connection_runs_from_its_last_stream() -> None:
     assert not talk.closed
     talk.wait(60.0)
     assert talk.closed
+
+
+def test_a_connection_on_which_upstream_is_silent_is_not_used_again() -> None:
+    talk = Http2Talk(serve=silent, limits=Limits(idle_seconds=5.0))
+    first = talk.ask(ask("/a"))
+    talk.wait(6.0)
+    assert talk.answers[first].status == 504
+    talk.ask(ask("/b"))
+    assert len(talk.dialled) == 2
+    assert 0 not in talk.open
+
+
+def test_streams_that_wait_for_long_are_not_looked_at_all_the_time() -> None:
+    talk = Http2Talk(serve=silent)
+    talk.ask(ask("/a"))
+    looked = 0
+    end = talk.now + 60.0
+    while talk.flow.deadline <= end:
+        talk.now = talk.flow.deadline
+        talk.act(talk.flow.timer(talk.now))
+        looked += 1
+    assert looked < 20
 
 
 def test_evidence_that_fails_with_the_last_record_still_closes() -> None:

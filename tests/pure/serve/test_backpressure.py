@@ -15,6 +15,7 @@ from interceptor.flow.tcp_flow import TcpFlow
 from interceptor.model import Origin
 from interceptor.policy.schema import Limits
 from interceptor.serve.dialler import Dialler
+from interceptor.serve.outbox import Outbox
 from interceptor.serve.tcp import AgentConnection
 from interceptor.serve.upstream import UpstreamConnection
 from tests.conversation import ScriptedJudge
@@ -53,6 +54,18 @@ def test_an_agent_that_does_not_take_its_answers_is_not_heard() -> None:
     reads = [transport.reads]
     connection.resume_writing()
     assert [*reads, transport.reads] == [False, True]
+
+
+def test_a_connection_that_tls_has_ended_is_not_kept() -> None:
+    transport = Transport()
+    tls = SimpleNamespace(ended=False)
+    connection = UpstreamConnection(
+        ("https", "a", 443), "192.0.2.1", cast("Any", tls), Outbox(cast("Any", None))
+    )
+    connection._transport = cast("Any", transport)
+    found = [connection.usable]
+    tls.ended = True
+    assert [*found, connection.usable] == [True, False]
 
 
 @pytest.mark.parametrize("cancelled", [False, True])
