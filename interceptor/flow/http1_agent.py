@@ -1,53 +1,34 @@
-"""HTTP/1.1 with the agent: heads and bodies read in order, one exchange after the other."""
+"""HTTP/1.1 with the agent: what it asks, heads and bodies read in their order."""
 
 from __future__ import annotations
 
-import enum
 from typing import Final
 
-from interceptor.flow.asking import Asking
 from interceptor.flow.context import FlowContext, Identity, Successor
 from interceptor.flow.exchange import Exchange
+from interceptor.flow.http1_answers import Http1Answers, Turn
 from interceptor.flow.http1_lane import Http1Lane
 from interceptor.flow.http2_lane import Http2Link
 from interceptor.flow.refusal import refusal
 from interceptor.flow.request import Request, read_target
 from interceptor.flow.states import Phase
-from interceptor.flow.steps import Close, EndUpstream, Record, Resolve, Step, ToClient
+from interceptor.flow.steps import Close, EndUpstream, Record, Step, ToClient
 from interceptor.model import Kind
-from interceptor.verdict import Reason, Verdict
+from interceptor.verdict import Reason
 from interceptor.wire.http1 import (
-    Field,
     Framing,
     HttpError,
     RequestHead,
-    ResponseHead,
-    chunk,
     read_request,
     write_response,
-    write_switch,
-    write_trailers,
 )
 from interceptor.wire.http1_body import BodyReader
 
 _ALPN: Final = ("http/1.1",)
-_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _PENDING_LIMIT: Final = 65_536
-_DRAIN_LIMIT: Final = 1 << 20
 
 
-class _Turn(enum.Enum):
-    """What the connection is doing."""
-
-    HEAD = "waiting for a request, or within its head"
-    BUSY = "an exchange is under way"
-    DRAIN = "refused; reading the rest of the body away so that the connection can be kept"
-    LEFT = "what follows belongs to somebody else, or nothing follows"
-
-    __hash__ = object.__hash__
-
-
-class Http1Connection:
+class Http1Connection(Http1Answers):
     """See `interceptor.flow.speaker.Speaker` and `interceptor.flow.sides.AgentSide`.
 
     Attributes:
@@ -56,45 +37,31 @@ class Http1Connection:
         successor: what is inside, once CONNECT was answered.
     """
 
-    __slots__ = (
-        *("_begun", "_chunked", "_closes", "_context", "_current", "_deadline", "_drain"),
-        *("_eof", "_identity", "_incoming", "_lane", "_link", "_reader", "_turn"),
-        *("exchange", "steps", "successor"),
-    )
+    __slots__ = ("_begun", "_identity", "exchange", "successor")
 
     def __init__(
         self, context: FlowContext, identity: Identity, steps: list[Step], exchange: int, now: float
     ) -> None:
-        self._context = context
+        super().__init__(context, steps, now)
         self._identity = identity
-        self.steps = steps
+        self._begun = False
         self.exchange = exchange
         self.successor: Successor | None = None
-        self._turn = _Turn.HEAD
-        self._deadline = now + context.limits.header_seconds
-        self._incoming = b""
-        self._eof = self._begun = False
-        self._current: Exchange | None = None
-        self._reader: BodyReader | None = None
-        self._drain: BodyReader | None = None
-        self._lane: Http1Lane | None = None
-        self._link: Http2Link | None = None
-        self._chunked = self._closes = False
 
     # -- the agent's side ------------------------------------------------------------------
 
     @property
     def deadline(self) -> float:
         """See `Speaker`."""
-        if self._turn is _Turn.BUSY and self._current is not None:
+        if self._turn is Turn.BUSY and self._current is not None:
             return self._current.deadline
         return self._deadline
 
     @property
     def wants_client(self) -> bool:
         """See `Speaker`."""
-        if self._turn is not _Turn.BUSY or self._current is None:
-            return self._turn is not _Turn.LEFT
+        if self._turn is not Turn.BUSY or self._current is None:
+            return self._turn is not Turn.LEFT
         # Read on, so that an agent that gives up is noticed, but keep little.
         return len(self._incoming) < _PENDING_LIMIT and not self._current.upstream_is_full
 
@@ -107,7 +74,7 @@ class Http1Connection:
         """The agent has ended its side; what was asked completely is still answered."""
         self._eof = True
         exchange = self._current
-        if self._turn is not _Turn.BUSY or exchange is None:
+        if self._turn is not Turn.BUSY or exchange is None:
             self._close()
         elif exchange.phase is Phase.CHANNEL:
             exchange.client_ended(now)
@@ -125,22 +92,22 @@ class Http1Connection:
         """See `Speaker`."""
         if self._current is not None:
             self._current.gone(Reason.CLIENT_CLOSED, now)
-        self._turn = _Turn.LEFT
+        self._turn = Turn.LEFT
 
     def _advance(self, now: float) -> None:
         while self._incoming:
-            if self._turn is _Turn.HEAD:
+            if self._turn is Turn.HEAD:
                 if not self._read_head(now):
                     break
-            elif self._turn is _Turn.BUSY:
+            elif self._turn is Turn.BUSY:
                 if not self._read_on(now):
                     break
-            elif self._turn is _Turn.DRAIN:
+            elif self._turn is Turn.DRAIN:
                 self._read_away(now)
             else:
                 return
         if self._eof:
-            if self._turn is not _Turn.BUSY:
+            if self._turn is not Turn.BUSY:
                 self._close()
             elif self._current is not None:
                 self._miss_content(self._current, now)
@@ -172,11 +139,11 @@ class Http1Connection:
         if request.tunnel is not None and request.refused is None:
             self._end_link()  # it belongs to this connection's name, not to the one inside
             self.successor = Successor(request.tunnel, self._incoming)
-            self._turn = _Turn.LEFT
+            self._turn = Turn.LEFT
             self._incoming = b""
             self.steps.append(ToClient(b"HTTP/1.1 200 Connection established\r\n\r\n"))
             return
-        self._turn = _Turn.BUSY
+        self._turn = Turn.BUSY
         self._closes = not head.keep_alive
         self._reader = None
         if head.framing is not Framing.NONE:
@@ -231,112 +198,6 @@ class Http1Connection:
             return
         self._incoming, drain.rest = drain.rest, b""
         if drain.done:
-            self._next(now)
-
-    # -- what exchanges want of the agent's side -------------------------------------------------
-
-    def open_lane(self, exchange: Asking, now: float, *, fresh: bool) -> None:
-        """See `AgentSide`."""
-        link, current = self._link, self._current
-        if link is not None and current is not None:
-            request = exchange.request
-            if link.room and link.serves(request.target) and request.upgrade is None:
-                current.connected(link.outlet(current), link.address, now, reused=True)
-                return
-            self._end_link()
-        self.steps.append(Resolve(exchange.request.target, fresh))
-
-    def close_lane(self, exchange: Asking) -> None:  # noqa: ARG002
-        """See `AgentSide`."""
-        self.steps.append(EndUpstream(reusable=False))
-
-    def proceed(self, exchange: Asking) -> None:  # noqa: ARG002
-        """See `AgentSide`."""
-        self.steps.append(ToClient(_CONTINUE))
-
-    def answer(self, exchange: Asking, head: ResponseHead, *, end: bool) -> None:  # noqa: ARG002
-        """See `AgentSide`."""
-        self.steps.append(ToClient(self._answer_head(exchange, head)))
-
-    def answer_whole(self, exchange: Asking, head: ResponseHead, content: bytes) -> None:
-        """See `AgentSide`."""
-        self.steps.append(ToClient(self._answer_head(exchange, head) + content))
-
-    def _answer_head(self, exchange: Asking, head: ResponseHead) -> bytes:
-        request = exchange.request.head
-        framing = head.framing
-        if framing in (Framing.CHUNKED, Framing.CLOSE):
-            # HTTP/1.0 knows no chunks; for HTTP/1.1 they keep the agent's connection usable.
-            framing = Framing.CHUNKED if request.minor else Framing.CLOSE
-        self._chunked = framing is Framing.CHUNKED
-        if framing is Framing.CLOSE or not exchange.uploaded:
-            self._closes = True
-        persist = not request.minor and not self._closes
-        return write_response(
-            head, framing, close=self._closes, method=request.method, persist=persist
-        )
-
-    def answer_data(self, exchange: Asking, data: bytes) -> None:  # noqa: ARG002
-        """See `AgentSide`."""
-        self.steps.append(ToClient(chunk(data) if self._chunked else data))
-
-    def answer_end(self, exchange: Asking, trailers: tuple[Field, ...]) -> None:  # noqa: ARG002
-        """See `AgentSide`."""
-        if self._chunked:
-            self.steps.append(ToClient(write_trailers(trailers)))
-
-    def switch(self, exchange: Asking, head: ResponseHead) -> None:  # noqa: ARG002
-        """See `AgentSide`."""
-        self._closes = True  # what follows is no HTTP, nor ever will be again
-        self.steps.append(ToClient(write_switch(head)))
-
-    def channel_data(self, exchange: Asking, data: bytes) -> None:  # noqa: ARG002
-        """See `AgentSide`."""
-        self.steps.append(ToClient(data))
-
-    def refused(self, exchange: Asking, verdict: Verdict, now: float, *, close: bool) -> None:
-        """See `AgentSide`. The connection is kept where its state is certain."""
-        unread = self._unread(exchange)
-        close = close or self._closes or unread > _DRAIN_LIMIT
-        close = close or (self._eof and not self._incoming)
-        self._explain(exchange, verdict, close=close)
-        if close:
-            self._close()
-        elif unread:
-            self._turn = _Turn.DRAIN
-            self._drain = self._reader
-            self._deadline = now + self._context.limits.idle_seconds
-        else:
-            self._next(now)
-
-    def _explain(self, exchange: Asking, verdict: Verdict, *, close: bool) -> None:
-        """Answer with the reason; without a body where the request was a HEAD."""
-        method = exchange.request.head.method
-        head, content = refusal(verdict, exchange.request.target, self._context.origin.flow)
-        persist = not exchange.request.head.minor and not close
-        out = write_response(head, head.framing, close=close, method=method, persist=persist)
-        self.steps.append(ToClient(out if method == "HEAD" else out + content))
-
-    def _unread(self, exchange: Asking) -> int:
-        """Bytes of the request body still to come: what must be drained; very many if unknown."""
-        reader, head = self._reader, exchange.request.head
-        if reader is None or reader.done:
-            return 0
-        if head.expects_continue and exchange.phase is Phase.BEGIN:
-            return _DRAIN_LIMIT + 1  # whether the body will be sent is not known
-        if head.framing is not Framing.LENGTH:
-            return _DRAIN_LIMIT + 1
-        return head.length - (exchange.body.payload if exchange.body is not None else 0)
-
-    def cut(self, exchange: Asking, verdict: Verdict) -> None:  # noqa: ARG002
-        """See `AgentSide`: neither a last chunk nor a clean end."""
-        self._close(reset=True)
-
-    def over(self, exchange: Asking, now: float) -> None:
-        """See `AgentSide`."""
-        if self._closes or not exchange.uploaded or (self._eof and not self._incoming):
-            self._close()
-        else:
             self._next(now)
 
     # -- upstream's side -------------------------------------------------------------------
@@ -416,14 +277,14 @@ class Http1Connection:
     def timer(self, now: float) -> None:
         """See `Speaker`."""
         exchange = self._current
-        if self._turn is _Turn.BUSY and exchange is not None:
+        if self._turn is Turn.BUSY and exchange is not None:
             exchange.timer(now)
             self._advance(now)
-        elif self._turn is _Turn.HEAD and not self._begun and self.exchange:
+        elif self._turn is Turn.HEAD and not self._begun and self.exchange:
             self._close()  # an idle connection
-        elif self._turn is _Turn.HEAD:
+        elif self._turn is Turn.HEAD:
             self._malformed(HttpError(Reason.TIMEOUT, "the request did not complete"))
-        elif self._turn is _Turn.DRAIN:
+        elif self._turn is Turn.DRAIN:
             self._close()
 
     def unwritable(self) -> None:
@@ -436,30 +297,13 @@ class Http1Connection:
             or (exchange is not None and exchange.phase is Phase.ASK)
         ):
             self.steps.append(EndUpstream(reusable=False))
-        if exchange is None or exchange.started or self._turn is _Turn.LEFT:
-            self._turn = _Turn.LEFT
+        if exchange is None or exchange.started or self._turn is Turn.LEFT:
+            self._turn = Turn.LEFT
             self.steps.append(Close(reset=True))
             return
         verdict = self._context.judge.refuse(
             Reason.EVIDENCE_UNWRITABLE, "the decision could not be recorded"
         )
         self._explain(exchange, verdict, close=True)
-        self._turn = _Turn.LEFT
+        self._turn = Turn.LEFT
         self.steps.append(Close())
-
-    def _next(self, now: float) -> None:
-        self._turn = _Turn.HEAD
-        self._reader = self._drain = None
-        self._lane = None
-        self._deadline = now + self._context.limits.idle_seconds
-
-    def _close(self, *, reset: bool = False) -> None:
-        if self._turn is not _Turn.LEFT:
-            self._turn = _Turn.LEFT
-            self._end_link()
-            self.steps.append(Close(reset=reset))
-
-    def _end_link(self) -> None:
-        link, self._link = self._link, None
-        if link is not None:
-            link.end()
