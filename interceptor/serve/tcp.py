@@ -287,6 +287,7 @@ class AgentConnection(asyncio.BufferedProtocol):
         self._cancel_task(lane)
         task = self._service.loop.create_task(work)
         self._tasks[lane] = task
+        self._arm(self._service.loop.time())  # it may be due before what came from upstream was
         task.add_done_callback(partial(self._ended, lane))
 
     def _ended(self, lane: int, task: asyncio.Task[None]) -> None:

@@ -56,6 +56,30 @@ def test_an_agent_that_does_not_take_its_answers_is_not_heard() -> None:
     assert [*reads, transport.reads] == [False, True]
 
 
+def test_what_is_asked_for_anew_has_its_own_time() -> None:
+    # A retry follows from what upstream says, when the timer is set for the answer it gave up.
+    timers: list[float] = []
+
+    def call_later(delay: float, tick: Any) -> Any:
+        timers.append(delay)
+        return SimpleNamespace(cancel=lambda: None)
+
+    def create_task(work: Any) -> Any:
+        work.close()
+        return SimpleNamespace(add_done_callback=lambda call: None)
+
+    async def work() -> None:
+        """Never begun."""
+
+    loop = SimpleNamespace(time=lambda: 5.0, call_later=call_later, create_task=create_task)
+    connection = AgentConnection(cast("Any", SimpleNamespace(loop=loop)))
+    connection._flow = cast("Any", SimpleNamespace(deadline=35.0))
+    connection._timer = cast("Any", call_later(300.0, None))
+    connection._timer_at = 305.0
+    connection._start(work(), 0)
+    assert timers == [300.0, 30.0]
+
+
 def test_a_connection_that_tls_has_ended_is_not_kept() -> None:
     transport = Transport()
     tls = SimpleNamespace(ended=False)
