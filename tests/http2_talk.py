@@ -315,6 +315,10 @@ class Http2Talk:
         else:
             self._later.append(event)
 
+    def answer_in_http1(self, old: Callable[[bytes], bytes]) -> None:
+        """From now on upstreams have HTTP/1.1 alone."""
+        self._old = old
+
     def go_on(self) -> None:
         """Let everything be resolved and dialled."""
         while self.waiting:

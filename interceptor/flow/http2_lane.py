@@ -115,7 +115,7 @@ class Http2Link:
 
     def _take(self, event: Event, now: float) -> None:
         if isinstance(event, GoneAway):
-            self._gone_away(event, now)
+            self.usable = False  # the codec tells each stream that was not begun with
         elif not isinstance(event, Started):  # which servers are told only
             outlet = self._outlets.get(event.stream)
             if outlet is not None:
@@ -125,12 +125,6 @@ class Http2Link:
                     outlet.exchange.failed(error.reason, error.detail, now)
             elif type(event) is Data:
                 self._codec.acknowledge(event.stream, event.flow)
-
-    def _gone_away(self, event: GoneAway, now: float) -> None:
-        """Streams above the last were not processed; those up to it may still end."""
-        self.usable = False
-        for stream in [stream for stream in self._outlets if stream > event.last]:
-            self._outlets[stream].exchange.upstream_refused(now)
 
     def eof(self, now: float) -> None:
         """Upstream has ended its side: whatever is open was cut."""

@@ -282,6 +282,16 @@ def test_a_body_that_is_held_when_the_agent_ends_closes_gently() -> None:
     assert world.closed == Close(reset=False)
 
 
+@pytest.mark.parametrize("alpn", ["http/1.1", "h2"])
+def test_a_held_body_that_turns_out_to_be_bad_leaves_nothing_of_the_request(alpn: str) -> None:
+    world = World(limits=Limits(body_hold=1000))
+    world.client(CHUNKED + chunk(b"x" * 1500 + b"SECRET"))
+    lane = up(world, alpn)
+    assert isinstance(lane.peer, OldPeer | NewPeer)
+    assert not lane.peer.requests
+    assert statuses(world) == [403]
+
+
 def test_grpc_web_without_content_is_a_whole_request() -> None:
     world = World()
     kind = b"Content-Type: application/grpc-web+proto\r\nExpect: 100-continue\r\n"

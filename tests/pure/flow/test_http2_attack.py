@@ -9,11 +9,13 @@ from collections.abc import Callable
 
 import pytest
 
-from interceptor.flow.steps import Close, EndUpstream, Record, Resolve, ToUpstream
+from interceptor.flow.steps import Close, Dial, EndUpstream, Record, Resolve, ToUpstream
 from interceptor.policy.schema import Limits
+from interceptor.verdict import Action, Reason, Verdict
 from interceptor.wire.http1 import Framing, ResponseHead
 from interceptor.wire.http2 import Code, Ended, Event, Http2Limits, Reset, Started
 from tests import http2_bytes as raw
+from tests.conversation import ScriptedJudge
 from tests.flow_world import memory
 from tests.http2_talk import Http2Talk, Site, answers, ask, field, respond, silent
 
@@ -115,6 +117,38 @@ def test_content_in_tiny_frames_takes_no_more_memory_than_its_bytes() -> None:
     assert memory(talk.flow) > 20_000  # it is there
 
 
+def test_window_of_a_response_that_is_cut_while_it_is_held_is_given_back() -> None:
+    def serve(site: Site, event: Event) -> None:
+        if isinstance(event, Started):
+            kind = field("content-type", "text/plain")
+            site.codec.respond(event.stream, respond(fields=(kind,)), end=False)
+            site.codec.data(event.stream, b"z" * 200_000 + b"INJECT")
+
+    talk = Http2Talk(
+        serve=serve,
+        judge=BadWords(),
+        agent_limits=Http2Limits(window=65_535, connection_window=65_535),
+    )
+    talk.reads = False
+    for _ in range(30):
+        talk.ask(ask("/"))
+    assert talk.blocks == ["injection"] * 30
+    assert room(talk.sites[0]) > 400_000
+
+
+class BadWords(ScriptedJudge):
+    """Blocks what comes back with INJECT in it."""
+
+    def inbound_window(self, where: str) -> BadWords:  # type: ignore[override]
+        return self
+
+    blocks = True
+
+    def judge(self, piece: bytes) -> Verdict | None:
+        found = b"INJECT" in piece
+        return Verdict(Action.BLOCK, Reason.INJECTION, "scripted") if found else None
+
+
 # -- early ends: a response that comes before the request is complete arrives whole ---------------
 
 
@@ -158,6 +192,7 @@ def test_an_early_response_arrives_whole_before_the_stream_is_reset(size: int) -
     answer = talk.answers[stream]
     assert (answer.status, len(answer.content), answer.ended) == (413, size, True)
     assert answer.reset == Code.NO_ERROR
+    assert any(isinstance(event, Reset) for event in talk.sites[0].events)  # nor half-open there
     assert talk.answers[talk.ask(ask("/"))].status == 413
 
 
@@ -205,6 +240,35 @@ def test_more_streams_than_upstream_takes_do_not_wait_for_its_long_ones() -> Non
     assert len(started) == 4
     talk.wait(60.0)
     assert not talk.blocks
+
+
+def test_another_connection_that_fails_costs_those_who_wait_nothing() -> None:
+    talk = Http2Talk(serve=silent, upstream_limits=_one_at_a_time(), patient=True)
+    streams = [talk.ask(ask("/long"))]
+    talk.go_on()
+    streams += [talk.ask(ask(f"/{number}")) for number in range(3)]
+    reason = Reason.CONNECT_FAILED
+    talk.waiting.clear()
+    talk.act(talk.flow.upstream_failed(reason, "scripted", talk.now, 1))
+    assert [talk.answers[stream].status for stream in streams] == [0, 502, 0, 0]
+    talk.go_on()
+    started = [e for s in talk.sites.values() for e in s.events if isinstance(e, Started)]
+    assert len(started) == 3
+
+
+def test_what_upstream_wants_in_http1_is_asked_in_http1() -> None:
+    def serve(site: Site, event: Event) -> None:
+        if isinstance(event, Started):
+            site.codec.reset(event.stream, Code.HTTP_1_1_REQUIRED)
+            talk.answer_in_http1(lambda _: OLD)
+
+    talk = Http2Talk(serve=serve, tls=True)
+    stream = talk.ask(ask("/", "POST", length=2), b"hi")
+    assert (talk.answers[stream].status, talk.answers[stream].content) == (200, b"ok")
+    offers = [step.alpn for step in talk.steps if isinstance(step, Dial)]
+    assert offers == [("h2", "http/1.1"), ("http/1.1",)]
+    talk.ask(ask("/next"))
+    assert [step.alpn for step in talk.steps if isinstance(step, Dial)][2:] == [("http/1.1",)]
 
 
 def test_the_next_one_asks_when_the_first_gives_up_during_its_dial() -> None:
