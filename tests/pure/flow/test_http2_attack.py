@@ -122,7 +122,7 @@ def test_window_of_a_response_that_is_cut_while_it_is_held_is_given_back() -> No
         if isinstance(event, Started):
             kind = field("content-type", "text/plain")
             site.codec.respond(event.stream, respond(fields=(kind,)), end=False)
-            site.codec.data(event.stream, b"z" * 200_000 + b"INJECT")
+            site.codec.data(event.stream, b"z" * 196_608 + b"INJECT" + b"z" * 16_000)
 
     talk = Http2Talk(
         serve=serve,
@@ -130,9 +130,9 @@ def test_window_of_a_response_that_is_cut_while_it_is_held_is_given_back() -> No
         agent_limits=Http2Limits(window=65_535, connection_window=65_535),
     )
     talk.reads = False
-    for _ in range(30):
+    for _ in range(70):
         talk.ask(ask("/"))
-    assert talk.blocks == ["injection"] * 30
+    assert talk.blocks == ["injection"] * 70
     assert room(talk.sites[0]) > 400_000
 
 
