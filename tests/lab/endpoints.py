@@ -155,6 +155,11 @@ async def _early(exchange: Exchange) -> None:
     body = b"no need for that body\n"
     exchange.head(413, [("Content-Length", str(len(body)))], "Content Too Large")
     await exchange.send(body)
+    await _linger(exchange)
+
+
+async def _linger(exchange: Exchange) -> None:
+    """Read on before closing, or the client loses the answer to a reset (RFC 9112 section 9.6)."""
     try:
         async with asyncio.timeout(2):
             await exchange.read_all()
@@ -168,6 +173,7 @@ async def _expect_refused(exchange: Exchange) -> None:
     body = b"do not send it\n"
     exchange.head(417, [("Content-Length", str(len(body)))], "Expectation Failed")
     await exchange.send(body)
+    await _linger(exchange)
 
 
 async def _early_hints(exchange: Exchange) -> None:

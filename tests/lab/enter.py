@@ -45,9 +45,10 @@ def main() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, _FORWARDED | {signal.SIGCHLD})
     null = os.open("/dev/null", os.O_RDWR)
     setns(plan["first"], Namespace.MOUNT | Namespace.PID | Namespace.UTS | Namespace.IPC)
-    setns(plan["network"], Namespace.NET)
     child = os.fork()
     if child == 0:
+        # The child alone: this shim lives outside the lab and must not be seen in its network.
+        setns(plan["network"], Namespace.NET)
         _run(plan, command)
     for descriptor in (0, 1, 2):
         os.dup2(null, descriptor)

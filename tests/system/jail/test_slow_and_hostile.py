@@ -159,13 +159,13 @@ def test_a_trickled_body_is_refused_in_time(
     assert _nothing_arrived(clean_lab)
 
 
-@pytest.mark.parametrize("code", ["", 'end.sendall(get("/get"))\nend.recv(65536)\n'])
+@pytest.mark.parametrize("code", ["", 'end.sendall(get("/get"))\nwhile b"sha256" not in end.recv(65536): pass\n'])
 def test_a_connection_that_idles_is_closed(clean_lab: Lab, policy: str, code: str) -> None:
     code = f"end = connect()\n{code}told(start, rest(end))\n"
     told, done = _jailed(clean_lab, policy, code)
     assert told["text"] in ("", "ConnectionResetError")
     assert 1.5 < told["seconds"] < 6
-    assert _blocks(done) == (["timeout"] if not clean_lab.requests() else [])
+    assert _blocks(done) == []  # nothing was asked for, or all of it was answered
 
 
 _CROWD = """
