@@ -159,7 +159,9 @@ def test_a_trickled_body_is_refused_in_time(
     assert _nothing_arrived(clean_lab)
 
 
-@pytest.mark.parametrize("code", ["", 'end.sendall(get("/get"))\nwhile b"sha256" not in end.recv(65536): pass\n'])
+@pytest.mark.parametrize(
+    "code", ["", 'end.sendall(get("/get"))\nwhile b"sha256" not in end.recv(65536): pass\n']
+)
 def test_a_connection_that_idles_is_closed(clean_lab: Lab, policy: str, code: str) -> None:
     code = f"end = connect()\n{code}told(start, rest(end))\n"
     told, done = _jailed(clean_lab, policy, code)
