@@ -347,13 +347,14 @@ class Asking:
     # -- ends ------------------------------------------------------------------------------
 
     def _finish(self, now: float, status: int, reason: str) -> None:
-        body = self.body
+        channel = self._channel
+        carrier = self.body if channel is None else channel
         self._agent.steps.append(
             Finished(
                 exchange=self.number,
                 status=self._status if self.started else status,
-                sent=body.sent if body is not None else 0,
-                received=self._received,
+                sent=carrier.sent if carrier is not None else 0,
+                received=self._received if channel is None else channel.received,
                 address=self._address,
                 seconds=max(0.0, now - self._since),
                 reason=reason,

@@ -9,7 +9,6 @@ from interceptor.flow.channel import Passed
 from interceptor.flow.inbound import Inbound, is_clean, open_inbound
 from interceptor.flow.refusal import explain, status_of
 from interceptor.flow.states import Phase, check
-from interceptor.flow.steps import Finished
 from interceptor.model import Kind
 from interceptor.verdict import Reason
 from interceptor.wire.http1 import Field, Framing, HttpError, ResponseHead, is_idempotent
@@ -237,21 +236,8 @@ class Exchange(Asking):
             self._agent.over(self, now)
 
     def _end_channel(self, now: float, reason: str) -> None:
-        channel = self._channel
-        if channel is not None and self.phase is Phase.CHANNEL:
-            self._agent.steps.append(
-                Finished(
-                    exchange=self.number,
-                    status=self._status,
-                    sent=channel.sent,
-                    received=channel.received,
-                    address=self._address,
-                    seconds=max(0.0, now - self._since),
-                    reason=reason,
-                    host=self.request.target.host,
-                    port=self.request.target.port,
-                )
-            )
+        if self.phase is Phase.CHANNEL:
+            self._finish(now, self._status, reason)
             outlet, self._outlet = self._outlet, None
             if outlet is not None:
                 outlet.release(complete=False)

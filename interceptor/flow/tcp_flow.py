@@ -23,6 +23,7 @@ from interceptor.model import Kind, Target
 from interceptor.policy.schema import TcpService
 from interceptor.verdict import Reason, Verdict
 from interceptor.wire.authority import default_port
+from interceptor.wire.http2_streams import PREFACE
 from interceptor.wire.postgres import REQUESTS
 from interceptor.wire.protocols import recognise
 from interceptor.wire.tls_hello import ClientHello, HelloError, looks_like_tls
@@ -31,7 +32,6 @@ from interceptor.wire.tls_hello import ClientHello, HelloError, looks_like_tls
 _HTTP_START: Final = re.compile(
     rb"(?:GET|POST|PUT|HEAD|PATCH|DELETE) [/h]|OPTIONS [/*]|CONNECT [a-z0-9\[]"
 )
-_PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _SILENT_SECONDS: Final = 0.1
 """How long a connection to a closed port may wait for its first byte. Clients of a proxy speak at
 once and are then judged by the target inside; everything else is reset without delay. Where policy
@@ -239,8 +239,8 @@ class TcpFlow:
             self._read_hello(data)
             if self._sealed and (self._service is not None or self._is_closed):
                 self._deadline = now + _LONGER_SILENT_SECONDS
-        elif data.startswith(_PREFACE[:16]) or _PREFACE.startswith(data):
-            if len(data) >= len(_PREFACE):
+        elif data.startswith(PREFACE[:16]) or PREFACE.startswith(data):
+            if len(data) >= len(PREFACE):
                 self._speak_http2(now)
         elif _HTTP_START.match(data) is not None:
             self._speak_http("https" if self._sealed else "http")
