@@ -40,12 +40,15 @@ class Weigher:
         more: dict[str, list[str]] = {}
         for entry in tuning.homes:
             more.setdefault(entry.rule, []).append(entry.host)
-        self._homes: dict[str, tuple[HostSet, frozenset[str]]] = {}
+        self._homes: dict[str, list[tuple[HostSet, frozenset[str]]]] = {}
         for rule in rules:
-            hosts = (*(rule.home.hosts if rule.home else ()), *more.get(rule.id, ()))
-            if hosts:
-                places = rule.home.places if rule.home else ("header:authorization",)
-                self._homes[rule.id] = (HostSet(hosts, rule.id), frozenset(places))
+            homes = [(HostSet(home.hosts, rule.id), frozenset(home.places)) for home in rule.home]
+            if rule.id in more:
+                everywhere = [place for home in rule.home for place in home.places]
+                places = frozenset(everywhere or ["header:authorization"])
+                homes.append((HostSet(more[rule.id], rule.id), places))
+            if homes:
+                self._homes[rule.id] = homes
 
     def weigh(self, found: Iterable[tuple[str, RawFinding]], target: Target) -> Weighed:
         """Weigh (view, raw finding) pairs of one unit bound for `target`."""
@@ -69,11 +72,13 @@ class Weigher:
         return Weighed(tuple(blocking), tuple(warned), tuple(home))
 
     def _at_home(self, rule: str, where: str, target: Target) -> bool:
-        entry = self._homes.get(rule)
-        if entry is None or target.scheme != "https":  # in clear text nothing is at home
+        homes = self._homes.get(rule)
+        if homes is None or target.scheme != "https":  # in clear text nothing is at home
             return False
-        hosts, places = entry
-        return where in places and hosts.find(target.host, target.port) is not None
+        return any(
+            where in places and hosts.find(target.host, target.port) is not None
+            for hosts, places in homes
+        )
 
 
 def unknown_rule(policy: Policy, rules: Iterable[str]) -> str:

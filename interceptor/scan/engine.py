@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from interceptor.scan import cache
-from interceptor.scan.decode import GATES, MAX_DEPTH, Seen, decode
+from interceptor.scan.decoders import DECODERS, GATES, MAX_DEPTH, Seen, decode
 from interceptor.scan.ruleset import KnownSecret, Rule, Ruleset
 from interceptor.scan.spans import CloseLook
 
@@ -254,7 +254,7 @@ def open_database(
     # Only gates may stop at their first match: for a rule that would let a decoy hide the rest.
     flags += [hyperscan.HS_FLAG_SINGLEMATCH] * (len(patterns) - len(caseless))
     ids = [rule.id for rule in rules.rules]
-    ids += [f"gate {name}" for name, _ in GATES]
+    ids += [f"gate {DECODERS[number].name}" for number, _ in GATES]
     if folder is None:
         return _compile(patterns, flags, ids)
     stamp = repr((hyperscan.__version__, patterns, flags)).encode()  # type: ignore[attr-defined]

@@ -10,7 +10,7 @@ import base64
 import binascii
 import re
 
-from interceptor.scan.decode import MIN_BASE64, MIN_HEX, base64_phases, hex_phases
+from interceptor.scan.decoders.runs import MIN_BASE64, MIN_HEX, base64_phases, hex_phases
 from interceptor.scan.engine import RawFinding, Scanner
 
 SHORTEST = 20

@@ -22,6 +22,9 @@ MAX_SPAN = 512
 """Most bytes a match and what its validator reads may take; `scan.window` holds back for it."""
 
 _ALPHABETS = {
+    "upper": "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789",
+    "HEX": "0123456789ABCDEF",
+    "base58": "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz",
     "alnum": "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789",
     "alpha": "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz",
     "upper32": "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567",
@@ -35,6 +38,20 @@ _ATOM = re.compile(r"\{(\w+):(\d+)\}\Z")
 _UNBOUNDED = re.compile(r"(?<!\\)(?:[*+](?![^\[]*\])|\{\d+,\})")
 
 Surface = Literal["url", "header", "body", "name"]
+Kind = Literal["prefixed", "contextual", "structured"]
+
+MACROS = {
+    # Between a key and its value: the end of a quoted or tagged key, the operator of env files,
+    # JSON (escaped, too), YAML, TOML, XML, URLs and code, the quote that opens the value.
+    "is": (
+        r"""(?:%22|\\{0,3}["'`]|&quot;)?\]?[ \t]{0,8}"""
+        r"""(?:=>|:=|==?|:|%3[aAdD]|,|>|</[a-z]{1,12}>[ \t\r\n]{0,8}<[a-z]{1,12}>)"""
+        r"""[ \t]{0,8}(?:%22|\\{0,3}["'`]|&quot;)?"""
+    ),
+    "word": r"[a-z0-9_ .-]{0,24}",
+}
+"""What `(?P>NAME)` stands for in a pattern."""
+_MACRO = re.compile(r"\(\?P>(\w+)\)")
 
 
 class RulesetError(Exception):
@@ -58,10 +75,15 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     pattern: Annotated[str, msgspec.Meta(min_length=1, max_length=2000)]
     """Bytes pattern in what Vectorscan and `re` share; bounded; group 1, if any, is the secret."""
     severity: Severity
+    kind: Kind = "prefixed"
+    """`prefixed`: a fixed part identifies it; `contextual`: the words next to it do;
+    `structured`: its validator does."""
+    split: bool | None = None
+    """Whether it is looked for over joined fields, reversed and in ROT13; None: if prefixed."""
     surfaces: tuple[Surface, ...] = ("url", "header", "body", "name")
     caseless: bool = False
     validator: str = ""
-    home: Home | None = None
+    home: tuple[Home, ...] = ()
     references: tuple[str, ...] = ()
     match: tuple[tuple[str, ...], ...] = ()
     no_match: tuple[tuple[str, ...], ...] = ()
@@ -95,6 +117,11 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rule: tuple[Rule, ...]
 
 
+def expand(pattern: str) -> str:
+    """Put in what macros stand for. Unknown ones raise KeyError."""
+    return _MACRO.sub(lambda found: f"(?:{MACROS[found[1]]})", pattern)
+
+
 def parse_rules(text: bytes, file: str, *, check: bool = True) -> tuple[Rule, ...]:
     """Parse one rule file.
 
@@ -108,7 +135,7 @@ def parse_rules(text: bytes, file: str, *, check: bool = True) -> tuple[Rule, ..
     """
     try:
         data = tomllib.loads(text.decode("utf-8"))
-        rules = msgspec.convert(data, _File).rule
+        rules = tuple(_expanded(rule, file) for rule in msgspec.convert(data, _File).rule)
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise RulesetError(f"{file}: not TOML: {error}") from None
     except msgspec.ValidationError as error:
@@ -150,8 +177,8 @@ def collect(rules: Iterable[Rule]) -> Ruleset:
 def example(parts: Iterable[str], salt: str) -> bytes:
     """Join an example. `{alnum:36}` becomes 36 characters of that alphabet, the same each time.
 
-    `{crc32:6}` is the checksum of what stands after the last `_` before it. Unknown atoms raise
-    KeyError.
+    `{crc32:6}` is the checksum of what stands after the last `_` before it, `{uuid:1}` a UUID.
+    Unknown atoms raise KeyError.
     """
     text = ""
     for number, part in enumerate(parts):
@@ -160,6 +187,9 @@ def example(parts: Iterable[str], salt: str) -> bytes:
             text += part
         elif atom[1] == "crc32":
             text += base62_crc32(text.rpartition("_")[2].encode()).decode()
+        elif atom[1] == "uuid":
+            digits = _drawn(_ALPHABETS["hex"], 32, f"{salt}/{number}")
+            text += f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"
         else:
             text += _drawn(_ALPHABETS[atom[1]], int(atom[2]), f"{salt}/{number}")
     return text.encode("utf-8")
@@ -183,6 +213,15 @@ def _drawn(alphabet: str, count: int, salt: str) -> str:
     stream = hashlib.shake_128(salt.encode()).digest(count * 2)
     words = (stream[i] << 8 | stream[i + 1] for i in range(0, count * 2, 2))
     return "".join(alphabet[word % len(alphabet)] for word in words)
+
+
+def _expanded(rule: Rule, file: str) -> Rule:
+    if "(?P>" not in rule.pattern:
+        return rule
+    try:
+        return msgspec.structs.replace(rule, pattern=expand(rule.pattern))
+    except KeyError as error:
+        raise RulesetError(f"{file}: rule {rule.id}: no macro {error}") from None
 
 
 def _check(rule: Rule, file: str) -> None:

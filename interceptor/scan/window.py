@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from interceptor.scan.decode import MAX_DEPTH
+from interceptor.scan.decoders import MAX_DEPTH
 from interceptor.scan.engine import CLEAN, DECODED_BYTES, Scan, Scanner
 from interceptor.scan.ruleset import MAX_SPAN
 from interceptor.verdict import Finding, Verdict

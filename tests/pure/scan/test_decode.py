@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interceptor.scan.decode import GATES, Seen, base64_phases, decode, hex_phases, runs
+from interceptor.scan.decoders import GATES, Seen, decode
+from interceptor.scan.decoders.runs import base64_phases, hex_phases, runs
 
 ALL = (1 << len(GATES)) - 1
 

@@ -1,0 +1,44 @@
+"""Undoing the encodings in which a secret may travel, cheaply and within bounds.
+
+Gates are patterns of the same database as the rules: where no gate fires, nothing is decoded, so
+clean text costs nothing here. One encoding is one entry of `DECODERS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from interceptor.scan.decoders.model import Decoder, Seen
+from interceptor.scan.decoders.runs import RUNS
+from interceptor.scan.decoders.texts import TEXTS
+
+MAX_DEPTH = 4
+"""Encodings inside one another that are undone."""
+
+DECODERS: tuple[Decoder, ...] = (*TEXTS, *RUNS)
+"""Every decoder; the cheap ones that undo escapes come first."""
+
+GATES: tuple[tuple[int, str], ...] = tuple(
+    (number, gate) for number, decoder in enumerate(DECODERS) for gate in decoder.gates
+)
+"""(index in `DECODERS`, pattern): bit i of a gate mask stands for entry i."""
+
+__all__ = ["DECODERS", "GATES", "MAX_DEPTH", "Decoder", "Seen", "decode"]
+
+
+def decode(text: bytes, mask: int, seen: Seen) -> Iterator[tuple[str, bytes]]:
+    """Yield (encoding, decoded bytes) for each encoding whose gate fired on `text`.
+
+    Args:
+        text: what the gates fired on.
+        mask: bits of `GATES` that fired.
+        seen: what was decoded before within the same item; grows, so that nothing is decoded twice.
+    """
+    done = -1
+    for bit, (number, _) in enumerate(GATES):
+        if mask >> bit & 1 and number != done:
+            done = number
+            for name, out in DECODERS[number].decode(text, seen):
+                if out and ("", out) not in seen:
+                    seen.add(("", out))
+                    yield name, out

@@ -1,0 +1,20 @@
+"""What a decoder is: a name, the evidence that calls for it, and a function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+Seen = set[tuple[str, bytes]]
+"""What was decoded within one item: (encoding, run), or ("", whole output)."""
+
+
+class Decoder(NamedTuple):
+    """One encoding."""
+
+    name: str
+    """As findings name it: `base64`."""
+    gates: tuple[str, ...]
+    """Patterns in what Vectorscan takes; where none of them fires, the decoder is not asked."""
+    decode: Callable[[bytes, Seen], Iterable[tuple[str, bytes]]]
+    """(text, what was decoded before) -> (name or chain, decoded bytes) pairs."""
