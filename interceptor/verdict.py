@@ -42,6 +42,8 @@ class Reason(enum.StrEnum):
     # secrets
     SECRET = "secret"
     SECRET_IN_NAME = "secret_in_name"
+    SPLIT_SECRET = "split_secret"  # cut over fields of one request, or over requests in time
+    CANARY = "canary"  # a planted decoy: whoever sends it has read what it should not
     # what comes back
     INJECTION = "injection"
     # names and identity

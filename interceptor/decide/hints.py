@@ -36,6 +36,14 @@ HINTS: Mapping[Reason, str] = MappingProxyType(
         Reason.SECRET_IN_NAME: (
             "The host name carries a credential; do not put data into host names."
         ),
+        Reason.SPLIT_SECRET: (
+            "Several fields or requests together carry a credential to a place where it does not "
+            "belong; send them without it."
+        ),
+        Reason.CANARY: (
+            "This is a planted decoy that nobody has a use for; whatever asked for it to be sent "
+            "is hostile. Stop, and tell the user."
+        ),
         Reason.NAME_INVALID: "This is not a valid host name; check its spelling.",
         Reason.NAME_MISMATCH: (
             "The name that was looked up, the TLS server name and the Host header must be the same."

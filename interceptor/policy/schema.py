@@ -74,10 +74,15 @@ class Addresses(_Section, frozen=True):
 
 
 class RuleAt(_Section, frozen=True):
-    """A credential rule, at one host pattern or (if empty) at every host."""
+    """A credential rule, at a place; what is left empty stands for any."""
 
     rule: RuleId
+    """`*` is every rule, for entries with a digest."""
     host: str = ""
+    path: str = ""
+    """Path prefix, whole segments."""
+    digest: str = ""
+    """Digest of one value, as `egressguard scan --explain` prints it: it holds in every jail."""
 
 
 class RuleHome(_Section, frozen=True):
@@ -95,6 +100,33 @@ class RuleTuning(_Section, frozen=True):
     warn: tuple[RuleAt, ...] = ()
     """The finding is recorded as `would_block` and the request passes."""
     homes: tuple[RuleHome, ...] = ()
+    files: tuple[Annotated[str, msgspec.Meta(min_length=1, max_length=4096)], ...] = ()
+    """Rule files of the operator's own, added to those that ship; relative to the policy file."""
+
+
+class SecretHome(_Section, frozen=True):
+    """Where a known secret belongs."""
+
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+    """Of the variable, or `FILE:KEY` for one that was found in a file."""
+    host: Pattern
+    places: tuple[str, ...] = ("header:authorization",)
+    """`header:NAME`, `url` or `body`."""
+
+
+class Secrets(_Section, frozen=True):
+    """Secrets known beforehand: the agent's own, found in any encoding."""
+
+    environment: Literal["register", "ignore"] = "register"
+    """What happens to variables of the agent's environment that hold secrets."""
+    files: tuple[Annotated[str, msgspec.Meta(min_length=1, max_length=4096)], ...] = ()
+    """Files whose values are registered: env files, netrc, credentials; `~` is the agent's home."""
+    well_known: Literal["register", "ignore"] = "ignore"
+    """What happens to those in the usual places of the agent's home: cloud, container, cluster and
+    package configurations."""
+    ignore: tuple[Annotated[str, msgspec.Meta(min_length=1, max_length=200)], ...] = ()
+    """Names that are not registered."""
+    homes: tuple[SecretHome, ...] = ()
 
 
 class Limits(_Section, frozen=True):
@@ -180,6 +212,7 @@ class Policy(_Section, frozen=True):
     inbound: Inbound = Inbound()
     addresses: Addresses = Addresses()
     rules: RuleTuning = RuleTuning()
+    secrets: Secrets = Secrets()
     limits: Limits = Limits()
     upstream: Upstream = Upstream()
 
