@@ -82,7 +82,7 @@ class RuleAt(_Section, frozen=True):
     path: str = ""
     """Path prefix, whole segments."""
     digest: str = ""
-    """Digest of one value, as `egressguard scan --explain` prints it: it holds in every jail."""
+    """Digest of one value, as findings have it under `digest_key`."""
 
 
 class RuleHome(_Section, frozen=True):
@@ -100,6 +100,9 @@ class RuleTuning(_Section, frozen=True):
     warn: tuple[RuleAt, ...] = ()
     """The finding is recorded as `would_block` and the request passes."""
     homes: tuple[RuleHome, ...] = ()
+    digest_key: Annotated[str, msgspec.Meta(max_length=64)] = ""
+    """Key of the digests in findings: entries with a digest need one, so that the digest of a value
+    is the same in every jail. Empty: a random one for each jail, which nobody can guess from."""
     files: tuple[Annotated[str, msgspec.Meta(min_length=1, max_length=4096)], ...] = ()
     """Rule files of the operator's own, added to those that ship; relative to the policy file."""
 
