@@ -1,10 +1,13 @@
 """The scanner: one pass of Vectorscan over the bytes, then a close look at the hits only.
 
-The database holds rules and decoding gates. A rule's hit gives only the end of a match; `re`
-finds the start in a small window before it, the rule's validator looks, and what remains becomes
-a `RawFinding` that holds a keyed digest. The secret itself leaves this module in no form.
+The egress database holds the rules, each also turned round and in ROT13, and the gates of the
+decoders. A hit gives only the end of a match; `re` finds the start in a small window before it, the
+rule's validator looks, and what remains becomes a `RawFinding` that holds a keyed digest. The
+secret itself leaves this module in no form. Where gates fired, decoders run, and what they yield
+is scanned in turn.
 
-Vectorscan is imported when a scanner is built, not before.
+Known secrets have a database of their own, because nothing of them may reach the disk, where the
+other one is cached. Vectorscan is imported when a scanner is built, not before.
 """
 
 from __future__ import annotations
@@ -16,17 +19,25 @@ from typing import Any
 
 import msgspec
 
-from interceptor.scan import cache
-from interceptor.scan.decoders import DECODERS, GATES, MAX_DEPTH, Seen, decode
+from interceptor.scan.database import (
+    Hit,
+    Pattern,
+    RulePatternError,
+    collect_hit,
+    compile_database,
+    open_database,
+)
+from interceptor.scan.decoders import GATES, MAX_DEPTH, Seen, decode, gate_name
+from interceptor.scan.decoders.joined import wordy
+from interceptor.scan.mirror import MirrorError, reversed_pattern, rot13_pattern
 from interceptor.scan.ruleset import KnownSecret, Rule, Ruleset
-from interceptor.scan.spans import CloseLook
+from interceptor.scan.spans import CloseLook, Way
+
+__all__ = ["CLEAN", "DECODED_BYTES", "RawFinding", "RulePatternError", "Scan", "Scanner", "Witness"]
 
 DECODED_BYTES = 16 * 1024 * 1024
 """Bytes that decoders may produce for one item unless the caller says otherwise."""
 _PER_RULE = 16  # findings of one rule in one text; all of them share place and fate
-
-Hit = tuple[int, int]
-"""Rule or gate id, and the offset where its match ends."""
 
 
 class RawFinding(msgspec.Struct, frozen=True, gc=False):
@@ -53,41 +64,50 @@ class Scan(msgspec.Struct, frozen=True, gc=False):
 
 CLEAN = Scan()
 
+Witness = list[tuple[RawFinding, bytes]]
+"""For explanations: each finding with the text it was found in. Holds secrets: never keep it."""
 
-class RulePatternError(Exception):
-    """A pattern that Vectorscan refuses; names the rule."""
+
+class _Known(msgspec.Struct, frozen=True):
+    """Known secrets: a matcher, and for each of its literals what it stands for."""
+
+    database: Any
+    meanings: tuple[tuple[int, str, int, str], ...]
+    """(index of the secret, encoding, length of the literal, digest of the secret)."""
 
 
 class Scanner:
     """Finds credentials in bytes.
 
-    One scanner serves one thread at a time: `clone` gives another for a second thread.
+    One scanner serves one thread at a time: `clone` gives another for a second thread. It never
+    changes, so that a running judge swaps it by one assignment.
 
     Attributes:
         rules: all rules; `RawFinding.rule` is an index into it. Known secrets come last.
     """
 
-    def __init__(
-        self, rules: Ruleset, plain: Any, folded: Any, known: Any, literals: Sequence[KnownSecret]
-    ) -> None:
+    def __init__(self, rules: Ruleset, plain: Any, folded: Any, ways: Sequence[Way]) -> None:
         """Use `Scanner.build`."""
-        self.rules: tuple[Rule, ...] = rules.rules + tuple(
-            Rule(id=secret.id, title=secret.title, pattern=".", severity=secret.severity)
-            for secret in literals
-        )
-        self._first_gate = len(rules.rules)
+        self.rules: tuple[Rule, ...] = rules.rules
+        self.uncounted: frozenset[str] = frozenset()
+        self._shipped = rules
+        self._count = len(rules.rules)
+        self._first_mirror = self._count + len(GATES)
         self._plain = plain
         self._folded = folded
-        self._known = known
-        self._literals = [secret.value for secret in literals]
+        self._known: _Known | None = None
+        self._ways = tuple(ways)
+        self._joins = tuple(may_be_split(rule) for rule in rules.rules)
         self._close = CloseLook(rules.rules)
-        self._scratches = [
-            None if db is None else db.scratch for db in (self._plain, self._folded, self._known)
-        ]
+        self._scratches = [plain.scratch, folded.scratch, None]
 
     @classmethod
     def build(
-        cls, rules: Ruleset, cache_dir: Path | None, literals: Sequence[KnownSecret] = ()
+        cls,
+        rules: Ruleset,
+        cache_dir: Path | None,
+        secrets: Sequence[KnownSecret] = (),
+        key: bytes = b"",
     ) -> Scanner:
         """Build a scanner, from the cache if it holds these rules.
 
@@ -95,24 +115,39 @@ class Scanner:
             rules: the rules, see `interceptor.scan.ruleset.load_rules`.
             cache_dir: directory for compiled databases; None compiles each time. It is safe to
                 point at a directory that others can write: what is there is then ignored.
-            literals: secrets to be found as they are. They are never written to disk.
+            secrets: secrets known beforehand. They are never written to disk.
+            key: key of the digests of `secrets`.
 
         Raises:
             RulePatternError: a pattern that Vectorscan refuses.
         """
-        patterns = [rule.pattern.encode("ascii") for rule in rules.rules]
-        caseless = [rule.caseless for rule in rules.rules]
-        gates = [pattern.encode("ascii") for _, pattern in GATES]
-        plain = open_database(rules, patterns + gates, caseless, cache_dir)
-        folded = open_database(rules, patterns, [True] * len(patterns), cache_dir)
-        known = None
-        if literals:
-            known = _compile(
-                [b"".join(b"\\x%02x" % byte for byte in s.value) for s in literals],
-                [0] * len(literals),
-                [secret.id for secret in literals],
-            )
-        return cls(rules, plain, folded, known, literals)
+        own = [
+            Pattern(rule.pattern.encode("ascii"), f"rule {rule.id}", rule.caseless)
+            for rule in rules.rules
+        ]
+        gates = [
+            Pattern(pattern.encode("ascii"), f"gate {gate_name(number)}", once=True)
+            for number, pattern in GATES
+        ]
+        mirrors, ways = _mirrored(rules.rules)
+        plain = open_database([*own, *gates, *mirrors], cache_dir)
+        folded = open_database([pattern._replace(caseless=True) for pattern in own], cache_dir)
+        scanner = cls(rules, plain, folded, ways)
+        return scanner.with_secrets(secrets, key) if secrets else scanner
+
+    def with_secrets(self, secrets: Sequence[KnownSecret], key: bytes) -> Scanner:
+        """Return a scanner that finds these known secrets besides, in place of earlier ones.
+
+        It keeps digests, and the matcher that was compiled from them.
+        """
+        known = _compiled(secrets, key) if secrets else None
+        other = self.clone()
+        other.__dict__.update(
+            _known=known,
+            _scratches=[*self._scratches[:2], known.database.scratch if known else None],
+            rules=self._shipped.rules + tuple(_rule_of(secret) for secret in secrets),
+        )
+        return other
 
     def clone(self) -> Scanner:
         """Return a scanner for another thread: same databases, scratch space of its own."""
@@ -122,7 +157,14 @@ class Scanner:
         return other
 
     def scan(
-        self, data: bytes, where: str, key: bytes = b"", decoded_bytes: int = DECODED_BYTES
+        self,
+        data: bytes,
+        where: str,
+        key: bytes = b"",
+        decoded_bytes: int = DECODED_BYTES,
+        *,
+        joined: bool = False,
+        witness: Witness | None = None,
     ) -> Scan:
         """Scan one view, plain and under every known encoding.
 
@@ -132,167 +174,187 @@ class Scanner:
                 passed over. `head` stands for all surfaces.
             key: key of the digests, at most 64 bytes.
             decoded_bytes: budget of decoders.
+            joined: `data` was put together from pieces: only rules that may be found so count.
+            witness: takes each finding with its text.
         """
         hits: list[Hit] = []
-        self._search(data, hits)
-        if not hits:
+        self._plain.scan(data, collect_hit, context=hits, scratch=self._scratches[0])
+        if not hits and self._known is None:
             return CLEAN
         surface = where.partition(":")[0]
-        surface = "header" if surface == "trailer" else surface
-        found: list[RawFinding] = []
-        seen: Seen = set()
-        spent = 0
+        look = _Look(
+            "header" if surface == "trailer" else surface, key, joined=joined, witness=witness
+        )
+        budget = decoded_bytes
+        seen: Seen = {("", data)}
         level = [(data, "", hits)]
         for depth in range(MAX_DEPTH + 1):
             following: list[tuple[bytes, str, list[Hit]]] = []
             for text, chain, hits in level:
-                mask = self._examine(text, chain, hits, surface, key, found)
+                mask = self._examine(text, chain, hits, look)
                 if not mask or depth == MAX_DEPTH:
                     continue
-                for name, decoded in decode(text, mask, seen):
-                    spent += len(decoded)
+                for name, decoded, last in decode(text, mask, seen):
+                    budget -= len(decoded)
                     below: list[Hit] = []
-                    self._search(decoded, below)
-                    if below:
-                        following.append((decoded, f"{chain}>{name}" if chain else name, below))
-                    if spent > decoded_bytes:
-                        return Scan(tuple(found), incomplete=True)
+                    self._plain.scan(
+                        decoded, collect_hit, context=below, scratch=self._scratches[0]
+                    )
+                    longer = f"{chain}>{name}" if chain else name
+                    if last:
+                        look.joined, before = True, look.joined
+                        self._examine(decoded, longer, below, look)
+                        look.joined = before
+                    elif below or self._known is not None:
+                        following.append((decoded, longer, below))
+                    if budget < 0:
+                        return Scan(tuple(look.found), incomplete=True)
             if not following:
                 break
             level = following
-        return Scan(tuple(found)) if found else CLEAN
+        return Scan(tuple(look.found)) if look.found else CLEAN
 
     def scan_folded(self, data: bytes, encoding: str, key: bytes = b"") -> list[RawFinding]:
         """Scan a piece of a host name, in which case means nothing; no decoding."""
         hits: list[Hit] = []
         self._folded.scan(data, collect_hit, context=hits, scratch=self._scratches[1])
-        if self._known is not None:
-            self._search_known(data, hits)
-        found: list[RawFinding] = []
-        if hits:
-            self._examine(data, encoding, hits, "name", key, found, folded=True)
-        return found
+        look = _Look("name", key, joined=False, witness=None, folded=True)
+        self._examine(data, encoding, hits, look)
+        return look.found
 
-    def _search(self, data: bytes, hits: list[Hit]) -> None:
-        self._plain.scan(data, collect_hit, context=hits, scratch=self._scratches[0])
-        if self._known is not None:
-            self._search_known(data, hits)
-
-    def _search_known(self, data: bytes, hits: list[Hit]) -> None:
-        known: list[Hit] = []
-        self._known.scan(data, collect_hit, context=known, scratch=self._scratches[2])
-        # Ids of known secrets lie behind those of rules and gates.
-        hits += [(index + self._first_gate + len(GATES), end) for index, end in known]
-
-    def _examine(
-        self,
-        text: bytes,
-        chain: str,
-        hits: list[Hit],
-        surface: str,
-        key: bytes,
-        found: list[RawFinding],
-        *,
-        folded: bool = False,
-    ) -> int:
-        """Append findings of the hits; return the mask of gates that fired."""
+    def _examine(self, text: bytes, chain: str, hits: list[Hit], look: _Look) -> int:
+        """Note findings of the hits, and known secrets; return the mask of gates that fired."""
         mask = 0
-        first_gate = self._first_gate
-        first_known = first_gate + len(GATES)
-        spans: dict[tuple[int, int], int] = {}
+        count = self._count
+        spans: dict[tuple[int, str, int], int] = {}
         counts: dict[int, int] = {}
         rejected: set[tuple[int, bytes]] = set()
         for index, end in hits:
-            if first_gate <= index < first_known:
-                mask |= 1 << (index - first_gate)
+            if index < count:
+                number, way = index, ""
+            elif index < self._first_mirror:
+                mask |= 1 << (index - count)
                 continue
-            if counts.get(index, 0) >= _PER_RULE:
-                continue
-            if index >= first_known:
-                number = first_gate + index - first_known
-                span: tuple[int, int] | None = (
-                    end - len(self._literals[index - first_known]),
-                    end,
-                )
             else:
-                number = index
-                span = self._close.span(index, text, end, surface, rejected, folded=folded)
-            if span is None:
+                number, way = self._ways[index - self._first_mirror]
+            if counts.get(number, 0) >= _PER_RULE or (look.joined and not self._joins[number]):
+                continue
+            span = self._close.span(
+                number, way, text, end, look.surface, rejected, folded=look.folded
+            )
+            if span is None or (look.joined and wordy(text[slice(*span)])):
                 continue
             # A pattern with a variable tail hits once for each length: the longest stays.
-            if (number, span[0]) not in spans:
-                counts[index] = counts.get(index, 0) + 1
-            spans[number, span[0]] = max(span[1], spans.get((number, span[0]), 0))
-        for (number, start), end in spans.items():
-            digest = hashlib.blake2b(text[start:end], digest_size=8, key=key).hexdigest()
-            found.append(RawFinding(number, start, end, chain, digest))
+            start, stop = span
+            if (number, way, start) not in spans and self._counts(text[start:stop], way, look.key):
+                counts[number] = counts.get(number, 0) + 1
+            spans[number, way, start] = max(stop, spans.get((number, way, start), 0))
+        for (number, way, start), end in spans.items():
+            digest = _digest(self._close.secret(text[start:end], way), look.key)
+            name = f"{chain}>{way}" if chain and way else chain or way
+            look.note(RawFinding(number, start, end, name, digest), text)
+        if self._known is not None:
+            self._examine_known(self._known, text, chain, look)
         return mask
 
+    def _counts(self, secret: bytes, way: str, key: bytes) -> bool:
+        """Say whether a secret counts towards the most that are reported of one rule."""
+        if not self.uncounted:
+            return True
+        return _digest(self._close.secret(secret, way), key) not in self.uncounted
 
-def collect_hit(index: int, _start: int, end: int, _flags: int, hits: list[Hit]) -> None:
-    """Callback of a scan: notes each hit in the list that was given as its context."""
-    hits.append((index, end))
-
-
-def open_database(
-    rules: Ruleset, patterns: list[bytes], caseless: list[bool], folder: Path | None
-) -> Any:
-    """Compile patterns, or load them from the cache in `folder`.
-
-    Args:
-        rules: for the names in messages.
-        patterns: those of the rules, then those of gates.
-        caseless: for each rule, whether its pattern disregards case.
-        folder: directory of the cache, or None.
-
-    Raises:
-        RulePatternError: a pattern that Vectorscan refuses.
-    """
-    import hyperscan
-
-    flags = [hyperscan.HS_FLAG_CASELESS if fold else 0 for fold in caseless]
-    # Only gates may stop at their first match: for a rule that would let a decoy hide the rest.
-    flags += [hyperscan.HS_FLAG_SINGLEMATCH] * (len(patterns) - len(caseless))
-    ids = [rule.id for rule in rules.rules]
-    ids += [f"gate {DECODERS[number].name}" for number, _ in GATES]
-    if folder is None:
-        return _compile(patterns, flags, ids)
-    stamp = repr((hyperscan.__version__, patterns, flags)).encode()  # type: ignore[attr-defined]
-    key = hashlib.blake2b(stamp, digest_size=16).hexdigest()
-    body = cache.load(folder, key)
-    if body is not None:
-        try:
-            database = hyperscan.loadb(body, hyperscan.HS_MODE_BLOCK)
-            database.scratch = hyperscan.Scratch(database)
-        except hyperscan.HyperscanError:  # another machine's features
-            pass
-        else:
-            return database
-    database = _compile(patterns, flags, ids)
-    cache.store(folder, key, hyperscan.dumpb(database))
-    return database
+    def _examine_known(self, known: _Known, text: bytes, chain: str, look: _Look) -> None:
+        hits: list[Hit] = []
+        known.database.scan(text, collect_hit, context=hits, scratch=self._scratches[2])
+        told: set[int] = set()
+        for index, end in hits:
+            number, encoding, length, digest = known.meanings[index]
+            if number in told:
+                continue
+            told.add(number)
+            name = f"{chain}>{encoding}" if chain and encoding else chain or encoding
+            span = max(0, end - length), end
+            look.note(RawFinding(self._count + number, *span, name, digest), text)
 
 
-def _compile(patterns: list[bytes], flags: list[int], ids: list[str]) -> Any:
-    import hyperscan
+class _Look:
+    """What one scan looks for, and what it has found."""
 
-    database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
-    try:
-        database.compile(
-            expressions=patterns,
-            ids=list(range(len(patterns))),
-            elements=len(patterns),
-            flags=flags,
-        )
-    except hyperscan.HyperscanError:
-        # The error does not say which pattern; compile singly to find it, for the message alone.
-        for pattern, flag, name in zip(patterns, flags, ids, strict=False):
+    __slots__ = ("_have", "folded", "found", "joined", "key", "surface", "witness")
+
+    def __init__(
+        self,
+        surface: str,
+        key: bytes,
+        *,
+        joined: bool,
+        witness: Witness | None,
+        folded: bool = False,
+    ) -> None:
+        self.surface = surface
+        self.key = key
+        self.joined = joined
+        self.folded = folded
+        self.witness = witness
+        self.found: list[RawFinding] = []
+        self._have: set[tuple[int, str]] = set()
+
+    def note(self, finding: RawFinding, text: bytes) -> None:
+        """Keep a finding, unless the same secret was found in a text less encoded."""
+        if finding.encoding and (finding.rule, finding.digest) in self._have:
+            return
+        self._have.add((finding.rule, finding.digest))
+        self.found.append(finding)
+        if self.witness is not None:
+            self.witness.append((finding, text))
+
+
+def may_be_split(rule: Rule) -> bool:
+    """Say whether a rule is looked for in joined pieces, reversed and in ROT13."""
+    return rule.kind == "prefixed" if rule.split is None else rule.split
+
+
+def _digest(secret: bytes, key: bytes) -> str:
+    return hashlib.blake2b(secret, digest_size=8, key=key).hexdigest()
+
+
+def _mirrored(rules: Sequence[Rule]) -> tuple[list[Pattern], list[Way]]:
+    patterns: list[Pattern] = []
+    ways: list[Way] = []
+    for number, rule in enumerate(rules):
+        if not may_be_split(rule):
+            continue
+        for way, turned in (("reversed", reversed_pattern), ("rot13", rot13_pattern)):
             try:
-                hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK).compile(
-                    expressions=[pattern], ids=[0], elements=1, flags=[flag]
-                )
-            except hyperscan.HyperscanError:
-                raise RulePatternError(f"Vectorscan refuses the pattern of {name}") from None
-        raise RulePatternError("Vectorscan refuses the patterns together") from None
-    database.scratch = hyperscan.Scratch(database)
-    return database
+                text = turned(rule.pattern).encode("ascii")
+            except MirrorError:
+                continue
+            patterns.append(Pattern(text, f"rule {rule.id}, {way}", rule.caseless))
+            ways.append((number, way))
+    return patterns, ways
+
+
+def _rule_of(secret: KnownSecret) -> Rule:
+    return Rule(
+        id=secret.id,
+        title=secret.title,
+        pattern=".",
+        severity=secret.severity,
+        home=secret.home,
+        canary=secret.canary,
+    )
+
+
+def _compiled(secrets: Sequence[KnownSecret], key: bytes) -> _Known:
+    from interceptor.scan.known import literals
+
+    patterns: list[Pattern] = []
+    meanings: list[tuple[int, str, int, str]] = []
+    for number, secret in enumerate(secrets):
+        digest = _digest(secret.value, key)
+        for encoding, literal in literals(secret.value):
+            text = b"".join(b"\\x%02x" % byte for byte in literal)
+            # Names and some forms lose their case; none is so short that it would matter.
+            patterns.append(Pattern(text, secret.id, caseless=True))
+            meanings.append((number, encoding, len(literal), digest))
+    return _Known(compile_database(patterns), tuple(meanings))

@@ -9,7 +9,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from interceptor.scan.engine import Hit, collect_hit, open_database
+from interceptor.scan.database import Hit, Pattern, collect_hit, open_database
 from interceptor.scan.ruleset import MAX_SPAN, Rule, Ruleset, collect, parse_rules
 
 TAIL = MAX_SPAN
@@ -49,9 +49,11 @@ class InboundScanner:
         Raises:
             RulePatternError: a pattern that Vectorscan refuses.
         """
-        patterns = [rule.pattern.encode("ascii") for rule in rules.rules]
-        caseless = [rule.caseless for rule in rules.rules]
-        return cls(rules, open_database(rules, patterns, caseless, cache_dir))
+        patterns = [
+            Pattern(rule.pattern.encode("ascii"), f"rule {rule.id}", rule.caseless)
+            for rule in rules.rules
+        ]
+        return cls(rules, open_database(patterns, cache_dir))
 
     def scan(self, data: bytes) -> list[Hit]:
         """Give (index of the rule, offset where its match ends), in order of the offsets."""

@@ -84,6 +84,8 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     caseless: bool = False
     validator: str = ""
     home: tuple[Home, ...] = ()
+    canary: bool = False
+    """A planted decoy: nowhere at home."""
     references: tuple[str, ...] = ()
     match: tuple[tuple[str, ...], ...] = ()
     no_match: tuple[tuple[str, ...], ...] = ()
@@ -96,6 +98,8 @@ class KnownSecret(msgspec.Struct, frozen=True):
     title: str
     value: bytes
     severity: Severity = Severity.CRITICAL
+    home: tuple[Home, ...] = ()
+    canary: bool = False
 
     def __repr__(self) -> str:
         return f"KnownSecret(id={self.id!r})"

@@ -5,8 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from interceptor.scan.mirror import ROT13
 from interceptor.scan.ruleset import Rule, widest
 from interceptor.scan.validators import VALIDATORS
+
+Way = tuple[int, str]
+"""Index of a rule, and how its pattern was turned: `reversed`, `rot13`."""
 
 _AFTER = 256  # bytes behind a match that its validator sees
 
@@ -16,11 +20,12 @@ class CloseLook:
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         self._rules = rules
-        self._patterns: dict[tuple[int, bool], tuple[re.Pattern[bytes], int]] = {}
+        self._patterns: dict[tuple[int, str], tuple[re.Pattern[bytes], int]] = {}
 
     def span(
         self,
         number: int,
+        way: str,
         text: bytes,
         end: int,
         surface: str,
@@ -30,26 +35,59 @@ class CloseLook:
     ) -> tuple[int, int] | None:
         """Return the span of the secret whose match ends at `end`; None if it is none.
 
-        `rejected` remembers what validators turned down, so that a flood of decoys stays cheap.
+        Args:
+            number: index of the rule.
+            way: how the pattern was turned, "" if not.
+            text: where the match was found.
+            end: offset in it.
+            surface: `url`, `header`, `body` or `name`; `head` stands for all.
+            rejected: what validators turned down, so that a flood of decoys stays cheap.
+            folded: disregard case.
         """
         rule = self._rules[number]
         if surface != "head" and surface not in rule.surfaces:
             return None
-        entry = self._patterns.get((number, folded))
+        entry = self._patterns.get((number, "folded" if folded else way))
         if entry is None:
-            flags = re.IGNORECASE if rule.caseless or folded else re.NOFLAG
-            compiled = re.compile(b"(?:" + rule.pattern.encode("ascii") + rb")\Z", flags)
-            entry = self._patterns[number, folded] = compiled, widest(rule.pattern)
+            entry = self._compiled(rule, number, way, folded=folded)
         pattern, width = entry
-        match = pattern.search(text, max(0, end - width), end)
+        first = max(0, end - width)
+        if way == "reversed":
+            # The match of the turned pattern ends where the secret begins.
+            turned = text[max(0, end - width - _AFTER) : end][::-1]
+            match = pattern.match(turned)
+            base = end
+        else:
+            turned = text[first : end + _AFTER]
+            if way:
+                turned = turned.translate(ROT13)
+            match = pattern.search(turned, 0, end - first)
+            base = first
         if match is None:
             return None
         start, stop = match.span(pattern.groups)
         if rule.validator:
-            seen = number, text[start : stop + _AFTER]
+            seen = number, turned[start : stop + _AFTER]
             if seen in rejected:
                 return None
-            if not VALIDATORS[rule.validator](text[start:stop], text[stop : stop + _AFTER]):
+            if not VALIDATORS[rule.validator](turned[start:stop], turned[stop : stop + _AFTER]):
                 rejected.add(seen)
                 return None
-        return start, stop
+        return (base - stop, base - start) if way == "reversed" else (base + start, base + stop)
+
+    @staticmethod
+    def secret(found: bytes, way: str) -> bytes:
+        """Turn back what was found in a turned text."""
+        if way == "reversed":
+            return found[::-1]
+        return found.translate(ROT13) if way else found
+
+    def _compiled(
+        self, rule: Rule, number: int, way: str, *, folded: bool
+    ) -> tuple[re.Pattern[bytes], int]:
+        flags = re.IGNORECASE if rule.caseless or folded else re.NOFLAG
+        end = "" if way == "reversed" else r"\Z"
+        compiled = re.compile(f"(?:{rule.pattern}){end}".encode("ascii"), flags)
+        entry = compiled, widest(rule.pattern)
+        self._patterns[number, "folded" if folded else way] = entry
+        return entry

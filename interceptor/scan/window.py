@@ -12,13 +12,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from interceptor.scan.decoders import MAX_DEPTH
 from interceptor.scan.engine import CLEAN, DECODED_BYTES, Scan, Scanner
 from interceptor.scan.ruleset import MAX_SPAN
 from interceptor.verdict import Finding, Verdict
 
-HOLD = MAX_SPAN * 2**MAX_DEPTH
-"""Bytes held back: the longest match, doubled (hex) at every depth of encoding."""
+HOLD = 16 * MAX_SPAN
+"""Bytes held back: the longest match under four layers of hex, or a key of 50 bytes under encodings
+that make it 160 times as long."""
 STRIDE = HOLD
 """New bytes that are collected before the window is scanned again."""
 LONG_STRIDE = 6 * HOLD

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from interceptor.scan.decoders.joined import JOINED
 from interceptor.scan.decoders.model import Decoder, Seen
 from interceptor.scan.decoders.runs import RUNS
 from interceptor.scan.decoders.texts import TEXTS
 
-MAX_DEPTH = 4
+MAX_DEPTH = 6
 """Encodings inside one another that are undone."""
 
-DECODERS: tuple[Decoder, ...] = (*TEXTS, *RUNS)
+DECODERS: tuple[Decoder, ...] = (*TEXTS, *RUNS, *JOINED)
 """Every decoder; the cheap ones that undo escapes come first."""
 
 GATES: tuple[tuple[int, str], ...] = tuple(
@@ -23,11 +24,11 @@ GATES: tuple[tuple[int, str], ...] = tuple(
 )
 """(index in `DECODERS`, pattern): bit i of a gate mask stands for entry i."""
 
-__all__ = ["DECODERS", "GATES", "MAX_DEPTH", "Decoder", "Seen", "decode"]
+__all__ = ["DECODERS", "GATES", "MAX_DEPTH", "Decoder", "Seen", "decode", "gate_name"]
 
 
-def decode(text: bytes, mask: int, seen: Seen) -> Iterator[tuple[str, bytes]]:
-    """Yield (encoding, decoded bytes) for each encoding whose gate fired on `text`.
+def decode(text: bytes, mask: int, seen: Seen) -> Iterator[tuple[str, bytes, bool]]:
+    """Yield (encoding, decoded bytes, last) for each encoding whose gate fired on `text`.
 
     Args:
         text: what the gates fired on.
@@ -38,7 +39,13 @@ def decode(text: bytes, mask: int, seen: Seen) -> Iterator[tuple[str, bytes]]:
     for bit, (number, _) in enumerate(GATES):
         if mask >> bit & 1 and number != done:
             done = number
-            for name, out in DECODERS[number].decode(text, seen):
+            decoder = DECODERS[number]
+            for name, out in decoder.decode(text, seen):
                 if out and ("", out) not in seen:
                     seen.add(("", out))
-                    yield name, out
+                    yield name, out, decoder.last
+
+
+def gate_name(number: int) -> str:
+    """Name of a decoder, for messages about its gates."""
+    return DECODERS[number].name

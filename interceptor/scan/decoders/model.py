@@ -18,3 +18,6 @@ class Decoder(NamedTuple):
     """Patterns in what Vectorscan takes; where none of them fires, the decoder is not asked."""
     decode: Callable[[bytes, Seen], Iterable[tuple[str, bytes]]]
     """(text, what was decoded before) -> (name or chain, decoded bytes) pairs."""
+    last: bool = False
+    """True if what it yields is not decoded any further, and only rules that may be found in pieces
+    count in it."""

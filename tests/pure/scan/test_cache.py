@@ -8,7 +8,7 @@ from pathlib import Path
 import hyperscan
 import pytest
 
-from interceptor.scan import cache, engine
+from interceptor.scan import cache, database
 from interceptor.scan.engine import Scanner
 from interceptor.scan.ruleset import Rule, Ruleset
 from interceptor.verdict import Severity
@@ -25,13 +25,13 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def compiles(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     counted: list[int] = []
-    original = engine._compile
+    original = database.compile_database
 
     def counting(*arguments: list) -> object:  # type: ignore[type-arg]
         counted.append(1)
         return original(*arguments)
 
-    monkeypatch.setattr(engine, "_compile", counting)
+    monkeypatch.setattr(database, "compile_database", counting)
     return counted
 
 
@@ -135,6 +135,6 @@ def test_known_secrets_are_not_cached(folder: Path) -> None:
     from interceptor.scan.ruleset import KnownSecret
 
     secret = KnownSecret(id="known", title="Known", value=b"very private value 4711")
-    Scanner.build(RULES, folder, literals=[secret])
+    Scanner.build(RULES, folder, secrets=[secret])
     for file in folder.iterdir():
         assert b"private" not in file.read_bytes()

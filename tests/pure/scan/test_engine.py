@@ -20,6 +20,7 @@ from interceptor.verdict import Severity
 
 SECRET = example(["gh", "p_", "{alnum:30}", "{crc32:6}"], "engine")
 CARD = Rule(
+    kind="structured",
     id="card",
     title="Card",
     pattern=r"[0-9]{16}",
@@ -77,7 +78,7 @@ def test_budget_makes_incomplete(scanner: Scanner) -> None:
 def test_known_secrets_are_found_and_never_shown() -> None:
     value = b"correct horse\x00battery \xff staple"
     secret = KnownSecret(id="env-token", title="TOKEN", value=value)
-    scanner = Scanner.build(load_rules(), None, literals=[secret])
+    scanner = Scanner.build(load_rules(), None, secrets=[secret])
     for data in (b"x" + value + b"y", base64.b64encode(value), value.hex().encode()):
         (raw,) = scanner.scan(data, "body").findings
         assert scanner.rules[raw.rule].id == "env-token"
