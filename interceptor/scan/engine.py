@@ -144,7 +144,10 @@ class Scanner:
         other = self.clone()
         other.__dict__.update(
             _known=known,
-            _scratches=[*self._scratches[:2], known.database.scratch if known else None],
+            _scratches=[
+                *other.__dict__["_scratches"][:2],
+                known.database.scratch if known else None,
+            ],
             rules=self._shipped.rules + tuple(_rule_of(secret) for secret in secrets),
         )
         return other

@@ -5,29 +5,26 @@ Rules say what text must not reach an agent as it is; `interceptor/rules/inbound
 
 from __future__ import annotations
 
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from interceptor.scan.database import Hit, Pattern, collect_hit, open_database
-from interceptor.scan.ruleset import MAX_SPAN, Rule, Ruleset, collect, parse_rules
+from interceptor.scan.ruleset import MAX_SPAN, Rule, Ruleset, load_folder
 
 TAIL = MAX_SPAN
 """Bytes of earlier content that a match may reach back into."""
 
 
-def load_inbound_rules() -> Ruleset:
+def load_inbound_rules(folder: Path | None = None) -> Ruleset:
     """Load the inbound rules that ship with the product.
+
+    Args:
+        folder: a cache directory, as of `load_rules`.
 
     Raises:
         RulesetError: a broken file or an id that stands twice.
     """
-    folder = resources.files("interceptor") / "rules" / "inbound"
-    files = sorted(
-        (entry for entry in folder.iterdir() if entry.name.endswith(".toml")),
-        key=lambda entry: entry.name,
-    )
-    return collect(rule for f in files for rule in parse_rules(f.read_bytes(), f.name, check=False))
+    return load_folder("rules/inbound", folder)
 
 
 class InboundScanner:

@@ -8,6 +8,9 @@ from pathlib import Path
 sys.path.insert(0, __file__.rsplit("/", 3)[0])
 
 from interceptor.scan.engine import Scanner
+from interceptor.scan.inbound import InboundScanner, load_inbound_rules
 from interceptor.scan.ruleset import load_rules
 
-Scanner.build(load_rules(), Path(sys.argv[1]))
+folder = Path(sys.argv[1])
+Scanner.build(load_rules(folder), folder)
+InboundScanner.build(load_inbound_rules(folder), folder)

@@ -45,7 +45,9 @@ EXCEPTIONS = {
     "interceptor/policy/loading.py": {"pathlib"},  # reads the policy file
     "interceptor/scan/cache.py": {"pathlib"},  # reads and writes the compiled database
     "interceptor/scan/engine.py": {"pathlib"},  # names the type of the folder it hands to cache.py
+    "interceptor/scan/database.py": {"pathlib"},  # the same
     "interceptor/scan/inbound.py": {"pathlib"},  # the same
+    "interceptor/scan/ruleset.py": {"pathlib"},  # the same
 }
 
 
