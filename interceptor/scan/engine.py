@@ -355,9 +355,8 @@ def _compiled(secrets: Sequence[KnownSecret], key: bytes) -> _Known:
     meanings: list[tuple[int, str, int, str]] = []
     for number, secret in enumerate(secrets):
         digest = _digest(secret.value, key)
-        for encoding, literal in literals(secret.value):
-            text = b"".join(b"\\x%02x" % byte for byte in literal)
-            # Names and some forms lose their case; none is so short that it would matter.
-            patterns.append(Pattern(text, secret.id, caseless=True))
-            meanings.append((number, encoding, len(literal), digest))
+        for literal in literals(secret.value):
+            text = b"".join(b"\\x%02x" % byte for byte in literal.data)
+            patterns.append(Pattern(text, secret.id, caseless=literal.caseless))
+            meanings.append((number, literal.encoding, len(literal.data), digest))
     return _Known(compile_database(patterns), tuple(meanings))
