@@ -37,6 +37,7 @@ __all__ = ["CLEAN", "DECODED_BYTES", "RawFinding", "RulePatternError", "Scan", "
 
 DECODED_BYTES = 16 * 1024 * 1024
 """Bytes that decoders may produce for one item unless the caller says otherwise."""
+_BITS = tuple(1 << number for number, _ in GATES)
 _PER_RULE = 16  # findings of one rule in one text; all of them share place and fate
 
 
@@ -226,7 +227,7 @@ class Scanner:
         return look.found
 
     def _examine(self, text: bytes, chain: str, hits: list[Hit], look: _Look) -> int:
-        """Note findings of the hits, and known secrets; return the mask of gates that fired."""
+        """Note findings of the hits, and known secrets; return the decoders called for."""
         mask = 0
         count = self._count
         spans: dict[tuple[int, str, int], int] = {}
@@ -236,7 +237,7 @@ class Scanner:
             if index < count:
                 number, way = index, ""
             elif index < self._first_mirror:
-                mask |= 1 << (index - count)
+                mask |= _BITS[index - count]
                 continue
             else:
                 number, way = self._ways[index - self._first_mirror]

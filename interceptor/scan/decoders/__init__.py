@@ -22,7 +22,7 @@ DECODERS: tuple[Decoder, ...] = (*TEXTS, *RUNS, *JOINED)
 GATES: tuple[tuple[int, str], ...] = tuple(
     (number, gate) for number, decoder in enumerate(DECODERS) for gate in decoder.gates
 )
-"""(index in `DECODERS`, pattern): bit i of a gate mask stands for entry i."""
+"""(index in `DECODERS`, pattern) of every gate; that index is its bit in a mask."""
 
 __all__ = ["DECODERS", "GATES", "MAX_DEPTH", "Decoder", "Seen", "decode", "gate_name"]
 
@@ -32,18 +32,17 @@ def decode(text: bytes, mask: int, seen: Seen) -> Iterator[tuple[str, bytes, boo
 
     Args:
         text: what the gates fired on.
-        mask: bits of `GATES` that fired.
+        mask: bits of the decoders whose gates fired.
         seen: what was decoded before within the same item; grows, so that nothing is decoded twice.
     """
-    done = -1
-    for bit, (number, _) in enumerate(GATES):
-        if mask >> bit & 1 and number != done:
-            done = number
-            decoder = DECODERS[number]
-            for name, out in decoder.decode(text, seen):
-                if out and ("", out) not in seen:
-                    seen.add(("", out))
-                    yield name, out, decoder.last
+    while mask:
+        lowest = mask & -mask
+        mask ^= lowest
+        decoder = DECODERS[lowest.bit_length() - 1]
+        for name, out in decoder.decode(text, seen):
+            if out and ("", out) not in seen:
+                seen.add(("", out))
+                yield name, out, decoder.last
 
 
 def gate_name(number: int) -> str:

@@ -15,13 +15,11 @@ from interceptor.scan.decoders.model import Decoder, Seen
 _GLUE = b" \t\r\n\v\f\"'`\\,"
 _NEAR = 1024  # bytes on both sides of a concatenation that may belong to the same secret
 
+# It begins with a set of bytes, which `re` looks for quickly.
 _CONCAT = re.compile(
-    rb"\\{0,3}[\"'`][ \t]*+\)?(?:(?:[+&|]|\.{1,2}|\|\||<>|~)[ \t\r\n\\]*+"
-    rb"|[ \t]*+\\?\r?\n[ \t\r\n]*+)\(?"
-    rb"(?:\r?\n[ \t]*+)?\\{0,3}[\"'`]"
+    rb"[\\\"'`][\\\"'`]{0,3}+[ \t]*+\)?(?:(?:[+&|]|\.{1,2}|\|\||<>|~)[ \t\r\n\\]*+"
+    rb"|[ \t]*+\\?\r?\n[ \t\r\n]*+)\(?[\\\"'`]{1,4}+"
 )
-
-
 _COMMON = re.compile(
     rb"(?=(?:th|he|in|er|an|re|on|at|en|nd|ti|es|or|te|of|ed|is|it|al|ar|st|to|nt|ng|se|ha|as|ou|io"
     rb"|le|ve|co|me|de|hi|ri|ro|ic|ne|ea|ra|ce|li|ch|ll|be|ma|si|om|ur|ct|ut|us|pr|tr|ta|la|ge))",

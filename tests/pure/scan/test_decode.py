@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interceptor.scan.decoders import GATES, Seen, decode
+from interceptor.scan.decoders import DECODERS, Seen, decode
 from interceptor.scan.decoders.runs import base64_phases, hex_phases, runs
 
-ALL = (1 << len(GATES)) - 1
+ALL = (1 << len(DECODERS)) - 1
 
 
 def decoded(text: bytes, seen: Seen | None = None) -> dict[str, bytes]:
