@@ -1,0 +1,64 @@
+"""Whether a value looks drawn at random: neither a placeholder, nor words, nor a run of one digit.
+
+Entropy alone decides little: 40 hexadecimal digits never have more than 4 bits each, and a page of
+prose has as many. So these validators stand behind patterns that already fix alphabet and length.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+
+_PLACEHOLDER = re.compile(
+    rb"EXAMPLE|PLACEHOLDER|CHANGE_?ME|REDACTED|YOUR[_-]|_HERE|DUMMY|X{5}|0{6}|\*{3}|\.{3}"
+    rb"|12345678|ABCDEFGH|QWERTY",
+    re.IGNORECASE,
+)
+_WORD = frozenset(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz-")
+
+
+def entropy_of(data: bytes) -> float:
+    """Return Shannon entropy in bits per byte; 0.0 for nothing."""
+    size = len(data)
+    if not size:
+        return 0.0
+    counts = (data.count(byte) for byte in set(data))
+    return -sum(n / size * math.log2(n / size) for n in counts)
+
+
+def is_placeholder(data: bytes) -> bool:
+    """Say whether `data` holds what documentation writes where a secret would stand."""
+    return _PLACEHOLDER.search(data) is not None
+
+
+def varied(secret: bytes, _after: bytes) -> bool:
+    """Pass bytes that look drawn at random: no placeholder words, and varied for their length."""
+    if is_placeholder(secret):
+        return False
+    return entropy_of(secret) >= min(3.0, 0.75 * math.log2(max(len(secret), 2)))
+
+
+def mixed(secret: bytes, after: bytes) -> bool:
+    """Pass varied bytes with at least one digit and one letter: words alone are no key."""
+    has_digit = any(48 <= byte <= 57 for byte in secret)
+    has_alpha = any(65 <= byte & 0xDF <= 90 for byte in secret)
+    return has_digit and has_alpha and varied(secret, after)
+
+
+def whole_varied(secret: bytes, after: bytes) -> bool:
+    """Pass varied bytes that end where the pattern does: part of a longer word is another thing."""
+    return after[:1] not in _ENDS and varied(secret, after)
+
+
+def whole_mixed(secret: bytes, after: bytes) -> bool:
+    """Pass mixed bytes that end where the pattern does."""
+    return after[:1] not in _ENDS and mixed(secret, after)
+
+
+def key_id(secret: bytes, after: bytes) -> bool:
+    """Pass varied ids; capitals without a digit that run on are words of a longer text."""
+    has_digit = any(48 <= byte <= 57 for byte in secret)
+    return (has_digit or not after[:1].isalnum()) and varied(secret, after)
+
+
+_ENDS = frozenset(bytes((byte,)) for byte in _WORD)
