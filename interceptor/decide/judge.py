@@ -23,7 +23,7 @@ from interceptor.policy.schema import Policy, TcpService
 from interceptor.scan.engine import CLEAN, RawFinding, Scan, Scanner
 from interceptor.scan.inbound import InboundScanner
 from interceptor.scan.names import fault, scan_name
-from interceptor.scan.window import BodyWindow, Decide, MessageWindow
+from interceptor.scan.window import BodyWindow, Decide, MessageWindow, scan_whole
 from interceptor.verdict import Action, Finding, Reason, Verdict
 from interceptor.wire.body.stream import BodyStream
 from interceptor.wire.fields import HttpError
@@ -137,7 +137,7 @@ class Judge:
                 return refused
         scan = self._scanner.scan(head, "head", self._key, self._decoded_bytes)
         budget = self._decoded_bytes
-        below = self._scanner.scan(body, "body", self._key, budget) if body else CLEAN
+        below = scan_whole(self._scanner, body, "body", self._key, budget) if body else CLEAN
         texts: list[tuple[str, RawFinding]] = []
         if body and (codings or holds_texts(fields, body)):
             stream = BodyStream(

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from interceptor.scan.engine import CLEAN, DECODED_BYTES, Scan, Scanner
+from interceptor.scan.engine import CLEAN, DECODED_BYTES, RawFinding, Scan, Scanner
 from interceptor.scan.ruleset import MAX_SPAN
 from interceptor.verdict import Finding, Verdict
 
@@ -32,6 +32,28 @@ _PIECE: Final = 1 << 18  # a longer message is scanned in pieces, each with a bu
 _STARTS: Final = 8
 _REMEMBERED: Final = 1000  # findings of one window that are not reported again
 _WORD: Final = frozenset(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz")
+
+
+def scan_whole(scanner: Scanner, data: bytes, where: str, key: bytes, decoded_bytes: int) -> Scan:
+    """Scan a text that is there as a whole; a long one in pieces that overlap by `HOLD`.
+
+    Args:
+        scanner: for this thread.
+        data: any size; time and memory grow with it evenly.
+        where: the view.
+        key: key of the digests.
+        decoded_bytes: budget of decoders for each piece.
+    """
+    if len(data) <= _PIECE:
+        return scanner.scan(data, where, key, decoded_bytes)
+    found: dict[tuple[int, str, str], RawFinding] = {}
+    for at in range(0, len(data) - HOLD, _PIECE - HOLD):
+        scan = scanner.scan(data[at : at + _PIECE], where, key, decoded_bytes)
+        if scan.incomplete:
+            return scan
+        for raw in scan.findings:
+            found.setdefault((raw.rule, raw.digest, raw.encoding), raw)
+    return Scan(tuple(found.values())) if found else CLEAN
 
 
 class BodyWindow:
