@@ -21,6 +21,7 @@ examples:
   sudo scripts/bench --json bench.json     keep every sample
   sudo scripts/bench --only start          jail -- true alone
   sudo scripts/bench --only keep-alive --rounds 9
+  scripts/bench scan [--quick]             what a scan costs: no root, no lab; two minutes
 
 exit codes: 0; 1 a stated goal was missed (the table says which); 2 usage; 125 it cannot run here.
 
@@ -31,6 +32,11 @@ nginx (apt) and mitmproxy (pip, an environment of its own in /var/cache/egressgu
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, show, and say whether the goals are met."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words[:1] == ["scan"]:
+        from tests.bench import scan
+
+        return scan.main(words[1:])
     parser = argparse.ArgumentParser(
         prog="scripts/bench",
         description=__doc__,
@@ -50,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "`memory`, `idle`, `leaves`, `start`)"
         ),
     )
-    chosen = parser.parse_args(arguments)
+    chosen = parser.parse_args(words)
     rounds = chosen.rounds or (3 if chosen.quick else 7)
     seconds = chosen.seconds or (1 if chosen.quick else 3)
     if rounds < 1 or seconds < 1:
