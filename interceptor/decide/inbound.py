@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 
-from interceptor.scan.engine import Hit
+from interceptor.scan.database import Hit
 from interceptor.scan.inbound import TAIL, InboundScanner
 from interceptor.verdict import Action, Finding, Reason, Verdict
 

@@ -27,8 +27,9 @@ from interceptor.scan.database import (
     compile_database,
     open_database,
 )
-from interceptor.scan.decoders import GATES, MAX_DEPTH, Seen, decode, gate_name
+from interceptor.scan.decoders import FIELDS_BIT, GATES, MAX_DEPTH, Seen, decode, gate_name
 from interceptor.scan.decoders.joined import wordy
+from interceptor.scan.fragments import fragment_gates
 from interceptor.scan.mirror import MirrorError, reversed_pattern, rot13_pattern
 from interceptor.scan.ruleset import KnownSecret, Rule, Ruleset
 from interceptor.scan.spans import CloseLook, Way
@@ -94,6 +95,7 @@ class Scanner:
         self._shipped = rules
         self._count = len(rules.rules)
         self._first_mirror = self._count + len(GATES)
+        self._first_fragment = self._first_mirror + len(ways)
         self._plain = plain
         self._folded = folded
         self._known: _Known | None = None
@@ -131,7 +133,11 @@ class Scanner:
             for number, pattern in GATES
         ]
         mirrors, ways = _mirrored(rules.rules)
-        plain = open_database([*own, *gates, *mirrors], cache_dir)
+        fragments = [
+            Pattern(gate.encode("ascii"), "gate fields", once=True)
+            for gate in fragment_gates(r.pattern for r in rules.rules if may_be_split(r))
+        ]
+        plain = open_database([*own, *gates, *mirrors, *fragments], cache_dir)
         folded = open_database([pattern._replace(caseless=True) for pattern in own], cache_dir)
         scanner = cls(rules, plain, folded, ways)
         return scanner.with_secrets(secrets, key) if secrets else scanner
@@ -238,6 +244,9 @@ class Scanner:
                 number, way = index, ""
             elif index < self._first_mirror:
                 mask |= _BITS[index - count]
+                continue
+            elif index >= self._first_fragment:
+                mask |= FIELDS_BIT
                 continue
             else:
                 number, way = self._ways[index - self._first_mirror]

@@ -9,6 +9,8 @@ from __future__ import annotations
 import codecs
 from typing import Any
 
+from interceptor.scan.patterns import parsed
+
 ROT13 = bytes(codecs.encode(chr(byte), "rot13").encode("latin-1")[0] for byte in range(256))
 """For bytes.translate: ASCII letters turned by 13, the rest as it is."""
 
@@ -46,11 +48,9 @@ def rot13_pattern(pattern: str) -> str:
 
 def _parse(pattern: str) -> Any:
     try:
-        from re import _parser  # type: ignore[attr-defined]
-
-        return _parser.parse(pattern)
-    except (ImportError, AttributeError):  # pragma: no cover - CPython since 3.11 has it
-        raise MirrorError("this Python does not show how it reads patterns") from None
+        return parsed(pattern)
+    except LookupError as error:  # pragma: no cover - CPython shows it
+        raise MirrorError(str(error)) from None
 
 
 def _same(byte: int) -> int:

@@ -16,6 +16,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from interceptor.scan import cache
+from interceptor.scan.patterns import parsed
 from interceptor.scan.validators import VALIDATORS, base62_crc32
 from interceptor.verdict import Severity
 
@@ -253,10 +254,8 @@ def widest(pattern: str) -> int:
     as wide as allowed, which costs time only.
     """
     try:
-        from re import _parser  # type: ignore[attr-defined]
-
-        return min(MAX_SPAN, int(_parser.parse(pattern).getwidth()[1]))
-    except (ImportError, AttributeError):
+        return min(MAX_SPAN, int(parsed(pattern).getwidth()[1]))
+    except LookupError:  # pragma: no cover - CPython shows it
         return MAX_SPAN
 
 

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 
 from interceptor.scan.decoders.model import Decoder, Seen
 
+FIELDS = "fields"
+"""Name of what was cut over fields."""
 _GLUE = b" \t\r\n\v\f\"'`\\,"
 _NEAR = 1024  # bytes on both sides of a concatenation that may belong to the same secret
 
@@ -70,6 +72,23 @@ def _clusters(text: bytes) -> Iterator[tuple[int, int]]:
         yield first, last
 
 
+# What stands between the values of two fields: the end of one, a name, and what follows it, in JSON
+# (also within a string), forms, cookies, YAML, env files, headers; or tags.
+_BETWEEN = re.compile(
+    rb"(?:\\{0,3}[\"'])?+[ \t]*+[,;&\r\n{}\[\]]++[ \t\r\n,{}\[\]]*+"
+    rb"(?:\\{0,3}[\"'])?+[A-Za-z_$][A-Za-z0-9_.$-]{0,63}+"
+    rb"(?:\\{0,3}[\"'])?+[ \t]*+[:=][ \t]*+(?:\\{0,3}[\"'])?+"
+    rb"|</[A-Za-z_][A-Za-z0-9_.:-]{0,63}+>\s*+<[A-Za-z_][^<>]{0,255}+>"
+)
+
+
+def _fields(text: bytes, _seen: Seen) -> Iterator[tuple[str, bytes]]:
+    """Join the values of neighbouring fields."""
+    out = _BETWEEN.sub(b"", text)
+    if len(out) != len(text):
+        yield FIELDS, out
+
+
 JOINED: tuple[Decoder, ...] = (
     Decoder(
         "concat",
@@ -80,6 +99,8 @@ JOINED: tuple[Decoder, ...] = (
         _concat,
     ),
     # Its gate is a stretch of text: noise, as most decoders make it, has none.
+    # Its gates are made from the rules: `interceptor.scan.fragments`.
+    Decoder(FIELDS, (), _fields, last=True),
     Decoder("joined", (r"[\x20-\x7e\t\r\n]{24}",), _joined, last=True),
 )
 """Decoders that put pieces together."""
