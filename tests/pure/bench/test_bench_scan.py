@@ -16,6 +16,7 @@ from tests.bench.scanning.floods import drawn, floods
 from tests.bench.scanning.texts import KINDS, texts
 
 RULES = load_rules()
+_MACHINE = ("cores", "model", "kernel", "python", "egressguard", "revision")
 
 
 @pytest.mark.parametrize("kind", KINDS)
