@@ -224,6 +224,16 @@ class Scanner:
             level = following
         return Scan(tuple(look.found)) if look.found else CLEAN
 
+    def scan_joined(self, data: bytes, key: bytes = b"") -> list[RawFinding]:
+        """Scan values that were put together: no decoding, only rules that may be found so."""
+        hits: list[Hit] = []
+        self._plain.scan(data, collect_hit, context=hits, scratch=self._scratches[0])
+        if not hits and self._known is None:
+            return []
+        look = _Look("head", key, joined=True, witness=None)
+        self._examine(data, "", hits, look)
+        return look.found
+
     def scan_folded(self, data: bytes, encoding: str, key: bytes = b"") -> list[RawFinding]:
         """Scan a piece of a host name, in which case means nothing; no decoding."""
         hits: list[Hit] = []

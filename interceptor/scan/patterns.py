@@ -15,7 +15,7 @@ def parsed(pattern: str) -> Any:
         re.error: not a pattern.
     """
     try:
-        from re import _parser  # type: ignore[attr-defined]
+        from re import _parser
 
         return _parser.parse(pattern)
     except (ImportError, AttributeError):  # pragma: no cover - CPython since 3.11 has it
