@@ -121,8 +121,9 @@ def detail(text: str, verdict: Verdict) -> str:
 
 
 def touches_url(finding: Finding) -> bool:
-    """True when the finding lies in the request's URL."""
-    return finding.where.startswith(("url", "path", "query"))
+    """True when the finding lies in the request's URL, or in pieces of which some may lie there."""
+    pieces = finding.where == "head" or finding.encoding.startswith(("fields", "requests"))
+    return pieces or finding.where.startswith(("url", "path", "query"))
 
 
 def touches_name(finding: Finding) -> bool:

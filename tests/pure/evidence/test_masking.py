@@ -87,6 +87,21 @@ def test_a_finding_in_the_url_masks_all_of_it(tmp_path: Path, secret: str, allow
     assert shown == "/…"
 
 
+@pytest.mark.parametrize(
+    ("where", "encoding", "masked"),
+    [
+        ("head", "", True),
+        ("header:x-part", "fields", True),
+        ("query:d", "requests>base64", True),
+        ("header:x-part", "base64", False),
+    ],
+)
+def test_pieces_that_may_lie_in_the_url_mask_it(where: str, encoding: str, masked: bool) -> None:
+    finding = Finding("rule", "Rule", Severity.HIGH, where, encoding, "0" * 16)
+    verdict = Verdict(Action.BLOCK, Reason.SPLIT_SECRET, findings=(finding,))
+    assert (masking.path("/a/bc/de", verdict) == "/…") is masked
+
+
 @pytest.mark.parametrize("secret", [AWS.lower(), "mzxw6ytboi" + "4tqmztgy3to", "61626364" * 5])
 @pytest.mark.parametrize("name", ["{0}.evil.example", "a.{0}.evil.example", "{0}.example"])
 def test_secrets_in_names_stay_masked_in_every_later_event(
