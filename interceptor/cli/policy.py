@@ -42,14 +42,15 @@ def show(file: Path | None, preset: str | None) -> None:
 
 def _load(file: Path | None, preset: str | None) -> Policy:
     from interceptor.decide.findings import unknown_rule
-    from interceptor.policy.loading import PolicyError, load
-    from interceptor.scan.ruleset import load_rules
+    from interceptor.policy.loading import PolicyError, load, rule_files
+    from interceptor.scan.ruleset import RulesetError, load_rules, load_user_rules
 
     try:
         policy = load(file, preset)
-    except PolicyError as error:
+        rules = load_user_rules(rule_files(policy), load_rules())
+    except (PolicyError, RulesetError) as error:
         raise _Refused(str(error)) from None
-    message = unknown_rule(policy, load_rules().ids)
+    message = unknown_rule(policy, rules.ids)
     if message:
         raise _Refused(f"{file}: {message}" if file else message)
     return policy

@@ -6,6 +6,7 @@ PyYAML is imported only when there is a file or a preset to read.
 
 from __future__ import annotations
 
+import re
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,15 @@ from typing import Any
 import msgspec
 
 from interceptor.policy.patterns import parse_network, parse_pattern
-from interceptor.policy.schema import Policy, PresetName
+from interceptor.policy.schema import Policy, PresetName, RuleAt
 
 MAX_BYTES = 262_144
 """Largest policy file."""
+MAX_RULE_BYTES = 4 * 1024 * 1024
+"""Largest rule file of an operator's own."""
+
+_DIGEST = re.compile(r"[0-9a-f]{16}\Z")
+_PLACE = re.compile(r"(?:url|body|header:[a-z0-9!#$%&'*+.^_`|~-]{1,100})\Z")
 
 
 class PolicyError(Exception):
@@ -68,7 +74,21 @@ def load(path: str | Path | None, preset: str | None) -> Policy:
     data["preset"] = str(name)
     policy = _convert(data, source)
     _check(policy, source)
+    policy = _with_rule_files(policy, Path(path), source)
     return _with_ca_file(policy, Path(path), source)
+
+
+def rule_files(policy: Policy) -> tuple[tuple[str, bytes], ...]:
+    """Read the rule files that a policy names, as (path, content) pairs.
+
+    `interceptor.scan.ruleset.load_user_rules` takes them.
+
+    Raises:
+        PolicyError: a file that cannot be read or is too large.
+    """
+    return tuple(
+        (file, _read(Path(file), MAX_RULE_BYTES, "rules.files")) for file in policy.rules.files
+    )
 
 
 def _preset_name(text: Any, source: Any = None) -> PresetName:
@@ -88,23 +108,23 @@ def _preset_data(name: PresetName) -> dict[str, Any]:
     return yaml_source.parse(entry.read_bytes(), f"preset {name}").data
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path, most: int = MAX_BYTES, given: str = "--policy") -> bytes:
     file = str(path)
     try:
         with path.open("rb") as stream:
-            data = stream.read(MAX_BYTES + 1)
+            data = stream.read(most + 1)
     except FileNotFoundError:
         raise PolicyError(
-            "there is no such file", file=file, fix="check the path given to --policy"
+            "there is no such file", file=file, fix=f"check the path given to {given}"
         ) from None
     except (OSError, ValueError) as error:
         cause = getattr(error, "strerror", None) or str(error)
         raise PolicyError(
             f"cannot be read ({cause})", file=file, fix="a readable regular file is needed"
         ) from None
-    if len(data) > MAX_BYTES:
+    if len(data) > most:
         raise PolicyError(
-            f"the file is larger than {MAX_BYTES} bytes", file=file, fix="a policy is a short text"
+            f"the file is larger than {most} bytes", file=file, fix="it is meant to be a short text"
         )
     return data
 
@@ -148,6 +168,8 @@ def _check(policy: Policy, source: Any) -> None:
     for key, entries in (("suppress", policy.rules.suppress), ("warn", policy.rules.warn)):
         patterns += [(("rules", key, i, "host"), e.host) for i, e in enumerate(entries) if e.host]
     patterns += [(("rules", "homes", i, "host"), e.host) for i, e in enumerate(policy.rules.homes)]
+    homes = policy.secrets.homes
+    patterns += [(("secrets", "homes", i, "host"), home.host) for i, home in enumerate(homes)]
     patterns += [(("tcp", i, "host"), service.host) for i, service in enumerate(policy.tcp)]
     for path, text in patterns:
         try:
@@ -164,6 +186,72 @@ def _check(policy: Policy, source: Any) -> None:
             raise source.error(
                 ("addresses", "allow", i), f"{text!r} is no network: {error}", ""
             ) from None
+    for key, entries in (("suppress", policy.rules.suppress), ("warn", policy.rules.warn)):
+        for i, entry in enumerate(entries):
+            _check_tuning(entry, ("rules", key, i), policy, source)
+    for i, home in enumerate(homes):
+        for j, place in enumerate(home.places):
+            if not _PLACE.match(place):
+                raise source.error(
+                    ("secrets", "homes", i, "places", j),
+                    f"{place!r} is no place",
+                    "write url, body or header:NAME, the name in lower case",
+                )
+
+
+def _check_tuning(entry: RuleAt, at: tuple[str | int, ...], policy: Policy, source: Any) -> None:
+    """Check one entry of `rules.suppress` or `rules.warn`."""
+    if entry.rule == "*" and not entry.digest:
+        raise source.error(
+            (*at, "rule"), "`*` without a digest would switch every rule off", "name a rule"
+        )
+    if entry.digest and not _DIGEST.match(entry.digest):
+        fix = "copy the 16 lower-case hex digits of a finding"
+        raise source.error((*at, "digest"), f"{entry.digest!r} is no digest", fix)
+    if entry.digest and not policy.rules.digest_key:
+        cause = "digests differ from jail to jail as long as rules.digest_key is empty"
+        raise source.error((*at, "digest"), cause, "set rules.digest_key to a random text")
+    wrong = _wrong_path(entry.path)
+    if wrong:
+        raise source.error((*at, "path"), f"{entry.path!r} {wrong}", "write a prefix such as /docs")
+
+
+def _wrong_path(path: str) -> str:
+    """Say what keeps a path prefix from being compared with the paths of requests."""
+    if not path:
+        return ""
+    if not path.startswith("/"):
+        return "does not begin with `/`"
+    if any(sign in path for sign in "?#\\"):
+        return "is more than a path"
+    segments = path.split("/")[1:]
+    if any(segment in (".", "..") for segment in segments) or "" in segments[:-1]:
+        return "holds empty or dot segments, and paths of requests that do fit no prefix"
+    if "%" in path or not path.isascii() or not path.isprintable() or " " in path:
+        return "holds an escape or a character that must be escaped"
+    return ""
+
+
+def _with_rule_files(policy: Policy, path: Path, source: Any) -> Policy:
+    """Resolve `rules.files` beside the policy file and see that they are there."""
+    files: list[str] = []
+    for i, name in enumerate(policy.rules.files):
+        try:
+            file = path.parent.joinpath(name).absolute()
+            found = file.is_file()
+        except (OSError, ValueError):
+            found = False
+        if not found:
+            raise source.error(
+                ("rules", "files", i),
+                f"there is no file {name!r}",
+                "name a rule file (TOML), relative to the policy file",
+            )
+        files.append(str(file))
+    if not files:
+        return policy
+    rules = msgspec.structs.replace(policy.rules, files=tuple(files))
+    return msgspec.structs.replace(policy, rules=rules)
 
 
 def _with_ca_file(policy: Policy, path: Path, source: Any) -> Policy:
