@@ -9,10 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from interceptor.scan.validators.assignments import assigned, looks_drawn
+from interceptor.scan.validators.base58 import bitcoin_address, monero_address, wif
+from interceptor.scan.validators.bech32 import bech32_text, segwit_address
+from interceptor.scan.validators.bip39 import recovery_phrase
+from interceptor.scan.validators.cards import card, whole_card
 from interceptor.scan.validators.checksums import base62_crc32, crc_token, luhn, mod97
-from interceptor.scan.validators.jwt import jwt
-from interceptor.scan.validators.pem import pem
-from interceptor.scan.validators.urls import url_password
+from interceptor.scan.validators.ethereum import (
+    ethereum_address,
+    ethereum_address_in_context,
+    ethereum_key,
+)
+from interceptor.scan.validators.iban import account_number
+from interceptor.scan.validators.identity import social_security
+from interceptor.scan.validators.jwt import jwe_token, jwt_token
+from interceptor.scan.validators.keypairs import solana_keypair
+from interceptor.scan.validators.pem import pem_key
+from interceptor.scan.validators.urls import real_password, url_password
 from interceptor.scan.validators.variety import (
     entropy_of,
     key_id,
@@ -31,12 +44,37 @@ VALIDATORS: dict[str, Validator] = {
     "whole-varied": whole_varied,
     "whole-mixed": whole_mixed,
     "key-id": key_id,
+    "assigned": assigned,
     "crc32": crc_token,
-    "jwt": jwt,
-    "pem": pem,
-    "url-password": url_password,
     "luhn": lambda secret, _after: luhn(secret),
+    "card": card,
+    "whole-card": whole_card,
+    "iban": account_number,
+    "social-security": social_security,
+    "wif": wif,
+    "bitcoin-address": bitcoin_address,
+    "monero-address": monero_address,
+    "bech32": bech32_text,
+    "segwit-address": segwit_address,
+    "ethereum-key": ethereum_key,
+    "ethereum-address": ethereum_address,
+    "ethereum-address-in-context": ethereum_address_in_context,
+    "solana-keypair": solana_keypair,
+    "bip39": recovery_phrase,
+    "jwt": jwt_token,
+    "jwe": jwe_token,
+    "pem": pem_key,
+    "url-password": url_password,
+    "password": real_password,
 }
 """Validators by the name that rule files use."""
 
-__all__ = ["VALIDATORS", "Validator", "base62_crc32", "entropy_of", "luhn", "mod97"]
+__all__ = [
+    "VALIDATORS",
+    "Validator",
+    "base62_crc32",
+    "entropy_of",
+    "looks_drawn",
+    "luhn",
+    "mod97",
+]

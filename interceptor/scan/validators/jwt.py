@@ -2,19 +2,59 @@
 
 from __future__ import annotations
 
-import base64
 import binascii
-import json
+import re
+from typing import Any
+
+_PART = re.compile(rb"[A-Za-z0-9_-]*+=?=?")
+_STANDARD = bytes.maketrans(b"-_", b"+/")
 
 
-def jwt(secret: bytes, _after: bytes) -> bool:
-    """Pass three base64url parts whose first is a JSON object with `alg` (RFC 7519)."""
-    parts = secret.split(b".")
-    if len(parts) != 3:
+def jwt_token(secret: bytes, after: bytes) -> bool:
+    """Pass a token whose header is a JSON object with `alg` and whose payload is an object too.
+
+    The token may begin in `secret` and go on in `after`, even beyond it. Short signatures pass, and
+    none at all (`alg` is `none`).
+    """
+    text = secret + after
+    end = text.find(b".")
+    header = _object(text[:end]) if end >= 0 else None
+    if header is None or not isinstance(header.get("alg"), str):
         return False
+    rest = text[end + 1 :]
+    found = _PART.match(rest)
+    payload = found[0] if found is not None else b""
+    if len(payload) == len(rest):  # it goes on beyond what can be seen
+        return len(payload) >= 4 and _decoded(payload)[:1] == b"{"
+    return rest[len(payload) : len(payload) + 1] == b"." and _object(payload) is not None
+
+
+def jwe_token(secret: bytes, _after: bytes) -> bool:
+    """Pass the beginning of an encrypted token: a header that names `alg` and `enc`."""
+    header = _object(secret.partition(b".")[0])
+    return header is not None and all(isinstance(header.get(key), str) for key in ("alg", "enc"))
+
+
+def _decoded(part: bytes) -> bytes:
+    """Decode base64url, padded or not; b"" if it is not."""
+    text = part.rstrip(b"=").translate(_STANDARD)
+    if len(text) % 4 == 1:
+        text = text[:-1]
     try:
-        padded = parts[0] + b"=" * (-len(parts[0]) % 4)
-        header = json.loads(base64.urlsafe_b64decode(padded))
-    except (binascii.Error, ValueError, RecursionError):
-        return False
-    return isinstance(header, dict) and isinstance(header.get("alg"), str)
+        return binascii.a2b_base64(text + b"=" * (-len(text) % 4))
+    except binascii.Error:
+        return b""
+
+
+def _object(part: bytes) -> dict[str, Any] | None:
+    """Return the JSON object that a part of a token holds."""
+    data = _decoded(part)
+    if data[:1] != b"{":
+        return None
+    import json
+
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None

@@ -9,18 +9,28 @@ from interceptor.scan.validators.variety import entropy_of, varied
 _WEAK = frozenset(
     b"password passwd postgres mysql secret changeme example admin root guest test user "
     b"pass hunter2 letmein qwerty mypassword mysecretpassword yourpassword your_password "
-    b"password123 supersecret".split()
+    b"password123 supersecret postgres123 p@ssw0rd p%40ssw0rd".split()
 )
 _LOCAL = re.compile(
     rb"127\.|0\.0\.0\.0|\[::1\]|(?:localhost|db|postgres|mysql|redis|host)(?![A-Za-z0-9.-])"
 )
-_TEMPLATE = re.compile(rb"[${}<>\[\]%*()]")
+_TEMPLATE = re.compile(rb"\$[A-Za-z_{(]|[{}<>\[\]]|%[sd(]|\(\)")
+_ESCAPED = re.compile(rb"%[0-9A-Fa-f]{2}")
+_DOCUMENTED = re.compile(rb"pass(?:word|wd|phrase)?|secret|token|user(?:name)?|api|key|my|your|the")
 
 
 def url_password(secret: bytes, after: bytes) -> bool:
     """Pass a URL password that is neither a template, a word of documentation nor local."""
-    if len(secret) < 8 or secret.lower() in _WEAK or _TEMPLATE.search(secret):
+    if not real_password(secret):
         return False
-    if _LOCAL.match(after.removeprefix(b"@")):
+    return _LOCAL.match(after.removeprefix(b"@")) is None
+
+
+def real_password(secret: bytes, _after: bytes = b"") -> bool:
+    """Pass a password that is neither a template nor a word of documentation."""
+    bare = _ESCAPED.sub(b"_", secret)
+    if len(bare) < 8 or secret.lower() in _WEAK or _TEMPLATE.search(bare):
         return False
-    return varied(secret, after) and entropy_of(secret) >= 2.5
+    if not _DOCUMENTED.sub(b"", bare.lower()).strip(b"-_.0123456789"):
+        return False
+    return varied(secret, b"") and entropy_of(secret) >= 2.5

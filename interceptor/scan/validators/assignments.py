@@ -1,0 +1,55 @@
+"""Values that a key word announces: `password = ...`, `SECRET_KEY=...`, `-u user:...`.
+
+The word says that a secret may follow, not that one does. Documentation, templates, names of
+variables and paths stand in the same place, so the value itself must look drawn at random.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+
+from interceptor.scan.validators.variety import entropy_of, is_placeholder
+
+_VALUE = re.compile(rb"[^\s\"'`<>&;,)(\\|]{0,200}")
+_TEMPLATE = re.compile(rb"\$[A-Za-z_{(]|\$\$|\{|\}|<|>|%[sd(]|\[|\]|://|\.\.|::|->|=>")
+_LOWER, _UPPER, _DIGIT, _OTHER = range(4)
+_CLASS = bytes(
+    _DIGIT
+    if 48 <= byte <= 57
+    else _UPPER
+    if 65 <= byte <= 90
+    else _LOWER
+    if 97 <= byte <= 122
+    else _OTHER
+    for byte in range(256)
+)
+_MADE_UP = re.compile(
+    rb"test|fake|sample|demo|secret|passw|token|foo|bar|abc|123456|admin|user|config|default|local",
+    re.IGNORECASE,
+)
+
+
+def looks_drawn(value: bytes, least: int = 12) -> bool:
+    """Say whether a value of at least `least` bytes looks drawn at random.
+
+    What is drawn changes between letters, digits and case all the time; words, names in any case
+    convention, dates and versions seldom do.
+    """
+    if len(value) < least or _TEMPLATE.search(value) or is_placeholder(value):
+        return False
+    classes = value.translate(_CLASS)
+    digits = classes.count(_DIGIT)
+    letters = classes.count(_LOWER) + classes.count(_UPPER)
+    if digits < 2 or letters < 3 or classes.count(_OTHER) * 3 > len(value):
+        return False
+    changes = sum(a != b for a, b in itertools.pairwise(classes))
+    if changes < max(4, len(value) // 4) or entropy_of(value) < 2.9:
+        return False
+    return _MADE_UP.search(value) is None or changes * 2 > len(value)
+
+
+def assigned(secret: bytes, after: bytes) -> bool:
+    """Pass the value of an assignment, read on in `after` to its end, if it looks drawn."""
+    found = _VALUE.match(after)
+    return looks_drawn(secret + (found[0] if found is not None else b""))

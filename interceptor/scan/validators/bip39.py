@@ -1,0 +1,122 @@
+"""Recovery phrases of wallets (BIP-39): words of a list, the last of which carries a checksum.
+
+The word lists are those of the package `mnemonic`, read when a pattern first finds a dozen words in
+a row. They stay one piece of text each, searched for the word between line breaks: the ten of them
+take 200 KB so, and ten dictionaries would take ten times that. A Bloom filter of one bit per word
+turns ordinary prose away before any list is searched.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import zlib
+from functools import cache
+
+_LANGUAGES = (
+    "english",
+    "spanish",
+    "french",
+    "italian",
+    "portuguese",
+    "czech",
+    "japanese",
+    "korean",
+    "chinese_simplified",
+    "chinese_traditional",
+)
+_ESCAPED = re.compile(rb"\\+[nrt]")
+_PHRASE = re.compile(rb"[a-z\x80-\xff]++(?:[^a-z\x80-\xff]{1,10}+[a-z\x80-\xff]++){11,23}+")
+_BITS = (1 << 18) - 1  # a multiple of the 20 480 words, less one: one other word in thirteen passes
+_SPACE = re.compile(rb"[^a-z\x80-\xff]+")
+# Phrases that development nodes (Hardhat, Anvil, Ganache) give to everybody's test accounts.
+_PUBLISHED = frozenset(
+    (
+        b"test test test test test test test test test test test junk",
+        b"candy maple cake sugar pudding cream honey rich smooth crumble sweet treat",
+        b"myth like bonus scare over problem client lizard pioneer submit female collect",
+    )
+)
+
+
+def recovery_phrase(secret: bytes, after: bytes) -> bool:
+    """Pass 12, 15, 18, 21 or 24 words of one list whose checksum holds.
+
+    `secret` begins with the first word and holds a dozen; `after` may hold the rest of them.
+    """
+    text = _ESCAPED.sub(b" ", secret + after).lower()
+    if not text.isascii():
+        text = _decomposed(text)
+    found = _PHRASE.match(text)
+    if found is None:
+        return False
+    words = _SPACE.split(found[0])
+    known = _filter()
+    for word in words[:12]:
+        bit = zlib.crc32(word) & _BITS
+        if not known[bit >> 3] >> (bit & 7) & 1:
+            return False
+    for language in _LANGUAGES:
+        listed = _word_list(language)
+        numbers = _numbers(words, listed)
+        if any(_checks(numbers[:count]) for count in range(12, len(numbers) + 1, 3)):
+            return b" ".join(words[:12]) not in _PUBLISHED
+    return False
+
+
+def _numbers(words: list[bytes], listed: bytes) -> list[int]:
+    """Return the numbers of the words, as far as they are on the list."""
+    numbers: list[int] = []
+    for word in words:
+        at = listed.find(b"\n%b\n" % word)
+        if at < 0:
+            break
+        numbers.append(listed.count(b"\n", 0, at))
+    return numbers
+
+
+def _checks(numbers: list[int]) -> bool:
+    bits = 0
+    for number in numbers:
+        bits = bits << 11 | number
+    check_size = len(numbers) * 11 // 33
+    size = len(numbers) * 11 - check_size
+    digest = hashlib.sha256((bits >> check_size).to_bytes(size // 8, "big")).digest()
+    return digest[0] >> (8 - check_size) == bits & ((1 << check_size) - 1)
+
+
+def _decomposed(text: bytes) -> bytes:
+    import unicodedata
+
+    # Also turns the ideographic space between Japanese words into a common one.
+    return unicodedata.normalize("NFKD", text.decode("utf-8", "ignore")).lower().encode()
+
+
+@cache
+def _filter() -> bytes:
+    bits = bytearray(_BITS + 1 >> 3)
+    for language in _LANGUAGES:
+        for word in _word_list(language).split():
+            bit = zlib.crc32(word) & _BITS
+            bits[bit >> 3] |= 1 << (bit & 7)
+    return bytes(bits)
+
+
+@cache
+def _word_list(language: str) -> bytes:
+    return b"\n%b\n" % b"\n".join(_decomposed(_file(f"wordlist/{language}.txt")).split())
+
+
+def _file(path: str) -> bytes:
+    """Read a file of the package, which itself need not be imported: it draws in much else.
+
+    Raises:
+        ModuleNotFoundError: the package is not installed. A run must not go on without it.
+    """
+    from importlib.util import find_spec
+
+    spec = find_spec("mnemonic")
+    if spec is None or not spec.submodule_search_locations:
+        raise ModuleNotFoundError("the package mnemonic is missing: it has the word lists")
+    data: bytes = spec.loader.get_data(f"{spec.submodule_search_locations[0]}/{path}")  # type: ignore[union-attr]
+    return data
