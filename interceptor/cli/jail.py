@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import click
 
 import interceptor
+from interceptor.cli.concealment import conceal_environment
 from interceptor.cli.main import EXIT_SETUP, EXIT_USAGE
-from interceptor.cli.supervisor import Plan
+from interceptor.cli.plan import Plan, SetupError
 from interceptor.evidence.place import default_path, directory, open_evidence
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def tell(line: str) -> None:
 @click.option("--bind", multiple=True, metavar="PATH", help="Make PATH writable in the jail.")
 @click.option("--ro-bind", multiple=True, metavar="PATH", help="Make PATH readable in the jail.")
 @click.option("--name", metavar="NAME", help="Name of the jail; made up if not given.")
-@click.option("--quiet", "-q", is_flag=True, help="No table at the end.")
+@click.option("--quiet", "-q", is_flag=True, help="No table at the end, no line about secrets.")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 def command(
     policy_file: str | None,
@@ -117,7 +118,8 @@ def command(
     _check_paths(evidence, (*bind, *ro_bind))
     try:
         policy = load(Path(policy_file) if policy_file else None, preset)
-        if policy.rules.suppress or policy.rules.warn or policy.rules.homes:
+        tuning = policy.rules
+        if tuning.suppress or tuning.warn or tuning.homes or tuning.files:
             _check_rule_ids(policy, policy_file)
         who = identity.resolve(user, os.environ, os.geteuid(), os.getegid())
     except (PolicyError, identity.IdentityError) as error:
@@ -148,16 +150,19 @@ def command(
                 masks=_masks(path, policy_file),
                 protected=_protected(),
                 environ=dict(os.environ),
+                policy_folder=_folder(policy_file),
+                quiet=quiet,
             )
-            return _run(plan, entry, quiet=quiet)
+            conceal_environment(env)
+            return _run(plan, entry)
     except RegistryError as error:
         raise Fault(str(error), EXIT_USAGE if name else EXIT_SETUP) from error
     except EvidenceError as error:
         raise Fault(str(error), EXIT_SETUP) from error
 
 
-def _run(plan: Plan, entry: Registration, *, quiet: bool) -> int:
-    from interceptor.cli.supervisor import SetupError, supervise
+def _run(plan: Plan, entry: Registration) -> int:
+    from interceptor.cli.supervisor import supervise
     from netns.captive import CaptiveError
     from netns.enclosure import EnclosureError, LaunchError
     from netns.environment import EnvironmentValueError
@@ -179,7 +184,7 @@ def _run(plan: Plan, entry: Registration, *, quiet: bool) -> int:
         raise Fault(str(error), EXIT_USAGE) from error
     except faults as error:
         raise Fault(f"the jail could not be set up: {error}", EXIT_SETUP) from error
-    if not quiet:
+    if not plan.quiet:
         with contextlib.suppress(OSError):  # nobody can read it: the command's code still counts
             _show(plan.evidence, reader, start)
     return code
@@ -213,11 +218,20 @@ def _working_directory() -> str:
         ) from None
 
 
+def _folder(policy_file: str | None) -> str:
+    return str(Path(policy_file).absolute().parent) if policy_file else ""
+
+
 def _check_rule_ids(policy: Policy, file: str | None) -> None:
     from interceptor.decide.findings import unknown_rule
-    from interceptor.scan.ruleset import load_rules
+    from interceptor.policy.loading import rule_files
+    from interceptor.scan.ruleset import RulesetError, load_rules, load_user_rules
 
-    wrong = unknown_rule(policy, load_rules().ids)
+    try:
+        rules = load_user_rules(rule_files(policy), load_rules())
+    except RulesetError as error:
+        raise Fault(str(error), EXIT_USAGE) from None
+    wrong = unknown_rule(policy, rules.ids)
     if wrong:
         raise Fault(f"{file}: {wrong}" if file else wrong, EXIT_USAGE)
 

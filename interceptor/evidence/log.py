@@ -187,6 +187,8 @@ class EvidenceLog:
         preset: str,
         authority: str,
         versions: Mapping[str, str],
+        secrets: Sequence[str] = (),
+        canaries: Sequence[str] = (),
     ) -> None:
         """Write that the jail begins. Arguments become a digest.
 
@@ -206,6 +208,8 @@ class EvidenceLog:
             preset=preset,
             authority=authority,
             versions=dict(versions),
+            secrets=tuple(map(masking.printable, secrets)),
+            canaries=tuple(map(masking.printable, canaries)),
         )
         self._append(event, now)
 

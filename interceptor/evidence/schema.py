@@ -106,6 +106,10 @@ class Started(_Event, tag="started", kw_only=True):
     """SHA-256 fingerprint of the jail's certificate authority."""
     versions: dict[str, str]
     """Name to version: egressguard, python, kernel and what else matters."""
+    secrets: tuple[str, ...] = ()
+    """Names of variables and files whose secrets are known and looked for."""
+    canaries: tuple[str, ...] = ()
+    """Names of planted decoys."""
 
 
 class Stopped(_Event, tag="stopped", kw_only=True):

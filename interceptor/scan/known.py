@@ -99,8 +99,8 @@ def _percent(value: bytes) -> _Texts:
     least = _least_percent(value)
     if least != value:
         yield least, True
-        if b" " in value:
-            yield least.replace(b"%20", b"+"), True
+        yield least.replace(b"%2f", b"/"), True
+        yield least.replace(b"%20", b"+"), True
 
 
 def _percent_twice(value: bytes) -> _Texts:

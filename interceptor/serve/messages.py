@@ -61,6 +61,9 @@ class Stop(msgspec.Struct, frozen=True, tag="stop"):
 class Ready(msgspec.Struct, frozen=True, tag="ready"):
     """The worker has done what it was told."""
 
+    notes: tuple[str, ...] = ()
+    """Lines for the operator: which secrets are guarded, by name."""
+
 
 class Failure(msgspec.Struct, frozen=True, tag="failure"):
     """The worker cannot serve."""

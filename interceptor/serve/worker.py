@@ -23,6 +23,7 @@ from typing import Any, Final
 import msgspec
 import uvloop
 
+from interceptor.decide.findings import digest_key
 from interceptor.decide.judge import Judge
 from interceptor.evidence.log import EvidenceError, EvidenceLog
 from interceptor.flow.dns_flow import DnsFlow
@@ -30,10 +31,12 @@ from interceptor.flow.names import Leases
 from interceptor.flow.quic_flow import QuicFlow
 from interceptor.flow.steps import Finished, Record
 from interceptor.model import Origin
+from interceptor.policy.loading import rule_files
 from interceptor.policy.schema import digest
+from interceptor.scan.candidates import Collected, Guarded, known_secrets, with_registries
 from interceptor.scan.engine import Scanner
 from interceptor.scan.inbound import InboundScanner, load_inbound_rules
-from interceptor.scan.ruleset import load_rules
+from interceptor.scan.ruleset import load_rules, load_user_rules
 from interceptor.serve import dns, quic
 from interceptor.serve.dialler import Dialler
 from interceptor.serve.messages import Failure, Open, Ready, Settings, Start, Stop
@@ -48,19 +51,26 @@ _FLUSH_SECONDS: Final = 0.5
 _DESCRIPTORS: Final = 32
 
 
-def run(settings: Settings, control: socket.socket, confine: Callable[[], None]) -> None:
+def run(
+    settings: Settings,
+    control: socket.socket,
+    confine: Callable[[], None],
+    collect: Callable[[], bytes],
+) -> None:
     """Serve a jail until the control socket closes.
 
     Args:
         settings: see there.
         control: connected to the supervisor.
         confine: gives up all privileges for good; called before the first byte of the agent's.
+        collect: waits for what was found in the agent's environment and files
+            (`interceptor.scan.candidates.Collected`, MessagePack).
     """
     try:
         authority = Authority(settings.jail, dt.datetime.now(dt.UTC))
         # First of all, because the supervisor prepares the jail's trust from it meanwhile.
         control.send(authority.certificate_pem)
-        worker = _Worker(settings, authority)
+        worker = _Worker(settings, authority, collect)
         message, descriptors, _, _ = socket.recv_fds(control, 1 << 20, _DESCRIPTORS)
         if not message:
             return  # the supervisor has given up
@@ -79,17 +89,24 @@ def run(settings: Settings, control: socket.socket, confine: Callable[[], None])
         runner.run(worker.serve(sockets, start, control))
 
 
+class CollectError(Exception):
+    """The agent's secrets cannot be known as the policy asks; the message names the file."""
+
+
 class _Worker:
     """The worker's state. Made while it may still read files."""
 
-    def __init__(self, settings: Settings, authority: Authority) -> None:
+    def __init__(
+        self, settings: Settings, authority: Authority, collect: Callable[[], bytes]
+    ) -> None:
         policy = settings.policy
         self.policy = policy
         self.jail = settings.jail
         self.authority = authority
-        scanner = Scanner.build(load_rules(), settings.cache)
+        key = digest_key(policy) or secrets.token_bytes(32)
         inbound = InboundScanner.build(load_inbound_rules(), settings.cache)
-        self.judge = Judge(policy, scanner, secrets.token_bytes(32), inbound)
+        scanner, self.guarded = _scanner(settings, key, collect)
+        self.judge = Judge(policy, scanner, key, inbound)
         self.context = client_context(policy.upstream.ca_file, policy.upstream.min_tls)
         self.log = EvidenceLog(settings.evidence, settings.jail, digest(policy))
         self.open = False
@@ -106,6 +123,8 @@ class _Worker:
             preset=self.policy.preset.value,
             authority=hashlib.sha256(der).hexdigest(),
             versions=start.versions,
+            secrets=self.guarded.names,
+            canaries=self.guarded.canaries,
         )
 
     def record(self, record: Record, origin: Origin) -> None:
@@ -150,7 +169,7 @@ class _Worker:
         flusher = loop.create_task(self._flush())
         control.setblocking(False)  # noqa: FBT003
         try:
-            await loop.sock_sendall(control, msgspec.json.encode(Ready()))
+            await loop.sock_sendall(control, msgspec.json.encode(Ready(self.guarded.lines())))
             while message := await loop.sock_recv(control, 4096):
                 order = msgspec.json.decode(message, type=Open | Stop)
                 if isinstance(order, Open):
@@ -183,6 +202,22 @@ class _Worker:
             await asyncio.sleep(_FLUSH_SECONDS)
             with contextlib.suppress(EvidenceError):
                 self.log.flush()
+
+
+def _scanner(
+    settings: Settings, key: bytes, collect: Callable[[], bytes]
+) -> tuple[Scanner, Guarded]:
+    """Return a scanner that knows the agent's secrets; of them nothing but the matcher stays."""
+    policy = settings.policy
+    rules = load_rules()
+    if policy.rules.files:
+        rules = load_user_rules(rule_files(policy), rules)
+    collected = msgspec.msgpack.decode(collect(), type=Collected)
+    if collected.fault:
+        raise CollectError(collected.fault)
+    scanner = Scanner.build(with_registries(rules, collected.registries), settings.cache)
+    known, guarded = known_secrets(collected, scanner, policy.secrets)
+    return (scanner.with_secrets(known, key) if known else scanner), guarded
 
 
 def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:  # noqa: ARG001

@@ -1,0 +1,200 @@
+"""The interceptor process, as the supervisor makes it and talks to it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import select
+import signal
+import socket
+import sys
+from typing import TYPE_CHECKING, Final, NoReturn
+
+import msgspec
+
+import interceptor
+from interceptor.cli.plan import Plan, SetupError
+from interceptor.serve.messages import Failure, Open, Ready, Settings, Start, Stop
+
+if TYPE_CHECKING:
+    from netns.captive import Captive
+
+_START_SECONDS: Final = 20.0
+_STOP_SECONDS: Final = 5.0
+_DESCRIPTORS: Final = 16_384
+
+
+class Interceptor:
+    """The interceptor process, seen from the supervisor."""
+
+    def __init__(self, plan: Plan, evidence: int) -> None:
+        """Fork it. Call before anything else is opened: it inherits what is open."""
+        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        parent = os.getpid()
+        self.pid = os.fork()
+        if self.pid == 0:
+            _become_interceptor(plan, evidence, theirs, parent)
+        theirs.close()
+        self.pidfd = os.pidfd_open(self.pid)
+        self._control.settimeout(_START_SECONDS)
+
+    def certificate(self) -> bytes:
+        """Wait for the authority's certificate (PEM).
+
+        Raises:
+            SetupError: with what the interceptor says.
+        """
+        message = self._receive()
+        if not message.startswith(b"-----BEGIN CERTIFICATE"):
+            self._understand(message)
+        return message
+
+    def start(self, plan: Plan, captive: Captive) -> None:
+        """Hand the listeners over; our copies are closed, so that nobody listens if it dies."""
+        start = Start(
+            tcp=len(captive.tcp),
+            dns_udp=len(captive.dns_udp),
+            dns_tcp=len(captive.dns_tcp),
+            quic=captive.quic_ports,
+            command=tuple(map(os.fsencode, plan.command)),
+            user=plan.identity.name,
+            uid=plan.identity.uid,
+            rootless=plan.rootless,
+            versions=_versions(),
+        )
+        listeners = [*captive.tcp, *captive.dns_udp, *captive.dns_tcp, *captive.quic]
+        try:
+            socket.send_fds(
+                self._control, [msgspec.json.encode(start)], [sock.fileno() for sock in listeners]
+            )
+        except OSError:
+            self.ready()  # it has gone; its last words say why
+            raise
+        for sock in listeners:
+            sock.close()
+
+    def ready(self) -> tuple[str, ...]:
+        """Wait until it serves; returns lines for the operator.
+
+        Raises:
+            SetupError: with what the interceptor says.
+        """
+        return self._understand(self._receive())
+
+    def open(self) -> None:
+        """Tell it that the agent comes now; from here on it records.
+
+        Raises:
+            SetupError: the evidence cannot be written.
+        """
+        self._control.send(msgspec.json.encode(Open()))
+        self.ready()
+
+    def stop(self, code: int, seconds: float) -> str:
+        """Tell it that the agent has ended; returns what went wrong with the evidence, or ''."""
+        fault = ""
+        try:
+            self._control.settimeout(_STOP_SECONDS)
+            self._control.send(msgspec.json.encode(Stop(code, seconds)))
+            self._understand(self._receive())
+        except (OSError, SetupError) as error:
+            fault = str(error)
+        self.kill(_STOP_SECONDS)
+        return fault
+
+    def kill(self, patience: float = 0.0) -> None:
+        """Close the control socket, which ends it; kill it if that takes longer than `patience`."""
+        self._control.close()
+        if self.pid:
+            poll = select.poll()
+            poll.register(self.pidfd, select.POLLIN)
+            if not poll.poll(patience * 1000):
+                with contextlib.suppress(ProcessLookupError):
+                    signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+            os.close(self.pidfd)
+            self.pid = 0
+
+    def _receive(self) -> bytes:
+        try:
+            try:
+                return self._control.recv(65_536)
+            except ConnectionResetError:
+                # It has ended with words of ours unread, which Linux says before its last words.
+                return self._control.recv(65_536)
+        except OSError as error:
+            raise SetupError(f"the interceptor does not answer: {error}") from error
+
+    def _understand(self, message: bytes) -> tuple[str, ...]:
+        if not message:
+            raise SetupError("the interceptor ended before it served")
+        answer: Ready | Failure = msgspec.json.decode(message, type=Ready | Failure)
+        if isinstance(answer, Failure):
+            raise SetupError(answer.cause)
+        return answer.notes
+
+
+def _become_interceptor(plan: Plan, evidence: int, control: socket.socket, parent: int) -> NoReturn:
+    """In the forked child: become the interceptor. Never returns."""
+    code = 1
+    try:
+        os.setsid()  # signals of the operator's terminal are for the agent
+        null = os.open("/dev/null", os.O_RDWR)
+        os.dup2(null, 0)
+        os.dup2(null, 1)
+        from interceptor.cli import as_user
+        from netns import confine, namespaces
+
+        namespaces.close_all_but((0, 1, 2, evidence, control.fileno()))
+        namespaces.die_with_parent(signal.SIGKILL, parent)
+        # It reads while we import.
+        errand = as_user.send(plan.identity, lambda: _collected(plan))
+        plan.environ.clear()
+        from interceptor.serve import worker
+
+        uid = None if plan.rootless else confine.unprivileged_uid(os.getpid())
+        worker.run(
+            Settings(plan.jail, plan.policy, evidence, plan.cache),
+            control,
+            lambda: confine.confine(uid, parent, _DESCRIPTORS),
+            lambda: as_user.result_of(errand),
+        )
+        code = 0
+    except KeyboardInterrupt:
+        pass
+    except BaseException as error:  # noqa: BLE001 - a forked child must not unwind
+        sys.stderr.write(f"egressguard: interceptor: {type(error).__name__}: {error}\n")
+        if os.environ.get("EGRESSGUARD_DEBUG") == "1":
+            import traceback
+
+            traceback.print_exc()
+    finally:
+        os._exit(code)
+
+
+def _collected(plan: Plan) -> bytes:
+    """In a child with the rights of the agent's user: find what may be secret."""
+    from interceptor.cli.known_secrets import collect
+    from netns import environment
+
+    identity = plan.identity
+    agents = environment.build(
+        plan.environ, identity, cwd=plan.cwd, home=identity.home, trust={}, env=plan.env
+    )
+    found = collect(
+        plan.policy.secrets,
+        agents,
+        identity.home,
+        folder=plan.policy_folder,
+        visible=plan.home != "private",
+    )
+    return msgspec.msgpack.encode(found)
+
+
+def _versions() -> dict[str, str]:
+    return {
+        "egressguard": interceptor.__version__,
+        "python": platform.python_version(),
+        "kernel": os.uname().release,
+    }

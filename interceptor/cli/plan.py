@@ -1,0 +1,40 @@
+"""What `egressguard jail` was asked to do, and what is said when that cannot be done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from interceptor.policy.schema import Policy
+from netns.identity import Identity
+
+
+class SetupError(RuntimeError):
+    """The jail could not be set up; nothing of it remains. The message names cause and fix."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What `egressguard jail` was asked to do."""
+
+    jail: str
+    command: tuple[str, ...]
+    policy: Policy
+    identity: Identity
+    evidence: Path
+    cwd: str
+    rootless: bool
+    cache: Path | None
+    env: tuple[str, ...] = ()
+    home: str = "rw"
+    writable: tuple[str, ...] = ()
+    readable: tuple[str, ...] = ()
+    masks: tuple[str, ...] = ()
+    """What the agent must not see: evidence, policy, registry."""
+    protected: tuple[str, ...] = ()
+    """What the agent must not change: our own program and its environment."""
+    environ: dict[str, str] = field(default_factory=dict)
+    """The operator's variables; no process but this one keeps them."""
+    policy_folder: str = ""
+    """Where the policy lies; relative names in it begin there."""
+    quiet: bool = False

@@ -1,0 +1,235 @@
+"""From what was collected to known secrets: which values are guarded, and where they are at home.
+
+`interceptor.cli.known_secrets` collects candidates as the agent's user; the worker, which has the
+scanner, decides about them here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from interceptor.policy.schema import Secrets
+from interceptor.scan.ruleset import Home, KnownSecret, Rule, Ruleset
+from interceptor.scan.worth import worth
+from interceptor.verdict import Severity
+
+if TYPE_CHECKING:
+    from interceptor.scan.engine import Scanner
+
+MOST: Final = 200
+"""Most values that are guarded; the matcher is made anew at every start."""
+
+_TOLD: Final = 8  # names in the line that the operator reads
+_UNTOLD: Final = frozenset(("empty", "boolean", "path", "URL without a password", "address"))
+_WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[^A-Za-z0-9]+")
+_GENERIC: Final = frozenset(
+    b"next vite react app public my prod production dev development staging test ci tf var input "
+    b"default export repo actions agent".decode().split()
+)
+_VENDORS: Final = {
+    "gh": "github",
+    "gl": "gitlab",
+    "hf": "huggingface",
+    "claude": "anthropic",
+    "gemini": "gcp",
+    "google": "gcp",
+    "cf": "cloudflare",
+    "dd": "datadog",
+    "do": "digitalocean",
+}
+"""Words of variables that are not those of rule ids."""
+_NEVER_SENT: Final = frozenset(("AWS_SECRET_ACCESS_KEY", "aws_secret_access_key"))
+"""Keys that sign and never leave, not even to their vendor."""
+_REGISTRY_PLACES: Final = ("header:authorization", "header:x-nuget-apikey")
+
+
+class Candidate(msgspec.Struct, frozen=True):
+    """A value that may be a secret of the agent's."""
+
+    name: str
+    """Of the variable, or `FILE:KEY`."""
+    value: bytes
+    sure: bool = True
+    """Its name says that it is one; otherwise only if a rule knows it."""
+    homes: tuple[Home, ...] = ()
+    canary: bool = False
+
+    def __repr__(self) -> str:
+        return f"Candidate(name={self.name!r})"
+
+
+class Collected(msgspec.Struct, frozen=True):
+    """What was found in the agent's environment and files."""
+
+    candidates: tuple[Candidate, ...] = ()
+    registries: dict[str, tuple[str, ...]] = {}
+    """First word of rule ids -> hosts where the registry's own client sends such tokens."""
+    skipped: tuple[tuple[str, str], ...] = ()
+    """Files of the usual places that could not be read, and why."""
+    fault: str = ""
+    """Why the jail may not start; empty if it may."""
+
+
+class Guarded(msgspec.Struct, frozen=True):
+    """What came of the candidates, by name: nothing in it is secret."""
+
+    names: tuple[str, ...] = ()
+    homeless: tuple[str, ...] = ()
+    """Those of `names` that are refused everywhere."""
+    canaries: tuple[str, ...] = ()
+    unguarded: tuple[tuple[str, str], ...] = ()
+    """Name, and why not."""
+
+    def lines(self) -> tuple[str, ...]:
+        """Return what the operator is told: at most a line on each."""
+        told = []
+        if self.names:
+            count = len(self.names)
+            what = "1 secret" if count == 1 else f"{count} secrets"
+            line = f"{what} of the agent {'is' if count == 1 else 'are'} guarded"
+            told.append(f"{line} ({_listed(self.names)})")
+        if self.homeless:
+            told.append(
+                f"refused everywhere, until secrets.homes names a host: {_listed(self.homeless)}"
+            )
+        if self.canaries:
+            told.append(f"canaries: {_listed(self.canaries)}")
+        if self.unguarded:
+            reasons = [f"{name} ({why})" for name, why in self.unguarded]
+            told.append(f"not guarded: {_listed(reasons)}")
+        return ("; ".join(told),) if told else ()
+
+
+def with_registries(rules: Ruleset, registries: Mapping[str, Iterable[str]]) -> Ruleset:
+    """Give the rules of package-registry tokens the hosts of their clients as homes."""
+
+    def housed(rule: Rule) -> Rule:
+        hosts = tuple(registries.get(rule.id.partition("-")[0], ()))
+        if not hosts:
+            return rule
+        home = (*rule.home, Home(hosts, _REGISTRY_PLACES))
+        return msgspec.structs.replace(rule, home=home)
+
+    return Ruleset(tuple(map(housed, rules.rules))) if registries else rules
+
+
+def known_secrets(
+    collected: Collected, scanner: Scanner, policy: Secrets
+) -> tuple[list[KnownSecret], Guarded]:
+    """Decide which candidates become known secrets.
+
+    Args:
+        collected: what was found.
+        scanner: tells what the rules know; without known secrets.
+        policy: names to ignore, and homes.
+    """
+    values: dict[bytes, _Entry] = {}
+    unguarded: dict[str, str] = dict(collected.skipped)
+    for candidate in collected.candidates:
+        if not candidate.canary and ignored(candidate.name, policy.ignore):
+            continue
+        for value, homes, why in _values(candidate, scanner):
+            if why:
+                if why not in _UNTOLD:
+                    unguarded.setdefault(candidate.name, why)
+            elif value not in values and len(values) >= MOST and not candidate.canary:
+                unguarded.setdefault(candidate.name, f"more than {MOST}")
+            else:
+                values.setdefault(value, _Entry()).add(candidate, homes, policy)
+    entries = values.items()
+    known = [entry.secret(value) for value, entry in entries]
+    usual = [entry for entry in values.values() if not entry.canary]
+    names = tuple(dict.fromkeys(name for entry in usual for name in entry.names))
+    told = set(names)
+    return known, Guarded(
+        names,
+        tuple(entry.names[0] for entry in usual if not entry.homes),
+        tuple(entry.names[0] for entry in values.values() if entry.canary),
+        tuple((name, why) for name, why in unguarded.items() if name not in told),
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - _TOLD
+    return ", ".join(names[:_TOLD]) + (f" and {more} more" if more > 0 else "")
+
+
+def ignored(name: str, ignore: Iterable[str]) -> bool:
+    """Say whether the policy leaves out this name, or the whole file it was found in."""
+    return name in ignore or name.rpartition(":")[0] in ignore
+
+
+class _Entry:
+    """One value, under all its names."""
+
+    __slots__ = ("canary", "homes", "names")
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self.homes: dict[Home, None] = {}
+        self.canary = False
+
+    def add(self, candidate: Candidate, homes: Iterable[Home], policy: Secrets) -> None:
+        self.names.append(candidate.name)
+        self.canary = self.canary or candidate.canary
+        self.homes.update(dict.fromkeys((*candidate.homes, *homes)))
+        for entry in policy.homes:
+            if entry.name == candidate.name:
+                self.homes[Home((entry.host,), entry.places)] = None
+
+    def secret(self, value: bytes) -> KnownSecret:
+        name = self.names[0]
+        if self.canary:
+            return KnownSecret(
+                f"canary:{name}", f"canary {name}", value, Severity.CRITICAL, canary=True
+            )
+        homes = tuple(self.homes)
+        return KnownSecret(f"known:{name}", f"the agent's {name}", value, Severity.CRITICAL, homes)
+
+
+def _values(candidate: Candidate, scanner: Scanner) -> list[tuple[bytes, tuple[Home, ...], str]]:
+    """Return what is secret in a candidate: the value, where it is at home, or why not guarded."""
+    value = candidate.value
+    if candidate.canary:
+        return [(value, (), "")]
+    found = [
+        (scanner.rules[finding.rule], value[finding.start : finding.end])
+        for finding in scanner.scan(value, "head").findings
+        if not finding.encoding
+    ]
+    if not candidate.sure:
+        return [
+            (secret, rule.home, worth(secret) if rule.kind == "contextual" else "")
+            for rule, secret in found
+            if b"\n" not in secret
+        ]
+    homes = tuple(home for rule, _ in found for home in rule.home)
+    sure = any(rule.kind == "prefixed" and 2 * len(part) > len(value) for rule, part in found)
+    why = "" if sure else worth(value, candidate.name)
+    return [(value, homes + _by_name(candidate.name, scanner.rules), why)]
+
+
+def _by_name(name: str, rules: Iterable[Rule]) -> tuple[Home, ...]:
+    """Return homes of the vendor that a name begins with: OPENAI_API_KEY, github_token.
+
+    Headers only: what a vendor takes in a URL or body is for the very format that its rule knows.
+    """
+    name = name.rpartition(":")[2]
+    if name in _NEVER_SENT:
+        return ()
+    words = [word.lower() for word in _WORD.split(name) if word]
+    while words and words[0] in _GENERIC:
+        del words[0]
+    vendors = {_VENDORS.get(word, word) for word in (*words[:1], "".join(words[:2]))}
+    homes: dict[Home, None] = {}
+    for rule in rules:
+        if rule.id.partition("-")[0] in vendors:
+            for home in rule.home:
+                places = tuple(place for place in home.places if place.startswith("header:"))
+                if places:
+                    homes[Home(home.hosts, places)] = None
+    return tuple(homes)
