@@ -1,0 +1,165 @@
+"""Cases through the jail in the lab, and what came of them.
+
+`block` means all three: nothing of the case reached the lab's internet, the client got an explicit
+refusal, and an event says so. A time-out, a 502 or a broken connection is an error, never a block.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from tests.benchmark.cases import Case
+from tests.benchmark.swap import Swapped
+from tests.lab import Answer, Lab, daemons
+from tests.lab.host_files import BUNDLE
+from tests.lab.programs import ROOT
+from tests.lab.world import DEV_WORK, WEB
+
+_CURL = ("curl", "-sS", "-g", "--max-time", "15", "-w", "\n%{http_code}")
+_PROXY = "http://proxy.example.com:80"
+_TALK = ROOT / "tests" / "benchmark" / "talk.py"
+_SOCKET = "ws.example.com"
+"""The lab's WebSocket server has a certificate of its own; it stands for any host."""
+_RPC = "https://tools.example.com/rpc"
+
+
+class Outcome(NamedTuple):
+    """What became of one case."""
+
+    case: Case
+    verdict: str
+    """`block`, `allow`, or `error: ` and what was seen."""
+    reason: str = ""
+    rule: str = ""
+    arrived: bool = False
+    """Whether it arrives without the jail: the positive control."""
+
+    @property
+    def right(self) -> bool:
+        """Whether that is what the benchmark wants."""
+        return self.verdict == self.case.expected_verdict
+
+
+class Driver:
+    """Drives cases in a lab.
+
+    :param shape: keep the shape of samples that no vendor issues, see `swap.Swapped`
+    """
+
+    def __init__(self, lab: Lab, *, shape: bool = False) -> None:
+        self._lab = lab
+        self._shape = shape
+
+    def drive(self, case: Case) -> Outcome:
+        """Drive one case, without the jail first and then in it."""
+        swapped = Swapped(case.payload, case.id, shape=self._shape)
+        for host in swapped.hosts:
+            self._lab.set_name(host.lower(), Answer(WEB))
+        if case.input_type == "websocket_frame":
+            return self._socket(case, swapped)
+        commands = self._commands(case, swapped)
+        self._lab.clear()
+        for command in commands:
+            self._lab.run(command, user="dev", env={"CURL_CA_BUNDLE": BUNDLE})
+        arrived = bool(self._lab.requests()) or bool(self._lab.oracle.records())
+        arrived = arrived or bool(self._lab.dns_log() and case.category == "hostname_exfiltration")
+        self._lab.clear()
+        done = self._lab.jail(_joined(commands), *self._policy(case, swapped))
+        leaked = bool(self._lab.requests() or self._lab.oracle.records() or self._lab.dns_log())
+        status = done.text.rpartition("\n")[2].strip()
+        told = done.text.rpartition("\n")[0]
+        blocks = [e for e in done.events() if e["event"] == "decision" and e["action"] == "block"]
+        return _outcome(case, leaked, status, told, blocks, arrived)
+
+    def _commands(self, case: Case, swapped: Swapped) -> list[list[str]]:
+        payload = swapped.payload
+        if "jsonrpc_messages" in payload:
+            return [
+                [
+                    *_CURL, "-H", "Content-Type: application/json",
+                    "-d", json.dumps(message, ensure_ascii=False), _RPC,
+                ]
+                for message in payload["jsonrpc_messages"]
+            ]  # fmt: skip
+        words = [*_CURL, "-X", payload.get("method", "GET"), "--path-as-is"]
+        for name, value in payload.get("headers", {}).items():
+            words += ["-H", f"{name}: {value}"]
+        if "body" in payload:
+            words += ["-H", f"Content-Type: {payload['content_type']}"]
+            words += ["--data-binary", payload["body"]]
+        if "127." in payload["url"] or "0177." in payload["url"]:
+            # A jail's own loopback is nobody else's; a fetching proxy's would be the host's.
+            words += ["-x", _PROXY]
+        return [[*words, payload["url"]]]
+
+    def _policy(self, case: Case, swapped: Swapped) -> Sequence[str]:
+        if "blocklist" not in case.id:
+            return ()
+        hosts = "".join(f"  - {json.dumps(host)}\n" for host in swapped.hosts)
+        policy = self._lab.path(f"{DEV_WORK}/benchmark.yaml")
+        policy.write_text(f"version: 1\nhosts:\n  deny:\n{hosts}", "utf-8")
+        return ("--policy", f"{DEV_WORK}/benchmark.yaml")
+
+    def _socket(self, case: Case, swapped: Swapped) -> Outcome:
+        server = daemons.websocket(self._lab)
+        frames = json.dumps(swapped.payload["frames"])
+        words = ["/usr/bin/python3", "-c", _TALK.read_text("utf-8"), f"wss://{_SOCKET}/ws", frames]
+        server.clear()
+        self._lab.run(words, user="dev", env={"SSL_CERT_FILE": BUNDLE})
+        arrived = bool(server.wait_for('"open"'))
+        server.clear()
+        done = self._lab.jail(words)
+        log = server.log()
+        leaked = '"text"' in log or '"binary"' in log
+        blocks = [e for e in done.events() if e["event"] == "decision" and e["action"] == "block"]
+        found = json.loads(done.text or "{}")
+        status = str(found.get("code") or found.get("status", 0))
+        return _outcome(case, leaked, status, done.text, blocks, arrived)
+
+
+def _joined(commands: Sequence[Sequence[str]]) -> list[str]:
+    if len(commands) == 1:
+        return list(commands[0])
+    raise ValueError("one message in a case that is driven")
+
+
+def _outcome(
+    case: Case,
+    leaked: bool,
+    status: str,
+    told: str,
+    blocks: Sequence[dict[str, object]],
+    arrived: bool,
+) -> Outcome:
+    reason = str(blocks[0]["reason"]) if blocks else ""
+    rule = str(blocks[0].get("rule", "")) if blocks else ""
+    socket = case.input_type == "websocket_frame"
+    if socket:
+        explicit = status in ("1008", "1002", "1007")
+    else:
+        explicit = status == "403" and '"reason"' in told
+    if not leaked and explicit and blocks:
+        verdict = "block"
+    elif leaked and not blocks and (socket or status in ("200", "404")):
+        verdict = "allow"
+    else:
+        verdict = f"error: status {status or '-'}, {len(blocks)} events, leaked {leaked}"
+    return Outcome(case, verdict, reason, rule, arrived)
+
+
+def table(outcomes: Sequence[Outcome], left: Sequence[Case]) -> str:
+    """All of it as text."""
+    lines = [f"{'case':<38}{'wanted':<8}{'found':<8}{'reason':<18}{'rule':<26}"]
+    for outcome in outcomes:
+        mark = "" if outcome.right else "  <--"
+        control = "" if outcome.arrived else "  (arrives nowhere without the jail either)"
+        lines.append(
+            f"{outcome.case.id:<38}{outcome.case.expected_verdict:<8}{outcome.verdict:<8}"
+            f"{outcome.reason:<18}{outcome.rule:<26}{mark}{control}".rstrip()
+        )
+    right = sum(outcome.right for outcome in outcomes)
+    lines.append(f"{right} of {len(outcomes)} as wanted; {len(left)} belong to later work:")
+    lines += [f"  {case.id}: {case.later}" for case in left]
+    return "\n".join(lines)
