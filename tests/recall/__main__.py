@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from interceptor.scan.engine import Scanner
 from interceptor.scan.ruleset import Rule, load_rules
-from tests.recall import chains, cuts, report
+from tests.recall import chains, cuts, report, splits
 from tests.recall.carriers import CARRIERS, STATED, Carrier
 from tests.recall.encodings import ENCODINGS
 from tests.recall.examples import secrets
@@ -25,19 +25,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--misses", type=int, default=40, help="how many misses are listed")
     parser.add_argument("--chains", action="store_true", help="only chains: all pairs, and longer")
     parser.add_argument("--cuts", action="store_true", help="only cuts of streams at every byte")
+    parser.add_argument("--splits", action="store_true", help="only secrets cut into pieces")
     parser.add_argument("--full", action="store_true", help="all of the above")
     chosen = parser.parse_args(arguments)
     rules = [rule for rule in load_rules().rules if _wanted(rule, chosen.rule)]
     scanner = Scanner.build(load_rules(), None)
     print(f"{len(rules)} rules: {_kinds(rules)}")
     good = True
-    if chosen.full or not (chosen.chains or chosen.cuts):
+    if chosen.full or not (chosen.chains or chosen.cuts or chosen.splits):
         carriers = CARRIERS if chosen.full or chosen.all_carriers else CARRIERS[:STATED]
         good = _recall(scanner, rules, carriers, chosen.salts, chosen.misses)
     if chosen.full or chosen.chains:
         good = _shown(chains.whole, scanner, rules, chosen.misses) and good
     if chosen.full or chosen.cuts:
         good = _shown(cuts.whole, scanner, rules, chosen.misses) and good
+    if chosen.full or chosen.splits:
+        _shown(splits.whole, scanner, rules, chosen.misses)
     return 0 if good else 1
 
 
