@@ -53,6 +53,13 @@ COMMANDS: dict[str, Entry] = {
             "egressguard policy show --preset strict > egressguard.yaml",
         ),
     ),
+    "scan": Entry(
+        "interceptor.cli.scan",
+        "Find credentials in files, diffs and items, without a network.",
+    ),
+    "check": Entry(
+        "interceptor.cli.check", "Say what would become of a request, without making it."
+    ),
     "ps": Entry(
         "interceptor.cli.ps",
         "List live jails and reclaim what dead ones left.",

@@ -1,0 +1,411 @@
+"""Judging one item without a network: a URL, a header, a body, a name, a tool call.
+
+Every item becomes the unit that the data plane would judge (a request, a name, a message, content
+that comes back) and goes to the same `Judge`. No rule stands here.
+"""
+
+from __future__ import annotations
+
+import binascii
+import functools
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Final
+
+import msgspec
+
+from interceptor.decide.item_parts import addressed, take_body
+from interceptor.decide.judge import Judge
+from interceptor.decide.known_names import known_addresses
+from interceptor.decide.literals import parse
+from interceptor.decide.urls import Host, Url, read_host, read_url
+from interceptor.model import Target
+from interceptor.policy.schema import Inbound, Policy
+from interceptor.scan.engine import Scanner
+from interceptor.scan.inbound import InboundScanner
+from interceptor.scan.window import MessageWindow
+from interceptor.verdict import Finding, Reason, Verdict
+from interceptor.wire.authority import Authority, default_port, parse_authority, parse_target
+from interceptor.wire.content import content_codings
+from interceptor.wire.fields import HttpError, split_fields
+from interceptor.wire.http1 import RequestHead, read_request
+
+NEUTRAL_HOST: Final = "host.example"
+"""Stands for the host of an item that names none (RFC 2606): nothing is at home there."""
+_SESSIONS: Final = 1024
+"""Sessions that are remembered; the one that was quiet for longest goes first."""
+_WINDOWS: Final = 16
+"""Hosts of one session to which messages went, likewise."""
+_SLICE: Final = 1 << 18
+
+Fields = Sequence[tuple[bytes, bytes]]
+"""(name as written, value) pairs."""
+
+
+class Items:
+    """Judges items one by one, in the order in which they happen.
+
+    Attributes:
+        judge: what decides. Its policy is the one given, with two differences: the neutral host is
+            allowed, and findings in what comes back block.
+        target: where the last item went.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        scanner: Scanner,
+        digest_key: bytes,
+        inbound: InboundScanner | None = None,
+    ) -> None:
+        """Make the judges.
+
+        Args:
+            policy: in force.
+            scanner: for this thread alone.
+            digest_key: key of the digests, 16 to 64 bytes.
+            inbound: looks at what comes back; None: nothing does.
+        """
+        hosts = msgspec.structs.replace(policy.hosts, allow=(*policy.hosts.allow, NEUTRAL_HOST))
+        policy = msgspec.structs.replace(policy, hosts=hosts, inbound=Inbound(findings="block"))
+        self.judge = Judge(policy, scanner, digest_key, inbound)
+        self._content = self.judge
+        if policy.requests:
+            # A header or a body on its own says nothing about the method and path it goes with.
+            bare = msgspec.structs.replace(policy, requests=())
+            self._content = Judge(bare, scanner, digest_key, inbound)
+        self.target = Target("https", NEUTRAL_HOST, 443)
+        self._limits = policy.limits
+        self._port = 443 if 443 in policy.ports else (*policy.ports, 443)[0]
+        self._targets: dict[str, tuple[Target, Verdict]] = {}
+        self._sessions: OrderedDict[str, OrderedDict[Target, MessageWindow]] = OrderedDict()
+
+    def judge_item(
+        self, surface: str, content: bytes, host: str = "", session: str = "", at: float = 0.0
+    ) -> Verdict:
+        """Judge one item.
+
+        Args:
+            surface: one of `SURFACES`.
+            content: its bytes.
+            host: where it goes, or came from: `name`, `address`, or either with a port.
+            session: items of one session follow each other; empty: the item stands alone.
+            at: when it happened, in seconds; rises within a session.
+
+        Raises:
+            KeyError: no such surface.
+        """
+        try:
+            return SURFACES[surface](self, content, host, session, at)
+        except HttpError as error:
+            return self.judge.refuse(error.reason, error.detail)
+
+    def visit(
+        self, url: Url, method: str = "GET", fields: Fields = (), body: bytes = b""
+    ) -> Verdict:
+        """Judge a request of `url` as a client would make it.
+
+        Raises:
+            HttpError: a field is malformed, or a limit is exceeded.
+        """
+        target = msgspec.structs.replace(url.target, method=method)
+        reached = self._reach(url.host, target)
+        if not reached.allowed:
+            return reached
+        lines = [(b"Host", target.authority.encode()), *fields]
+        if url.user and all(name.lower() != b"authorization" for name, _ in fields):
+            # What clients make of user information (RFC 7617).
+            token = binascii.b2a_base64(url.user, newline=False)
+            lines.append((b"Authorization", b"Basic " + token))
+        block = b"".join([b"%b: %b\r\n" % line for line in lines])
+        section = split_fields(block, self._limits.header_count, Reason.HTTP_MALFORMED)
+        head = b"%b %b HTTP/1.1\r\n%b" % (method.encode("ascii"), url.written, block)
+        named = [(lower, value) for _, lower, value in section]
+        codings = content_codings(section.steering.get(b"content-encoding")) if body else ()
+        verdict = self._request(self.judge, target, head, named, body, codings)
+        return self._both(reached, verdict)
+
+    # -- surfaces ----------------------------------------------------------------------------
+
+    def _url(self, content: bytes, host: str, _session: str, _at: float) -> Verdict:
+        if host and content[:1] == b"/" and content[1:2] != b"/":
+            content = b"https://%b%b" % (host.encode(), content)
+        return self.visit(read_url(content))
+
+    def _raw_request(self, content: bytes, host: str, _session: str, _at: float) -> Verdict:
+        limits = self._limits
+        verdict = self.judge.passed(())
+        rest = content
+        first = True
+        while first or rest.strip(b"\r\n"):
+            found = read_request(rest, limits.header_bytes, limits.header_count)
+            if found is None:
+                raise HttpError(Reason.HTTP_MALFORMED, "the header section has no end")
+            head, used = found
+            body, trailers, rest, whole = take_body(head, rest[used:], limits.header_bytes)
+            judged = self._exchange(head, host, body, trailers)
+            verdict = self._both(verdict, judged)
+            if not verdict.allowed:
+                return verdict
+            if not whole:
+                raise HttpError(Reason.HTTP_MALFORMED, "the request ends within its body")
+            first = False
+        return verdict
+
+    def _exchange(
+        self, head: RequestHead, host: str, body: bytes, trailers: list[tuple[bytes, bytes]]
+    ) -> Verdict:
+        """Judge a request that was read."""
+        asked = parse_target(head.method, head.target)
+        if asked.form == "authority":
+            place = read_host(head.target)
+            port = place.port or default_port("https")
+            return self._reach(place, Target("tcp", place.canonical, port, "CONNECT"))
+        written = head.host or host.encode() or NEUTRAL_HOST.encode()
+        named = parse_authority(written)
+        place = read_host(written)
+        scheme = asked.scheme or ("http" if named.port == 80 else "https")
+        if asked.authority is not None and _at(asked.authority, scheme) != _at(named, scheme):
+            raise HttpError(Reason.NAME_MISMATCH, "the request target and Host disagree")
+        if host and self._elsewhere(host, place, scheme):
+            raise HttpError(Reason.NAME_MISMATCH, "Host names another host than the item")
+        port = named.port or default_port(scheme)
+        path = asked.path.decode("ascii")
+        target = Target(scheme, place.canonical, port, head.method, path)
+        reached = self._reach(place, target)
+        if not reached.allowed:
+            return reached
+        fields = [(lower, value) for _, lower, value in head.fields]
+        codings = content_codings(head.codings) if body else ()
+        verdict = self._request(self.judge, target, head.raw, fields, body, codings)
+        if verdict.allowed and trailers:
+            verdict = self._both(verdict, self.judge.trailers(target, trailers))
+        return self._both(reached, verdict)
+
+    def _header(self, content: bytes, host: str, _session: str, _at: float) -> Verdict:
+        lines = content.replace(b"\r\n", b"\n").strip(b"\n").split(b"\n")
+        block = b"".join([b"%b\r\n" % line for line in lines])
+        if len(block) > self._limits.header_bytes:
+            detail = f"a head over {self._limits.header_bytes} bytes"
+            raise HttpError(Reason.LIMIT_EXCEEDED, detail)
+        section = split_fields(block, self._limits.header_count, Reason.HTTP_MALFORMED)
+        stated = section.steering.get(b"host", b"").decode("latin-1")
+        target, reached = self._target(host or stated)
+        if not reached.allowed:
+            return reached
+        fields = [(lower, value) for _, lower, value in section]
+        target = msgspec.structs.replace(target, method="GET")
+        head = b"GET / HTTP/1.1\r\n" + block
+        return self._both(reached, self._content.request(target, head, fields, b""))
+
+    def _body(self, content: bytes, host: str, _session: str, _at: float) -> Verdict:
+        target, reached = self._target(host)
+        if not reached.allowed:
+            return reached
+        verdict = self._request(self._content, target, _NO_HEAD, (), content, ())
+        return self._both(reached, verdict)
+
+    def _hostname(self, content: bytes, _host: str, _session: str, _at: float) -> Verdict:
+        host = read_host(content.strip())
+        port = host.port or self._port
+        return self._reach(host, Target(_scheme(port), host.canonical, port))
+
+    def _address(self, content: bytes, host: str, _session: str, _at: float) -> Verdict:
+        texts = content.decode("utf-8", "replace").replace(",", " ").split()
+        if not texts:
+            return self.judge.refuse(Reason.ADDRESS_RESERVED, "no address")
+        named = read_host(host.encode()).canonical if host else ""
+        for text in texts:
+            bare = text.removeprefix("[").removesuffix("]").partition("%")[0]
+            if parse(bare) is None:  # it may be anything, so it is not repeated
+                return self.judge.refuse(Reason.ADDRESS_RESERVED, "not an IP address")
+            target = Target("tcp", named or bare, self._port)
+            verdict, _ = self.judge.addresses(target, [bare])
+            if not verdict.allowed:
+                return verdict
+        return verdict
+
+    def _tool_call(self, content: bytes, host: str, _session: str, _at: float) -> Verdict:
+        target, reached = self._target(host)
+        if not reached.allowed:
+            return reached
+        scanned = self._request(self._content, target, _NO_HEAD, _JSON, content, ())
+        verdict = self._both(reached, _placed(scanned, "body", "tool_call"))
+        for text in addressed(content):
+            if not verdict.allowed:
+                break
+            try:
+                verdict = self._both(verdict, self.visit(read_url(text)))
+            except HttpError as error:
+                verdict = self.judge.refuse(error.reason, error.detail)
+        return verdict
+
+    def _message(self, content: bytes, host: str, session: str, _at: float) -> Verdict:
+        target, reached = self._target(host)
+        if not reached.allowed:
+            return reached
+        if len(content) > self._limits.message_bytes:
+            detail = f"a message over {self._limits.message_bytes} bytes"
+            raise HttpError(Reason.LIMIT_EXCEEDED, detail)
+        windows = self._windows(session)
+        before = windows.pop(target, None) or self._content.message_window(target, "ws_message")
+        window = before.copy()
+        verdict = window.judge(content)
+        # What was refused never left: the next message does not follow it.
+        windows[target] = window if verdict is None or verdict.allowed else before
+        if len(windows) > _WINDOWS:
+            windows.popitem(last=False)
+        return reached if verdict is None else self._both(reached, verdict)
+
+    def _inbound(self, where: str, content: bytes) -> Verdict:
+        if self.judge.finds_nothing(content):
+            return self.judge.passed(())
+        window = self.judge.inbound_window(where)
+        verdict = window.judge(content) if window is not None else None
+        return self.judge.passed(()) if verdict is None else verdict
+
+    # -- parts -------------------------------------------------------------------------------
+
+    def _target(self, host: str) -> tuple[Target, Verdict]:
+        """Target of an item that goes to `host`, and whether that may be reached."""
+        known = self._targets.get(host)
+        if known is None:
+            place = read_host((host or NEUTRAL_HOST).strip().encode())
+            port = place.port or self._port
+            target = Target(_scheme(port), place.canonical, port, "POST", "/")
+            known = target, self._reach(place, target)
+            if len(self._targets) >= _SESSIONS:
+                self._targets.clear()
+            self._targets[host] = known
+        self.target = known[0]
+        return known
+
+    def _reach(self, host: Host, target: Target) -> Verdict:
+        """Judge a name, host and port, and the addresses that are known without asking."""
+        self.target = target
+        named = self.judge.name(host.name) if host.name or not target.host else None
+        if named is not None and not named.allowed:
+            return named
+        verdict = self.judge.connection(target)
+        if not verdict.allowed:
+            return verdict
+        if host.disguised:
+            detail = f"the host stands for {target.host}"
+            return self.judge.refuse(Reason.NAME_INVALID, detail)
+        addresses = known_addresses(target.host)
+        if addresses:
+            judged, _ = self.judge.addresses(target, addresses)
+            if not judged.allowed:
+                return judged
+        return verdict if named is None else self._both(named, verdict)
+
+    def _elsewhere(self, host: str, place: Host, scheme: str) -> bool:
+        other = read_host(host.strip().encode())
+        port = default_port(scheme)
+        return (other.canonical, other.port or place.port or port) != (
+            place.canonical,
+            place.port or port,
+        )
+
+    def _request(
+        self,
+        judge: Judge,
+        target: Target,
+        head: bytes,
+        fields: Fields,
+        body: bytes,
+        codings: tuple[bytes, ...],
+    ) -> Verdict:
+        """Judge a request as the data plane does: a long body through its window."""
+        limits = self._limits
+        if limits.body_bytes and len(body) > limits.body_bytes:
+            raise HttpError(Reason.LIMIT_EXCEEDED, f"a body over {limits.body_bytes} bytes")
+        if len(body) <= limits.body_hold:
+            return judge.request(target, head, fields, body, codings)
+        verdict = judge.request(target, head, fields, b"")
+        if not verdict.allowed:
+            return verdict
+        window = judge.upload_window(target, fields, codings)
+        for start in range(0, len(body), _SLICE):
+            window.feed(body[start : start + _SLICE])
+        window.finish()
+        return self._both(verdict, window.verdict or judge.passed(window.findings))
+
+    def _windows(self, session: str) -> OrderedDict[Target, MessageWindow]:
+        if not session:
+            return OrderedDict()
+        windows = self._sessions.pop(session, None)
+        if windows is None:
+            windows = OrderedDict()
+            if len(self._sessions) >= _SESSIONS:
+                self._sessions.popitem(last=False)
+        self._sessions[session] = windows
+        return windows
+
+    def _both(self, first: Verdict, second: Verdict) -> Verdict:
+        """Put two verdicts on one item together: the first that blocks decides."""
+        if not first.findings and (first.allowed or second is first):
+            return second
+        if not second.findings and second.allowed:
+            return first
+        findings = tuple(dict.fromkeys((*first.findings, *second.findings)))
+        for verdict in (first, second):
+            if not verdict.allowed:
+                return msgspec.structs.replace(verdict, findings=findings)
+        return self.judge.passed(findings)
+
+
+Judged = Callable[[Items, bytes, str, str, float], Verdict]
+
+_NO_HEAD: Final = b"POST / HTTP/1.1\r\n"
+_JSON: Final = ((b"content-type", b"application/json"),)
+
+
+def _coming(where: str) -> Judged:
+    def judged(items: Items, content: bytes, _host: str, _session: str, _at: float) -> Verdict:
+        return items._inbound(where, content)  # noqa: SLF001
+
+    return judged
+
+
+# fmt: off
+SURFACES: Mapping[str, Judged] = MappingProxyType({
+    "url": Items._url,  # noqa: SLF001
+    "request": Items._raw_request,  # noqa: SLF001
+    "header": Items._header,  # noqa: SLF001
+    "body": Items._body,  # noqa: SLF001
+    "hostname": Items._hostname,  # noqa: SLF001
+    "address": Items._address,  # noqa: SLF001
+    "response": _coming("response"),
+    "tool_description": _coming("tool_description"),
+    "tool_call": Items._tool_call,  # noqa: SLF001
+    "tool_result": _coming("tool_result"),
+    "ws_message": Items._message,  # noqa: SLF001
+})
+# fmt: on
+"""Surfaces, and how an item of each is judged."""
+
+
+def _placed(verdict: Verdict, old: str, new: str) -> Verdict:
+    """Say `new` where findings and the detail say `old`."""
+    if not verdict.findings:
+        return verdict
+
+    def placed(finding: Finding) -> Finding:
+        if finding.where != old and not finding.where.startswith(f"{old}:"):
+            return finding
+        return msgspec.structs.replace(finding, where=new + finding.where.removeprefix(old))
+
+    detail = verdict.detail.replace(f" in {old}", f" in {new}")
+    found = tuple(map(placed, verdict.findings))
+    return msgspec.structs.replace(verdict, findings=found, detail=detail)
+
+
+def _at(authority: Authority, scheme: str) -> tuple[str, int]:
+    return authority.host, authority.port or default_port(scheme)
+
+
+@functools.cache
+def _scheme(port: int) -> str:
+    return "http" if port == 80 else "https"
