@@ -38,6 +38,7 @@ certificate or what comes back can still lead to a refusal.
     help="Start from this preset; `balanced` unless the policy names one.",
 )
 @click.option("--rules", multiple=True, metavar="FILE", help="Rule file of your own, in addition.")
+@click.option("--known", is_flag=True, help="Look for the secrets of your environment, too.")
 @click.argument("url")
 def command(
     method: str,
@@ -47,6 +48,7 @@ def command(
     policy: str | None,
     preset: str | None,
     rules: tuple[str, ...],
+    known: bool,  # noqa: FBT001
     url: str,
 ) -> int:
     """Say whether a request of URL would be allowed, and why.
@@ -61,7 +63,7 @@ def command(
         raise click.UsageError(f"--method {method!r} is no method: letters and hyphens")
     fields = [_field(text) for text in header]
     body = b"" if data is None else _body(data)
-    prepared = prepare(Options(policy, preset, rules))
+    prepared = prepare(Options(policy, preset, rules, known))
     items = prepared.items
     try:
         verdict = items.visit(

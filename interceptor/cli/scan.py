@@ -50,6 +50,7 @@ docs/scan.md has the format of the lines and the pre-commit hook.
     help="Start from this preset; `balanced` unless the policy names one.",
 )
 @click.option("--rules", multiple=True, metavar="FILE", help="Rule file of your own, in addition.")
+@click.option("--known", is_flag=True, help="Look for the secrets of your environment, too.")
 @click.option(
     "--host",
     default="",
@@ -66,6 +67,7 @@ def command(
     policy: str | None,
     preset: str | None,
     rules: tuple[str, ...],
+    known: bool,  # noqa: FBT001
     host: str,
     files: tuple[str, ...],
 ) -> int:
@@ -74,7 +76,7 @@ def command(
     What counts is what counts in a jail: the same rules, decoders and policy. Nothing is sent, and
     nothing is looked up.
     """
-    options = Options(policy, preset, rules)
+    options = Options(policy, preset, rules, known)
     if jsonl:
         if diff or sarif or as_json or len(files) > 1:
             raise click.UsageError("--jsonl goes with one FILE at most, and no other output")

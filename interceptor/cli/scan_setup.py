@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import click
+import msgspec
 
 from interceptor.cli.main import EXIT_USAGE
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from interceptor.decide.items import Items
     from interceptor.policy.schema import Policy
     from interceptor.scan.engine import Scanner
+    from interceptor.scan.ruleset import Ruleset
 
 
 class Fault(click.ClickException):
@@ -34,6 +36,8 @@ class Options(NamedTuple):
     preset: str | None = None
     rules: tuple[str, ...] = ()
     """Rule files of the user's own."""
+    known: bool = False
+    """Look for the values of this process's environment, and for what `secrets` names."""
 
 
 class Prepared(NamedTuple):
@@ -56,12 +60,10 @@ def prepare(options: Options, *, record: bool = False, witness: bool = False) ->
     Raises:
         Fault: a file that cannot be used.
     """
-    import msgspec
-
     from interceptor.decide.findings import digest_key, unknown_rule
     from interceptor.decide.items import Items
     from interceptor.policy.loading import PolicyError, load, rule_files
-    from interceptor.scan.engine import RulePatternError, Scanner
+    from interceptor.scan.engine import RulePatternError
     from interceptor.scan.inbound import InboundScanner, load_inbound_rules
     from interceptor.scan.ruleset import RulesetError, load_rules, load_user_rules
 
@@ -77,7 +79,9 @@ def prepare(options: Options, *, record: bool = False, witness: bool = False) ->
             wrong = unknown_rule(policy, rules.ids)
             if wrong:
                 raise Fault(f"{options.policy}: {wrong}" if options.policy else wrong)
-        scanner = Scanner.build(rules, cache)
+        # Without a key in the policy: one that nobody knows, and that the next run does not have.
+        key = digest_key(policy) or secrets.token_bytes(32)
+        scanner = _scanner(policy, rules, cache, key, options)
         inbound = InboundScanner.build(load_inbound_rules(cache), cache)
     except (PolicyError, RulesetError, RulePatternError) as error:
         raise Fault(str(error)) from error
@@ -87,8 +91,6 @@ def prepare(options: Options, *, record: bool = False, witness: bool = False) ->
         from interceptor.cli.scan_explain import Witnessing
 
         scanner = Witnessing(scanner)
-    # Without a key in the policy: one that nobody knows, and that the next run does not have.
-    key = digest_key(policy) or secrets.token_bytes(32)
     return Prepared(policy, scanner, key, Items(policy, scanner, key, inbound))
 
 
@@ -98,6 +100,34 @@ def cache_folder() -> Path:
         return Path("/var/cache/egressguard")
     base = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
     return Path(base) / "egressguard"
+
+
+def _scanner(policy: Policy, rules: Ruleset, cache: Path, key: bytes, options: Options) -> Scanner:
+    """Build the scanner, with known secrets where they are asked for.
+
+    Raises:
+        RulePatternError: a pattern that cannot be used.
+        Fault: a file that the policy names cannot be read.
+    """
+    from interceptor.scan.engine import Scanner
+
+    wanted = policy.secrets
+    if not options.known:
+        if not wanted.files:
+            return Scanner.build(rules, cache)
+        wanted = msgspec.structs.replace(wanted, environment="ignore", well_known="ignore")
+    from interceptor.cli.known_secrets import collect
+    from interceptor.scan.candidates import known_secrets, with_registries
+
+    folder = str(Path(options.policy).absolute().parent) if options.policy else ""
+    collected = collect(wanted, os.environ, str(Path.home()), folder=folder)
+    if collected.fault:
+        raise Fault(f"{options.policy}: {collected.fault}" if options.policy else collected.fault)
+    if options.known:
+        rules = with_registries(rules, collected.registries)
+    scanner = Scanner.build(rules, cache)
+    known, _ = known_secrets(collected, scanner, wanted)
+    return scanner.with_secrets(known, key) if known else scanner
 
 
 def _rule_file(name: str) -> tuple[str, bytes]:

@@ -271,3 +271,28 @@ def test_the_host_decides_about_home(sampled: Prepare) -> None:
     at_home = ContentScanner(sampled(Options(), record=True, witness=True), "api.acme.example")
     found, _ = at_home.scan("a", [ACME])
     assert len(found) == 1  # a body is no home
+
+
+def test_known_secrets_are_found_by_their_value(
+    tree: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    value = "plum-" + "Quartz" + "-81-orchard-Vx"
+    monkeypatch.setenv("SERVICE_PASSWORD", value)
+    monkeypatch.setenv("HOME", str(tree))
+    (tree / "k").write_bytes(b"see " + base64.b64encode(f"pw {value}".encode()) + b"\n")
+    assert run(["k"], capsys)[0] == 0
+    code, out, _ = run(["--known", "--explain", "k"], capsys)
+    assert code == 1
+    assert "known:SERVICE_PASSWORD" in out
+    assert "base64" in out
+    assert not any(value[at : at + 5] in out for at in range(len(value) - 4))
+    (tree / "mine.env").write_text(f"DATABASE_PASSWORD={value}\n")
+    monkeypatch.delenv("SERVICE_PASSWORD")
+    (tree / "p.yaml").write_text("version: 1\nsecrets: {files: [mine.env]}\n")
+    code, out, _ = run(["--policy", "p.yaml", "k"], capsys)  # named in a policy: no option needed
+    assert code == 1
+    assert "DATABASE_PASSWORD" in out
+    (tree / "mine.env").unlink()
+    code, _, err = run(["--policy", "p.yaml", "k"], capsys)
+    assert code == 2
+    assert "secrets.files[0]" in err
