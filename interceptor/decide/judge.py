@@ -72,6 +72,16 @@ class Judge:
         self._names: dict[str, Verdict] = {}
         self._connections: dict[tuple[str, int], Verdict] = {}
 
+    def use(self, scanner: Scanner) -> None:
+        """Go on with another scanner, for this judge's thread alone: other rules, other secrets.
+
+        What is judged from now on is judged by it; windows that are open keep the one they have.
+        """
+        self._weigher = Weigher(scanner.rules, self.policy)
+        self._scanner = scanner
+        self._names.clear()
+        self._connections.clear()
+
     @staticmethod
     def refuse(reason: Reason, detail: str = "", rule: str = "") -> Verdict:
         """Return a refusal that someone else has decided upon, such as a protocol error."""
@@ -342,6 +352,7 @@ class Judge:
         findings = weighed.all + tuple(f for f in before if f not in weighed.all)
         if weighed.blocking and not self._record_only:
             first = weighed.blocking[0]
+            reason = self._weigher.reason_of(weighed, reason)
             detail = f"{first.title} in {first.where}"
             return Verdict(Action.BLOCK, reason, first.rule, detail, findings)
         if not findings:

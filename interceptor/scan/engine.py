@@ -24,15 +24,15 @@ from interceptor.scan.database import (
     Pattern,
     RulePatternError,
     collect_hit,
-    compile_database,
     open_database,
 )
-from interceptor.scan.decoders import FIELDS_BIT, GATES, MAX_DEPTH, Seen, decode, gate_name
-from interceptor.scan.decoders.joined import wordy
+from interceptor.scan.decoders import GATES, MAX_DEPTH, Seen, decode, gate_name
+from interceptor.scan.decoders.joined import FIELDS, join_fields, wordy
 from interceptor.scan.fragments import fragment_gates
-from interceptor.scan.mirror import MirrorError, reversed_pattern, rot13_pattern
+from interceptor.scan.known_matcher import KnownMatcher, Meaning, compile_matcher, load_matcher
+from interceptor.scan.mirror import MirrorError, core, reversed_pattern, rot13_pattern
 from interceptor.scan.ruleset import KnownSecret, Rule, Ruleset
-from interceptor.scan.spans import CloseLook, Way
+from interceptor.scan.spans import LOOSE, CloseLook, Way
 
 __all__ = ["CLEAN", "DECODED_BYTES", "RawFinding", "RulePatternError", "Scan", "Scanner", "Witness"]
 
@@ -74,8 +74,7 @@ class _Known(msgspec.Struct, frozen=True):
     """Known secrets: a matcher, and for each of its literals what it stands for."""
 
     database: Any
-    meanings: tuple[tuple[int, str, int, str], ...]
-    """(index of the secret, encoding, length of the literal, digest of the secret)."""
+    meanings: tuple[Meaning, ...]
 
 
 class Scanner:
@@ -132,10 +131,10 @@ class Scanner:
             Pattern(pattern.encode("ascii"), f"gate {gate_name(number)}", once=True)
             for number, pattern in GATES
         ]
-        mirrors, ways = _mirrored(rules.rules)
+        mirrors, ways = _turned(rules.rules)
         fragments = [
-            Pattern(gate.encode("ascii"), "gate fields", once=True)
-            for gate in fragment_gates(r.pattern for r in rules.rules if may_be_split(r))
+            Pattern(gate.encode("ascii"), "gate fields")
+            for gate in fragment_gates(core(r.pattern) for r in rules.rules if may_be_split(r))
         ]
         plain = open_database([*own, *gates, *mirrors, *fragments], cache_dir)
         folded = open_database([pattern._replace(caseless=True) for pattern in own], cache_dir)
@@ -147,7 +146,16 @@ class Scanner:
 
         It keeps digests, and the matcher that was compiled from them.
         """
-        known = _compiled(secrets, key) if secrets else None
+        return self.with_matcher(compile_matcher(secrets, key), self._shipped)
+
+    def with_matcher(self, matcher: KnownMatcher | None, rules: Ruleset) -> Scanner:
+        """Return a scanner that finds known secrets besides, in place of earlier ones.
+
+        Args:
+            matcher: compiled from the secrets, perhaps by another process; None: there are none.
+            rules: those of this scanner; their homes may be others.
+        """
+        known = matcher and _Known(load_matcher(matcher), matcher.meanings)
         other = self.clone()
         other.__dict__.update(
             _known=known,
@@ -155,7 +163,8 @@ class Scanner:
                 *other.__dict__["_scratches"][:2],
                 known.database.scratch if known else None,
             ],
-            rules=self._shipped.rules + tuple(_rule_of(secret) for secret in secrets),
+            _shipped=rules,
+            rules=rules.rules + (matcher.rules if matcher else ()),
         )
         return other
 
@@ -202,6 +211,8 @@ class Scanner:
             following: list[tuple[bytes, str, list[Hit]]] = []
             for text, chain, hits in level:
                 mask = self._examine(text, chain, hits, look)
+                if look.ends:
+                    budget -= self._join_fields(text, chain, look)
                 if not mask or depth == MAX_DEPTH:
                     continue
                 for name, decoded, last in decode(text, mask, seen):
@@ -212,9 +223,7 @@ class Scanner:
                     )
                     longer = f"{chain}>{name}" if chain else name
                     if last:
-                        look.joined, before = True, look.joined
-                        self._examine(decoded, longer, below, look)
-                        look.joined = before
+                        self._examine_joined(decoded, longer, below, look)
                     elif below or self._known is not None:
                         following.append((decoded, longer, below))
                     if budget < 0:
@@ -242,6 +251,21 @@ class Scanner:
         self._examine(data, encoding, hits, look)
         return look.found
 
+    def _join_fields(self, text: bytes, chain: str, look: _Look) -> int:
+        """Look at values of neighbouring fields together; return the bytes looked at."""
+        joined = join_fields(text, look.ends)
+        look.ends.clear()
+        hits: list[Hit] = []
+        self._plain.scan(joined, collect_hit, context=hits, scratch=self._scratches[0])
+        self._examine_joined(joined, f"{chain}>{FIELDS}" if chain else FIELDS, hits, look)
+        return len(joined)
+
+    def _examine_joined(self, text: bytes, chain: str, hits: list[Hit], look: _Look) -> None:
+        look.joined, before = True, look.joined
+        self._examine(text, chain, hits, look)
+        look.joined = before
+        look.ends.clear()
+
     def _examine(self, text: bytes, chain: str, hits: list[Hit], look: _Look) -> int:
         """Note findings of the hits, and known secrets; return the decoders called for."""
         mask = 0
@@ -256,10 +280,12 @@ class Scanner:
                 mask |= _BITS[index - count]
                 continue
             elif index >= self._first_fragment:
-                mask |= FIELDS_BIT
+                look.ends.append(end)
                 continue
             else:
                 number, way = self._ways[index - self._first_mirror]
+                if way == LOOSE and not look.joined:
+                    continue
             if counts.get(number, 0) >= _PER_RULE or (look.joined and not self._joins[number]):
                 continue
             span = self._close.span(
@@ -274,7 +300,8 @@ class Scanner:
             spans[number, way, start] = max(stop, spans.get((number, way, start), 0))
         for (number, way, start), end in spans.items():
             digest = _digest(self._close.secret(text[start:end], way), look.key)
-            name = f"{chain}>{way}" if chain and way else chain or way
+            turned = "" if way == LOOSE else way
+            name = f"{chain}>{turned}" if chain and turned else chain or turned
             look.note(RawFinding(number, start, end, name, digest), text)
         if self._known is not None:
             self._examine_known(self._known, text, chain, look)
@@ -303,7 +330,7 @@ class Scanner:
 class _Look:
     """What one scan looks for, and what it has found."""
 
-    __slots__ = ("_have", "folded", "found", "joined", "key", "surface", "witness")
+    __slots__ = ("_have", "ends", "folded", "found", "joined", "key", "surface", "witness")
 
     def __init__(
         self,
@@ -320,6 +347,7 @@ class _Look:
         self.folded = folded
         self.witness = witness
         self.found: list[RawFinding] = []
+        self.ends: list[int] = []
         self._have: set[tuple[int, str]] = set()
 
     def note(self, finding: RawFinding, text: bytes) -> None:
@@ -341,42 +369,21 @@ def _digest(secret: bytes, key: bytes) -> str:
     return hashlib.blake2b(secret, digest_size=8, key=key).hexdigest()
 
 
-def _mirrored(rules: Sequence[Rule]) -> tuple[list[Pattern], list[Way]]:
+def _turned(rules: Sequence[Rule]) -> tuple[list[Pattern], list[Way]]:
+    """Make the patterns of secrets that are turned round, in ROT13, or joined to other text."""
     patterns: list[Pattern] = []
     ways: list[Way] = []
     for number, rule in enumerate(rules):
         if not may_be_split(rule):
             continue
-        for way, turned in (("reversed", reversed_pattern), ("rot13", rot13_pattern)):
+        bare = core(rule.pattern)
+        for way, turned in (("reversed", reversed_pattern), ("rot13", rot13_pattern), (LOOSE, str)):
+            if way == LOOSE and bare == rule.pattern:
+                continue
             try:
-                text = turned(rule.pattern).encode("ascii")
+                text = turned(bare).encode("ascii")
             except MirrorError:
                 continue
             patterns.append(Pattern(text, f"rule {rule.id}, {way}", rule.caseless))
             ways.append((number, way))
     return patterns, ways
-
-
-def _rule_of(secret: KnownSecret) -> Rule:
-    return Rule(
-        id=secret.id,
-        title=secret.title,
-        pattern=".",
-        severity=secret.severity,
-        home=secret.home,
-        canary=secret.canary,
-    )
-
-
-def _compiled(secrets: Sequence[KnownSecret], key: bytes) -> _Known:
-    from interceptor.scan.known import literals
-
-    patterns: list[Pattern] = []
-    meanings: list[tuple[int, str, int, str]] = []
-    for number, secret in enumerate(secrets):
-        digest = _digest(secret.value, key)
-        for literal in literals(secret.value):
-            text = b"".join(b"\\x%02x" % byte for byte in literal.data)
-            patterns.append(Pattern(text, secret.id, caseless=literal.caseless))
-            meanings.append((number, literal.encoding, len(literal.data), digest))
-    return _Known(compile_database(patterns), tuple(meanings))

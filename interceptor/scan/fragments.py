@@ -11,9 +11,10 @@ from typing import Any
 
 from interceptor.scan.patterns import parsed
 
-_LEAST = 3  # bytes of a prefix that tell it from ordinary text
+_LEAST = 3  # bytes of a prefix that tell it from ordinary text, unless all are small letters:
+_WORD = 5  # so many of those, since words end in any three
 _MOST = 48  # prefixes of one rule
-_CLOSE = r"""(?:\\{0,3}["']|[&;<\r\n])"""
+_CLOSE = r"""(?:\\{1,3}[rn"']|["'&;<\r\n])"""
 
 
 def fragment_gates(patterns: Iterable[str]) -> tuple[str, ...]:
@@ -85,6 +86,9 @@ def _groups(whole: set[str]) -> Iterator[list[str]]:
 def _fragment(prefix: str) -> str:
     """Pattern of the first bytes of a secret with this prefix, at least `_LEAST` of them."""
     text = "[A-Za-z0-9+/=_.~-]{0,100}"
-    for byte in reversed(prefix[_LEAST:]):
-        text = f"(?:{re.escape(byte)}{text})?" if text else ""
-    return re.escape(prefix[:_LEAST]) + text
+    least = _LEAST
+    while least < min(_WORD, len(prefix)) and prefix[:least].islower() and prefix[:least].isalpha():
+        least += 1
+    for byte in reversed(prefix[least:]):
+        text = f"(?:{re.escape(byte)}{text})?"
+    return re.escape(prefix[:least]) + text

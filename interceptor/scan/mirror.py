@@ -28,6 +28,34 @@ class MirrorError(Exception):
     """A pattern that holds what cannot be turned round."""
 
 
+_BOUNDARY = "(?:^|"
+
+
+def core(pattern: str) -> str:
+    """Return a pattern without the boundary on its left, `(?:^|...)`.
+
+    Turned round, or joined to what comes before, a secret has no such boundary.
+    """
+    if not pattern.startswith(_BOUNDARY):
+        return pattern
+    depth = at = 0
+    inside = False
+    while at < len(pattern):
+        byte = pattern[at]
+        if byte == "\\":
+            at += 1
+        elif inside:
+            inside = byte != "]"
+        elif byte == "[":
+            inside = True
+        elif byte in "()":
+            depth += 1 if byte == "(" else -1
+            if not depth:
+                break
+        at += 1
+    return pattern[at + 1 :]
+
+
 def reversed_pattern(pattern: str) -> str:
     """Return the pattern of all reversed matches of `pattern`.
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from interceptor.scan.mirror import ROT13
+from interceptor.scan.mirror import ROT13, core
 from interceptor.scan.ruleset import Rule, widest
 from interceptor.scan.validators import VALIDATORS
 
 Way = tuple[int, str]
-"""Index of a rule, and how its pattern was turned: `reversed`, `rot13`."""
+"""Index of a rule, and how its pattern was turned: `reversed`, `rot13`, `LOOSE`."""
+
+LOOSE = "loose"
+"""Without the boundary on its left."""
 
 _AFTER = 256  # bytes behind a match that its validator sees
 
@@ -59,7 +62,7 @@ class CloseLook:
             base = end
         else:
             turned = text[first : end + _AFTER]
-            if way:
+            if way == "rot13":
                 turned = turned.translate(ROT13)
             match = pattern.search(turned, 0, end - first)
             base = first
@@ -67,7 +70,7 @@ class CloseLook:
             return None
         start, stop = match.span(pattern.groups)
         if rule.validator:
-            seen = number, turned[start : stop + _AFTER]
+            seen = number, b"%d:" % (stop - start) + turned[start : stop + _AFTER]
             if seen in rejected:
                 return None
             if not VALIDATORS[rule.validator](turned[start:stop], turned[stop : stop + _AFTER]):
@@ -80,14 +83,15 @@ class CloseLook:
         """Turn back what was found in a turned text."""
         if way == "reversed":
             return found[::-1]
-        return found.translate(ROT13) if way else found
+        return found.translate(ROT13) if way == "rot13" else found
 
     def _compiled(
         self, rule: Rule, number: int, way: str, *, folded: bool
     ) -> tuple[re.Pattern[bytes], int]:
         flags = re.IGNORECASE if rule.caseless or folded else re.NOFLAG
         end = "" if way == "reversed" else r"\Z"
-        compiled = re.compile(f"(?:{rule.pattern}){end}".encode("ascii"), flags)
-        entry = compiled, widest(rule.pattern)
+        pattern = core(rule.pattern) if way else rule.pattern
+        compiled = re.compile(f"(?:{pattern}){end}".encode("ascii"), flags)
+        entry = compiled, widest(pattern)
         self._patterns[number, "folded" if folded else way] = entry
         return entry

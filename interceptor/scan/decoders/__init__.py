@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from interceptor.scan.decoders.joined import FIELDS, JOINED
+from interceptor.scan.decoders.joined import JOINED
 from interceptor.scan.decoders.model import Decoder, Seen
 from interceptor.scan.decoders.runs import RUNS
 from interceptor.scan.decoders.texts import TEXTS
@@ -24,10 +24,7 @@ GATES: tuple[tuple[int, str], ...] = tuple(
 )
 """(index in `DECODERS`, pattern) of every gate; that index is its bit in a mask."""
 
-FIELDS_BIT = 1 << next(n for n, decoder in enumerate(DECODERS) if decoder.name == FIELDS)
-"""Calls for the joining of fields."""
-
-__all__ = ["DECODERS", "FIELDS_BIT", "GATES", "MAX_DEPTH", "Decoder", "Seen", "decode", "gate_name"]
+__all__ = ["DECODERS", "GATES", "MAX_DEPTH", "Decoder", "Seen", "decode", "gate_name"]
 
 
 def decode(text: bytes, mask: int, seen: Seen) -> Iterator[tuple[str, bytes, bool]]:

@@ -8,13 +8,15 @@ them from a key.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from interceptor.scan.decoders.model import Decoder, Seen
 
 FIELDS = "fields"
 """Name of what was cut over fields."""
 _GLUE = b" \t\r\n\v\f\"'`\\,"
+_BEHIND = 512  # bytes before the end of a value that may be of the same secret
+_AHEAD = 2048  # and after it: the values of the fields that follow
 _NEAR = 1024  # bytes on both sides of a concatenation that may belong to the same secret
 
 # It begins with a set of bytes, which `re` looks for quickly.
@@ -74,19 +76,33 @@ def _clusters(text: bytes) -> Iterator[tuple[int, int]]:
 
 # What stands between the values of two fields: the end of one, a name, and what follows it, in JSON
 # (also within a string), forms, cookies, YAML, env files, headers; or tags.
+# No possessive repeat of a group: CPython gh-106052, mended in 3.11.5.
 _BETWEEN = re.compile(
-    rb"(?:\\{0,3}[\"'])?+[ \t]*+[,;&\r\n{}\[\]]++[ \t\r\n,{}\[\]]*+"
-    rb"(?:\\{0,3}[\"'])?+[A-Za-z_$][A-Za-z0-9_.$-]{0,63}+"
-    rb"(?:\\{0,3}[\"'])?+[ \t]*+[:=][ \t]*+(?:\\{0,3}[\"'])?+"
-    rb"|</[A-Za-z_][A-Za-z0-9_.:-]{0,63}+>\s*+<[A-Za-z_][^<>]{0,255}+>"
+    rb"[\\\"',;&\r\n{}\[\]][\\\"',;&\r\n{}\[\] \t]{0,24}+"
+    rb"(?:[A-Za-z_$][A-Za-z0-9_.$-]{0,63}+[\\\"']{0,4}+[ \t]{0,8}+[:=][ \t]{0,8}+"
+    rb"[\[{][ \t\r\n\[{\\\"']{0,24}+){0,3}"
+    rb"[A-Za-z_$][A-Za-z0-9_.$-]{0,63}+[\\\"']{0,4}+[ \t]{0,8}+[:=][ \t\[\\\"']{0,12}+"
 )
+_TAGS = re.compile(rb"</[A-Za-z_][A-Za-z0-9_.:-]{0,63}+>\s{0,40}+<[A-Za-z_][^<>]{0,255}+>")
 
 
-def _fields(text: bytes, _seen: Seen) -> Iterator[tuple[str, bytes]]:
-    """Join the values of neighbouring fields."""
-    out = _BETWEEN.sub(b"", text)
-    if len(out) != len(text):
-        yield FIELDS, out
+def join_fields(text: bytes, ends: Sequence[int]) -> bytes:
+    """Join the values of neighbouring fields near the ends of values that may be pieces.
+
+    Args:
+        text: JSON, a form, headers, YAML, XML, an env file, or anything that holds some.
+        ends: offsets in it, rising: see `interceptor.scan.fragments`.
+    """
+    pieces: list[bytes] = []
+    done = 0
+    for end in ends:
+        if end + _AHEAD <= done:
+            continue
+        start = max(done, end - _BEHIND)
+        done = end + _AHEAD
+        pieces.append(text[start:done])
+    joined = _BETWEEN.sub(b"", b"".join(pieces))
+    return _TAGS.sub(b"", joined) if b"</" in joined else joined
 
 
 JOINED: tuple[Decoder, ...] = (
@@ -99,8 +115,6 @@ JOINED: tuple[Decoder, ...] = (
         _concat,
     ),
     # Its gate is a stretch of text: noise, as most decoders make it, has none.
-    # Its gates are made from the rules: `interceptor.scan.fragments`.
-    Decoder(FIELDS, (), _fields, last=True),
     Decoder("joined", (r"[\x20-\x7e\t\r\n]{24}",), _joined, last=True),
 )
 """Decoders that put pieces together."""
