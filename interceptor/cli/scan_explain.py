@@ -177,7 +177,7 @@ class Explainer:
         if not homes:
             return "belongs nowhere: the rule has no home"
         belongs = "; ".join(f"{_list(places)} of {_list(hosts)}" for hosts, places in homes)
-        if scheme != "https":
+        if scheme == "http":
             return f"not at home: in clear text nothing is; it belongs in {belongs}, over https"
         return f"not at home in {place}: it belongs in {belongs}"
 

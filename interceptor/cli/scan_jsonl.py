@@ -105,6 +105,7 @@ class Stream:
             host: of items that name none.
         """
         self._host = host
+        self._number = 0
         self._items = items
         self._explainer = explainer
         self._decode = msgspec.json.Decoder(Line).decode
@@ -114,6 +115,7 @@ class Stream:
 
     def answer(self, line: bytes) -> bytes:
         """Return the answer to a line, both without their line ends. Never raises."""
+        self._number += 1
         try:
             item = self._read(line)
             content = _content(item)
@@ -126,15 +128,18 @@ class Stream:
             )
             return self._encode(self._shown(item, verdict))
         except LineError as error:
-            self.failed = True
-            return self._encode(Failure(error.id, str(error)))
+            return self._failure(error)
         except Exception as error:  # noqa: BLE001 - a defect of ours refuses, as in the data plane
             return self._encode(self._broken(item.id, error))
 
     def too_long(self) -> bytes:
         """Return the answer to a line over `MAX_LINE`."""
+        self._number += 1
+        return self._failure(LineError(f"longer than {MAX_LINE} bytes; send less at a time"))
+
+    def _failure(self, error: LineError) -> bytes:
         self.failed = True
-        return self._encode(Failure(None, f"the line is longer than {MAX_LINE} bytes"))
+        return self._encode(Failure(error.id, f"line {self._number}: {error}"))
 
     def _broken(self, id: str | int, error: Exception) -> Answer:
         if os.environ.get("EGRESSGUARD_DEBUG") == "1":

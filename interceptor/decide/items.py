@@ -209,7 +209,7 @@ class Items:
     def _hostname(self, content: bytes, _host: str, _session: str, _at: float) -> Verdict:
         host = read_host(content.strip())
         port = host.port or self._port
-        return self._reach(host, Target(_scheme(port), host.canonical, port))
+        return self._reach(host, Target("tcp", host.canonical, port))
 
     def _address(self, content: bytes, host: str, _session: str, _at: float) -> Verdict:
         texts = content.decode("utf-8", "replace").replace(",", " ").split()
@@ -287,7 +287,8 @@ class Items:
         named = self.judge.name(host.name) if host.name or not target.host else None
         if named is not None and not named.allowed:
             return named
-        verdict = self.judge.connection(target)
+        opened = target.scheme == "tcp" and self.judge.service(target) is not None
+        verdict = self.judge.stream(target) if opened else self.judge.connection(target)
         if not verdict.allowed:
             return verdict
         if host.disguised:

@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import os
+import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -16,8 +17,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from interceptor.cli import main
+from interceptor.cli import main, scan_report
 from interceptor.cli.scan_content import ContentScanner, Found, begin_of
+from interceptor.cli.scan_files import Report
 from interceptor.cli.scan_setup import Options, Prepared
 from tests.scan_samples import ACME, BOLT, OTHER
 
@@ -296,3 +298,29 @@ def test_known_secrets_are_found_by_their_value(
     code, _, err = run(["--policy", "p.yaml", "k"], capsys)
     assert code == 2
     assert "secrets.files[0]" in err
+
+
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_progress_is_shown_on_a_terminal_when_it_takes_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 100.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    terminal, pipe = _Terminal(), io.StringIO()
+    report = Report([], files=7, bytes=3_000_000)
+    shown, hidden = scan_report.Progress(terminal), scan_report.Progress(pipe)
+    shown(report, "a")
+    shown.clear()
+    assert terminal.getvalue() == ""
+    now += 5.0
+    for progress in (shown, hidden):
+        progress(report, "b\x1b")
+        progress(report, "c")  # too soon after
+        progress.clear()
+        progress.clear()
+    assert terminal.getvalue() == "\r\x1b[K7 files, 3 MB: b\\u{1b}\r\x1b[K"
+    assert pipe.getvalue() == ""

@@ -178,6 +178,7 @@ def test_a_bad_line_is_told(stream: Stream, line: bytes, id: object, words: str)
     told = answer(stream, line)
     assert set(told) == {"id", "error"}
     assert told["id"] == id
+    assert told["error"].startswith("line 1: ")
     assert words in told["error"]
     assert stream.failed
     assert answer(stream, item())["action"] == "allow"  # the next one goes on
@@ -317,7 +318,7 @@ def test_a_line_that_is_too_long_is_dropped_as_it_comes(
     told = [json.loads(line) for line in out.splitlines()]
     assert [("error" in one) for one in told] == [False, True, False, True]
     assert told[1]["id"] is None
-    assert "longer than 1000 bytes" in told[1]["error"]
+    assert told[1]["error"].startswith("line 2: longer than 1000 bytes")
     assert code == 2
 
 

@@ -22,6 +22,7 @@ from interceptor.policy.schema import (
     RequestRule,
     RuleAt,
     RuleTuning,
+    TcpService,
 )
 from interceptor.scan.engine import Scanner
 from interceptor.scan.inbound import InboundScanner
@@ -325,6 +326,15 @@ def test_the_policy_decides_about_hosts_methods_and_addresses() -> None:
         assert ask(surface, "A: b", items=items).allowed
         assert ask(surface, "A: b", "x.example", items=items).allowed
     assert ask("body", ACME, items=items).reason is Reason.SECRET
+
+
+def test_services_of_the_policy_are_open_by_name() -> None:
+    service = TcpService(host="db.example", port=5432, protocol="postgres")
+    items = items_of(Policy(tcp=(service,), hosts=Hosts(others="deny")))
+    assert ask("hostname", "db.example:5432", items=items).allowed
+    assert ask("hostname", "db.example:5433", items=items).reason is Reason.HOST_NOT_ALLOWED
+    assert ask("hostname", "y.example:5432", items=items).reason is Reason.HOST_NOT_ALLOWED
+    assert not ask("url", "https://db.example:5432/", items=items).allowed
 
 
 def test_tuning_holds_on_items() -> None:
