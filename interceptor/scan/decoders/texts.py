@@ -1,124 +1,61 @@
-"""Escapes within a text: percent, character references, backslashes.
+"""Decoders that turn a text into a text.
 
-Only ASCII results matter, since secrets are ASCII: an escaped Chinese character is no gate.
+Percent encoding, character references and backslash escapes are undone together: for a credential
+their order does not matter, and a text full of all three would otherwise be decoded in every order.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
+from interceptor.scan.decoders.entities import ENTITY, ENTITY_GATES, unreferenced
+from interceptor.scan.decoders.escapes import CSS, ESCAPE, ESCAPE_GATES, unescaped
+from interceptor.scan.decoders.folding import FOLDING
 from interceptor.scan.decoders.model import Decoder, Seen
+from interceptor.scan.decoders.near import cut
+from interceptor.scan.decoders.percent import FORM, PERCENT, PERCENT_GATES, unquote
+from interceptor.scan.decoders.quoted_printable import QUOTED_PRINTABLE
+from interceptor.scan.decoders.separators import SEPARATED
+from interceptor.scan.decoders.wide import CONTROLS, UTF7, WIDE
 
-_NEAR = 2048  # bytes around an escape that can belong to the same secret, nested encodings included
-
-
-def _near(text: bytes, mark: bytes, escape: re.Pattern[bytes]) -> list[bytes]:
-    """Cut `text` down to the blocks where an escape begins (with `mark`), and their neighbours.
-
-    In binary data escapes occur by chance, a few to the megabyte; only there is work to do.
-    """
-    pieces: list[bytes] = []
-    first = end = 0
-    for start in range(0, len(text), _NEAR):
-        stop = start + _NEAR
-        at = text.find(mark, start, stop)
-        while at >= 0 and escape.match(text, at) is None:
-            at = text.find(mark, at + 1, stop)
-        if at < 0:
-            continue
-        if start - _NEAR > end:
-            if end:
-                pieces.append(text[first:end])
-            first = start - _NEAR
-        end = start + 2 * _NEAR
-    pieces.append(text[first:end])
-    return pieces
-
-
-_PERCENT = re.compile(rb"%(?:0[AaDd]|[2-7][0-9A-Fa-f])")
-
-
-def _percent(text: bytes, _seen: Seen) -> bytes:
-    return b"\n".join([_unquote(piece) for piece in _near(text, b"%", _PERCENT)])
-
-
-def _unquote(text: bytes) -> bytes:
-    # One replace per distinct escape. `%25` comes last; what it lays bare is for the next depth.
-    for escape in sorted(set(_PERCENT.findall(text)), key=lambda found: found == b"%25"):
-        text = text.replace(escape, bytes((int(escape[1:], 16),)))
-    return text
-
-
-_ENTITY = re.compile(
-    rb"&(?:#0{0,5}([0-9]{2,3});?|#[xX]0{0,4}([2-7][0-9A-Fa-f]);?"
-    rb"|(amp|lt|gt|quot|sol|lowbar|period|colon|equals|plus|hyphen);)"
-)
-_NAMED = {
-    b"amp": b"&",
-    b"lt": b"<",
-    b"gt": b">",
-    b"quot": b'"',
-    b"sol": b"/",
-    b"lowbar": b"_",
-    b"period": b".",
-    b"colon": b":",
-    b"equals": b"=",
-    b"plus": b"+",
-    b"hyphen": b"-",
-}
-
-
-def _entity(found: re.Match[bytes]) -> bytes:
-    decimal, hexadecimal, name = found.groups()
-    if name:
-        return _NAMED[name]
-    number = int(decimal) if decimal else int(hexadecimal, 16)
-    return bytes((number,)) if number < 128 else found.group()
-
-
-def _entities(text: bytes, _seen: Seen) -> bytes:
-    return b"\n".join([_ENTITY.sub(_entity, piece) for piece in _near(text, b"&", _ENTITY)])
-
-
-_ESCAPE = re.compile(
-    rb"\\{1,8}(?:u00([2-7][0-9A-Fa-f])|u\{0{0,4}([2-7][0-9A-Fa-f])\}|x([2-7][0-9A-Fa-f])"
-    rb"|([01][0-7]{2})|(/))"
+_EVIDENCE = (PERCENT, ENTITY, ESCAPE)
+_STEPS = (
+    (b"%", "percent", unquote),
+    (b"&", "entities", unreferenced),
+    (b"\\", "escapes", unescaped),
 )
 
 
-def _escape(found: re.Match[bytes]) -> bytes:
-    long, braced, short, octal, slash = found.groups()
-    if slash:
-        return b"/"
-    return bytes((int(octal, 8) if octal else int(long or braced or short, 16),))
+def _unescape(text: bytes, _seen: Seen) -> Iterator[tuple[str, bytes]]:
+    """Undo one layer of each kind of escape, near escapes; say which there were."""
+    changed: set[str] = set()
+    out: list[bytes] = []
+    for piece in cut(text, _EVIDENCE):
+        plain = piece
+        for mark, name, undone in _STEPS:
+            if mark in plain:
+                size = len(plain)
+                plain = undone(plain)
+                if len(plain) != size:
+                    changed.add(name)
+        if len(plain) != len(piece):
+            out.append(plain)
+    if changed:
+        yield "+".join(name for _, name, _ in _STEPS if name in changed), b"\n".join(out)
 
 
-def _escapes(text: bytes, _seen: Seen) -> bytes:
-    return b"\n".join([_ESCAPE.sub(_escape, piece) for piece in _near(text, b"\\", _ESCAPE)])
-
-
-def _named(name: str, out: bytes) -> Iterator[tuple[str, bytes]]:
-    yield name, out
-
+UNESCAPE = Decoder("unescape", (*PERCENT_GATES, *ENTITY_GATES, *ESCAPE_GATES), _unescape)
+"""Percent encoding, character references, backslash escapes: one layer of all that occur."""
 
 TEXTS: tuple[Decoder, ...] = (
-    Decoder(
-        "percent",
-        (r"%(?:0[AaDd]|[2-7][0-9A-Fa-f])",),
-        lambda text, seen: _named("percent", _percent(text, seen)),
-    ),
-    Decoder(
-        "entities",
-        (
-            r"&(?:#[0-9]{2}|#[xX][02-7]|(?:amp|lt|gt|quot|sol|lowbar|period|colon|equals|plus|hyphen);)",
-        ),
-        lambda text, seen: _named("entities", _entities(text, seen)),
-    ),
-    Decoder(
-        "escapes",
-        (r"\\(?:u00[2-7]|u\{|x[2-7]|[01][0-7]{2}|/[A-Za-z0-9+/\\])",),
-        lambda text, seen: _named("escapes", _escapes(text, seen)),
-    ),
+    UNESCAPE,
+    FORM,
+    CSS,
+    QUOTED_PRINTABLE,
+    WIDE,
+    UTF7,
+    CONTROLS,
+    FOLDING,
+    SEPARATED,
 )
-"""Decoders of escapes."""
+"""Decoders of texts."""

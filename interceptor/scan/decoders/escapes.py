@@ -1,0 +1,130 @@
+r"""Backslash escapes of JSON, JavaScript, Python, C, shells and CSS.
+
+`\u0041`, `\u{41}`, `\x41`, `\101`, `\U00000041`, `\/` and quotes, at any depth of JSON within JSON:
+runs of backslashes are first made one. Whether what results is what a given language reads does not
+matter; that no language reads a secret which is not found, does.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Iterator
+
+from interceptor.scan.decoders.model import Decoder, Seen
+from interceptor.scan.decoders.near import Replacements, cut, replaced
+from interceptor.scan.decoders.percent import BACKSLASH_X, character, hex_pairs
+
+# Code points, in the hexadecimal digits of an escape, that may be taken for ASCII or for nothing.
+_FOLDS = (
+    r"(?:00[aA][dD]|0[23-5][0-9A-Fa-f]{2}|061[cC]|115[fF]|1160|1[37][0-9A-Fa-f]{2}|180[b-fB-F]"
+    r"|1[dD][0-9A-Fa-f]{2}|20(?:0[b-fB-F]|1[0-3]|24|2[a-eA-E]|44|[6-9dDeE][0-9A-Fa-f])"
+    r"|21[0-8][0-9A-Fa-f]|24[6-9A-Fa-f][0-9A-Fa-f]|3164|2[cC][0-9A-Fa-f]{2}|[aA]4[dDeEfF][0-9A-Fa-f]|[aA][bB][0-9A-Fa-f]{2}|[fF][eE][0-9A-Fa-f]{2}"
+    r"|[fF][fF][0-9A-Fa-f]{2}|[dD]83[cCdD]|[dD][bB]40)"
+)
+_ESCAPE = (
+    r"\\(?:u00[2-7]|u001[bB]|u\{|x\{|x[2-7]|x1[bB]|x[c-fC-F][0-9A-Fa-f]\\{1,8}x[89abAB]"
+    r"|[01][0-7]{2}|01[0-7]{2}|00[4-7][0-7]|[4-7][0-7][^0-9A-Fa-f ]|3[0-7]{2}\\{1,8}2"
+    r"|/[A-Za-z0-9+/\\]|U000|\\{3}[\"'`/nrtu])"
+)
+_AMONG = rf"\\u{_FOLDS}[A-Za-z0-9_]"
+_BEHIND = rf"[A-Za-z0-9_+/=-]{{6}}\\u{_FOLDS}"
+_STYLED = (
+    r"(?:\\u[fF][fF][0-5][0-9A-Fa-f]){4}",
+    r"(?:\\u[dD]83[5cC]\\u[dD][c-fC-F][0-9A-Fa-f]{2}){3}",
+    r"(?:\\u[dD][bB]40\\u[dD][cC][0-9A-Fa-f]{2}){3}",
+)
+
+ESCAPE = re.compile(rf"{_ESCAPE}|\\u{_FOLDS}".encode())
+"""An escape that may be part of a secret or of what stands around it."""
+
+ESCAPE_GATES = (_ESCAPE, _AMONG, _BEHIND, *_STYLED)
+"""Where there is something to undo."""
+
+_DEPTH = 5  # times that a run of backslashes is halved: four times JSON within JSON
+_SINGLE = (
+    (b"\\/", b"/"),
+    (b'\\"', b'"'),
+    (b"\\'", b"'"),
+    (b"\\n", b"\n"),
+    (b"\\r", b"\r"),
+    (b"\\t", b"\t"),
+)
+_BRACED = re.compile(rb"(\\[ux]\{0{0,24}+[0-9A-Fa-f]{1,6}\})")
+_OCTAL = re.compile(rb"(\\(?:0{0,2}(?:1[0-7]{2}|[4-7][0-7])|[0-3][0-7]{2}))")
+
+
+def unescaped(text: bytes) -> bytes:
+    """Undo all escapes; the text is shorter if there were any."""
+    for _ in range(_DEPTH):
+        if b"\\\\" not in text:
+            break
+        text = text.replace(b"\\\\", b"\\")
+    if b"\\x" in text:
+        marked = hex_pairs(text.replace(b"\\x", BACKSLASH_X), BACKSLASH_X)
+        text = marked.replace(BACKSLASH_X, b"\\x")
+    if b"\\u{" in text or b"\\x{" in text:
+        text = replaced(text, _BRACED, b"\\", _MEANINGS)
+    if b"\\u" in text or b"\\U" in text:
+        text = _unicode(text)
+    if _OCTAL.search(text) is not None:
+        text = replaced(text, _OCTAL, b"\\", _MEANINGS)
+    for escape, value in _SINGLE:
+        text = text.replace(escape, value)
+    return text
+
+
+def _meaning(token: bytes) -> bytes:
+    if token.endswith(b"}"):
+        return character(int(token[3:-1], 16)) or token
+    return bytes((int(token[1:], 8) & 0xFF,))
+
+
+_MEANINGS = Replacements(_meaning)
+
+
+def _kept(error: UnicodeError) -> tuple[str, int]:
+    """Leave a backslash that begins no escape as it is, and go on behind it."""
+    return "\\", getattr(error, "start", 0) + 1
+
+
+_KEEP = "egressguard.scan.escapes"
+codecs.register_error(_KEEP, _kept)
+
+
+def _unicode(text: bytes) -> bytes:
+    r"""Undo `\uXXXX` and `\UXXXXXXXX`, in C; pairs of surrogates become one character."""
+    if not text.isascii():
+        # What stands there in UTF-8 must come out as it was, so it is escaped first.
+        text = text.decode("utf-8", "surrogateescape").encode("raw_unicode_escape")
+    out = text.decode("raw_unicode_escape", _KEEP)
+    try:
+        return out.encode()
+    except UnicodeEncodeError:
+        out = out.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+    try:
+        return out.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return out.encode("utf-8", "surrogatepass")
+
+
+_CSS = re.compile(rb"(\\(?:0{0,4}[2-7][0-9A-Fa-f])(?:\r\n|[ \t\r\n\f])?)")
+_CSS_SEEN = re.compile(rb"\\0{0,4}[2-7][0-9A-Fa-f](?:[ \t\r\n\f]|\\0{0,4}[2-7][0-9A-Fa-f])")
+
+
+def _css(text: bytes, _seen: Seen) -> Iterator[tuple[str, bytes]]:
+    pieces = [replaced(piece, _CSS, b"\\", _CSS_MEANINGS) for piece in cut(text, (_CSS_SEEN,))]
+    yield "css", b"\n".join(pieces)
+
+
+_CSS_MEANINGS = Replacements(lambda token: bytes((int(token[1:], 16),)))
+
+CSS = Decoder(
+    "css",
+    (
+        r"\\0{0,4}[2-7][0-9A-Fa-f][ \t\r\n\f]",
+        r"\\0{0,4}[2-7][0-9A-Fa-f]\\0{0,4}[2-7][0-9A-Fa-f]",
+    ),
+    _css,
+)
+r"""Escapes of CSS (CSS Syntax 3, section 4.3.7): `\41 ` or `\000041`, which C reads otherwise."""

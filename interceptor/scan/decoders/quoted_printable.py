@@ -1,0 +1,34 @@
+"""Quoted-printable (RFC 2045 section 6.7)."""
+
+from __future__ import annotations
+
+import binascii
+import re
+from collections.abc import Iterator
+
+from interceptor.scan.decoders.model import Decoder, Seen
+from interceptor.scan.decoders.near import cut
+
+# One `=41` alone also stands in queries, `a=41&b=42` in all of them: two must be near each other
+# in one token, unless it is the equals sign itself or a line that goes on.
+_TWO = r"=[2-7][0-9A-Fa-f][A-Za-z0-9_-]{0,16}=[2-7][0-9A-Fa-f]"
+_BREAK = r"=[ \t]{0,4}\r?\n[A-Za-z0-9]"
+_SEEN = (re.compile(_TWO.encode()), re.compile(b"=3D"), re.compile(_BREAK.encode()))
+_PADDED = re.compile(rb"=[ \t]{1,64}+(?=[\r\n])")
+
+
+def _decode(text: bytes, _seen: Seen) -> Iterator[tuple[str, bytes]]:
+    yield "quoted-printable", b"\n".join([unquoted(piece) for piece in cut(text, _SEEN)])
+
+
+def unquoted(text: bytes) -> bytes:
+    """Undo quoted-printable; soft line breaks vanish, also where transport left blanks in them."""
+    if b"= " in text or b"=\t" in text:
+        text = _PADDED.sub(b"=", text)
+    if b"=\r" in text:  # or all up to the next line feed would vanish
+        text = text.replace(b"=\r\n", b"=\n").replace(b"=\r", b"=\n")
+    return binascii.a2b_qp(text)
+
+
+QUOTED_PRINTABLE = Decoder("quoted-printable", (_TWO, "=3D", rf"[A-Za-z0-9+/_-]{_BREAK}"), _decode)
+"""Quoted-printable, as mail programs write it."""
