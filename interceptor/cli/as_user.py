@@ -7,11 +7,12 @@ the child that does it here has become that user first, so the kernel judges eve
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import select
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
 from netns import namespaces
@@ -34,19 +35,20 @@ class Errand(NamedTuple):
     """Descriptor on which its result can be read to the end."""
 
 
-def send(identity: Identity, work: Callable[[], bytes]) -> Errand:
+def send(identity: Identity, work: Callable[[], bytes], keep: Iterable[int] = ()) -> Errand:
     """Fork a child that becomes `identity`, calls `work` and hands its result back.
 
     It is changed into another user only where this process is root. All descriptors but the
-    standard ones are closed in it. Where `work` raises, nothing comes back.
+    standard ones and those of `keep` are closed in it. Where `work` raises, nothing comes back.
     """
     reading, writing = os.pipe2(os.O_CLOEXEC)
     parent = os.getpid()
     pid = os.fork()
     if pid == 0:
         code = 1
+        gc.disable()  # it would touch, and thereby copy, all that is shared with the parent
         try:
-            namespaces.close_all_but((0, 1, 2, writing))
+            namespaces.close_all_but((0, 1, 2, writing, *keep))
             _become(identity)
             namespaces.die_with_parent(signal.SIGKILL, parent)
             signal.signal(signal.SIGALRM, signal.SIG_DFL)
@@ -103,7 +105,7 @@ def receive(descriptor: int) -> bytes:
         os.close(descriptor)
     data = b"".join(parts)
     if len(data) < 8 or len(data) - 8 != int.from_bytes(data[:8], "big"):
-        raise UserWorkError("the files of the agent's user could not be read in time")
+        raise UserWorkError("what the agent's user keeps secret could not be read in time")
     return data[8:]
 
 

@@ -9,6 +9,7 @@ import select
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, NoReturn
 
 import msgspec
@@ -16,6 +17,7 @@ import msgspec
 import interceptor
 from interceptor.cli.plan import Plan, SetupError
 from interceptor.serve.messages import Failure, Open, Ready, Settings, Start, Stop
+from netns.identity import Identity
 
 if TYPE_CHECKING:
     from netns.captive import Captive
@@ -151,14 +153,27 @@ def _become_interceptor(plan: Plan, evidence: int, control: socket.socket, paren
         # It reads while we import.
         errand = as_user.send(plan.identity, lambda: _collected(plan))
         plan.environ.clear()
+        uid = None if plan.rootless else confine.unprivileged_uid(os.getpid())
+        decider = plan.identity if uid is None else Identity(uid, uid, (), "interceptor", "", "")
+
+        def collect(work: Callable[[bytes], bytes]) -> bytes:
+            # Neither who reads nor who decides has rights or memory that are of use to the other.
+            second = as_user.send(
+                decider, lambda: work(as_user.receive(errand.answer)), (errand.answer,)
+            )
+            os.close(errand.answer)
+            try:
+                return as_user.result_of(second)
+            finally:
+                os.waitpid(errand.pid, 0)
+
         from interceptor.serve import worker
 
-        uid = None if plan.rootless else confine.unprivileged_uid(os.getpid())
         worker.run(
             Settings(plan.jail, plan.policy, evidence, plan.cache),
             control,
             lambda: confine.confine(uid, parent, _DESCRIPTORS),
-            lambda: as_user.result_of(errand),
+            collect,
         )
         code = 0
     except KeyboardInterrupt:

@@ -20,7 +20,7 @@ from interceptor.cli import package_registries
 from interceptor.cli.secret_files import Reader, key_file, reader_for, token
 from interceptor.cli.secret_values import from_value, home_at
 from interceptor.policy.schema import Secrets
-from interceptor.scan.candidates import Candidate, Collected
+from interceptor.scan.collected import Candidate, Collected
 from interceptor.scan.ruleset import Home
 from interceptor.scan.worth import LONGEST, SHORTEST, says_secret
 

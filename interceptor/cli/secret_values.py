@@ -10,7 +10,7 @@ from typing import Any, Final
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from interceptor.policy.patterns import parse_pattern
-from interceptor.scan.candidates import Candidate
+from interceptor.scan.collected import Candidate
 from interceptor.scan.ruleset import Home
 from interceptor.scan.worth import looks_random, says_secret
 

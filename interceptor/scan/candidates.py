@@ -7,13 +7,12 @@ scanner, decides about them here.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
-import msgspec
-
 from interceptor.policy.schema import Secrets
-from interceptor.scan.ruleset import Home, KnownSecret, Rule, Ruleset
+from interceptor.scan.collected import Candidate, Collected, Guarded
+from interceptor.scan.ruleset import Home, KnownSecret, Rule
 from interceptor.scan.worth import worth
 from interceptor.verdict import Severity
 
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 MOST: Final = 200
 """Most values that are guarded; the matcher is made anew at every start."""
 
-_TOLD: Final = 8  # names in the line that the operator reads
 _UNTOLD: Final = frozenset(("empty", "boolean", "path", "URL without a password", "address"))
 _WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[^A-Za-z0-9]+")
 _GENERIC: Final = frozenset(
@@ -44,77 +42,6 @@ _VENDORS: Final = {
 """Words of variables that are not those of rule ids."""
 _NEVER_SENT: Final = frozenset(("AWS_SECRET_ACCESS_KEY", "aws_secret_access_key"))
 """Keys that sign and never leave, not even to their vendor."""
-_REGISTRY_PLACES: Final = ("header:authorization", "header:x-nuget-apikey")
-
-
-class Candidate(msgspec.Struct, frozen=True):
-    """A value that may be a secret of the agent's."""
-
-    name: str
-    """Of the variable, or `FILE:KEY`."""
-    value: bytes
-    sure: bool = True
-    """Its name says that it is one; otherwise only if a rule knows it."""
-    homes: tuple[Home, ...] = ()
-    canary: bool = False
-
-    def __repr__(self) -> str:
-        return f"Candidate(name={self.name!r})"
-
-
-class Collected(msgspec.Struct, frozen=True):
-    """What was found in the agent's environment and files."""
-
-    candidates: tuple[Candidate, ...] = ()
-    registries: dict[str, tuple[str, ...]] = {}
-    """First word of rule ids -> hosts where the registry's own client sends such tokens."""
-    skipped: tuple[tuple[str, str], ...] = ()
-    """Files of the usual places that could not be read, and why."""
-    fault: str = ""
-    """Why the jail may not start; empty if it may."""
-
-
-class Guarded(msgspec.Struct, frozen=True):
-    """What came of the candidates, by name: nothing in it is secret."""
-
-    names: tuple[str, ...] = ()
-    homeless: tuple[str, ...] = ()
-    """Those of `names` that are refused everywhere."""
-    canaries: tuple[str, ...] = ()
-    unguarded: tuple[tuple[str, str], ...] = ()
-    """Name, and why not."""
-
-    def lines(self) -> tuple[str, ...]:
-        """Return what the operator is told: at most a line on each."""
-        told = []
-        if self.names:
-            count = len(self.names)
-            what = "1 secret" if count == 1 else f"{count} secrets"
-            line = f"{what} of the agent {'is' if count == 1 else 'are'} guarded"
-            told.append(f"{line} ({_listed(self.names)})")
-        if self.homeless:
-            told.append(
-                f"refused everywhere, until secrets.homes names a host: {_listed(self.homeless)}"
-            )
-        if self.canaries:
-            told.append(f"canaries: {_listed(self.canaries)}")
-        if self.unguarded:
-            reasons = [f"{name} ({why})" for name, why in self.unguarded]
-            told.append(f"not guarded: {_listed(reasons)}")
-        return ("; ".join(told),) if told else ()
-
-
-def with_registries(rules: Ruleset, registries: Mapping[str, Iterable[str]]) -> Ruleset:
-    """Give the rules of package-registry tokens the hosts of their clients as homes."""
-
-    def housed(rule: Rule) -> Rule:
-        hosts = tuple(registries.get(rule.id.partition("-")[0], ()))
-        if not hosts:
-            return rule
-        home = (*rule.home, Home(hosts, _REGISTRY_PLACES))
-        return msgspec.structs.replace(rule, home=home)
-
-    return Ruleset(tuple(map(housed, rules.rules))) if registries else rules
 
 
 def known_secrets(
@@ -151,11 +78,6 @@ def known_secrets(
         tuple(entry.names[0] for entry in values.values() if entry.canary),
         tuple((name, why) for name, why in unguarded.items() if name not in told),
     )
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = len(names) - _TOLD
-    return ", ".join(names[:_TOLD]) + (f" and {more} more" if more > 0 else "")
 
 
 def ignored(name: str, ignore: Iterable[str]) -> bool:

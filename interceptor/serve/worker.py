@@ -33,18 +33,23 @@ from interceptor.flow.steps import Finished, Record
 from interceptor.model import Origin
 from interceptor.policy.loading import rule_files
 from interceptor.policy.schema import digest
-from interceptor.scan.candidates import Collected, Guarded, known_secrets, with_registries
+from interceptor.scan.collected import Guarded
 from interceptor.scan.engine import Scanner
 from interceptor.scan.inbound import InboundScanner, load_inbound_rules
 from interceptor.scan.ruleset import load_rules, load_user_rules
 from interceptor.serve import dns, quic
 from interceptor.serve.dialler import Dialler
+from interceptor.serve.guarding import guard, prepare
 from interceptor.serve.messages import Failure, Open, Ready, Settings, Start, Stop
 from interceptor.serve.service import Service
 from interceptor.serve.tcp import listen
 from interceptor.tls.authority import Authority
 from interceptor.tls.trust import client_context
 from interceptor.wire.body.stream import preload
+
+Collect = Callable[[Callable[[bytes], bytes]], bytes]
+"""Waits for what was found in the agent's environment and files, calls its argument with that in a
+child process, and returns the result: the values themselves never come here."""
 
 _LEASES: Final = 100_000
 _FLUSH_SECONDS: Final = 0.5
@@ -55,7 +60,7 @@ def run(
     settings: Settings,
     control: socket.socket,
     confine: Callable[[], None],
-    collect: Callable[[], bytes],
+    collect: Collect,
 ) -> None:
     """Serve a jail until the control socket closes.
 
@@ -63,8 +68,7 @@ def run(
         settings: see there.
         control: connected to the supervisor.
         confine: gives up all privileges for good; called before the first byte of the agent's.
-        collect: waits for what was found in the agent's environment and files
-            (`interceptor.scan.candidates.Collected`, MessagePack).
+        collect: see there.
     """
     try:
         authority = Authority(settings.jail, dt.datetime.now(dt.UTC))
@@ -89,16 +93,10 @@ def run(
         runner.run(worker.serve(sockets, start, control))
 
 
-class CollectError(Exception):
-    """The agent's secrets cannot be known as the policy asks; the message names the file."""
-
-
 class _Worker:
     """The worker's state. Made while it may still read files."""
 
-    def __init__(
-        self, settings: Settings, authority: Authority, collect: Callable[[], bytes]
-    ) -> None:
+    def __init__(self, settings: Settings, authority: Authority, collect: Collect) -> None:
         policy = settings.policy
         self.policy = policy
         self.jail = settings.jail
@@ -204,20 +202,14 @@ class _Worker:
                 self.log.flush()
 
 
-def _scanner(
-    settings: Settings, key: bytes, collect: Callable[[], bytes]
-) -> tuple[Scanner, Guarded]:
-    """Return a scanner that knows the agent's secrets; of them nothing but the matcher stays."""
+def _scanner(settings: Settings, key: bytes, collect: Collect) -> tuple[Scanner, Guarded]:
     policy = settings.policy
     rules = load_rules()
     if policy.rules.files:
         rules = load_user_rules(rule_files(policy), rules)
-    collected = msgspec.msgpack.decode(collect(), type=Collected)
-    if collected.fault:
-        raise CollectError(collected.fault)
-    scanner = Scanner.build(with_registries(rules, collected.registries), settings.cache)
-    known, guarded = known_secrets(collected, scanner, policy.secrets)
-    return (scanner.with_secrets(known, key) if known else scanner), guarded
+    scanner = Scanner.build(rules, settings.cache)
+    prepared = collect(lambda found: prepare(found, rules, scanner, policy.secrets, key))
+    return guard(prepared, rules, scanner)
 
 
 def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:  # noqa: ARG001

@@ -18,13 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from interceptor.policy.schema import SecretHome, Secrets
-from interceptor.scan.candidates import (
-    MOST,
-    Candidate,
-    Collected,
-    known_secrets,
-    with_registries,
-)
+from interceptor.scan.candidates import MOST, known_secrets
+from interceptor.scan.collected import Candidate, Collected, with_registries
 from interceptor.scan.engine import Scanner
 from interceptor.scan.known import LONGEST, SHORTEST, literals
 from interceptor.scan.ruleset import Home, KnownSecret, Rule, Ruleset
