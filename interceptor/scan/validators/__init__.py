@@ -28,6 +28,7 @@ from interceptor.scan.validators.pem import pem_key
 from interceptor.scan.validators.urls import real_password, url_password
 from interceptor.scan.validators.variety import (
     entropy_of,
+    filled_in,
     key_id,
     mixed,
     varied,
@@ -39,6 +40,7 @@ Validator = Callable[[bytes, bytes], bool]
 """(secret, bytes that follow it) -> may it be a secret?"""
 
 VALIDATORS: dict[str, Validator] = {
+    "filled-in": filled_in,
     "varied": varied,
     "mixed": mixed,
     "whole-varied": whole_varied,
