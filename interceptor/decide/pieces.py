@@ -1,0 +1,323 @@
+"""What is new in a unit: the values that were not sent before.
+
+Most of a request is what the last one held, too. Tokens that were met are passed over at the cost
+of one look-up each, and what is left is read into values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import islice
+from typing import Final, TypeVar
+
+from interceptor.decide.values import (
+    Value,
+    body_tokens,
+    cut,
+    pair_values,
+    plain,
+    segment_value,
+)
+from interceptor.model import Target
+
+SMALL: Final = 4
+"""Bytes of a value so short that two equal ones may be different pieces."""
+
+_TINY: Final = 2
+_STEADY: Final = 1  # times after which a value that comes again is taken for a constant
+_SEEN: Final = 4096  # tokens that are remembered
+_TOKEN: Final = 1024  # bytes of a token that is remembered
+_VALUES: Final = 64  # new values of one unit that are taken
+_SITES: Final = 64
+_SITE_COST: Final = 2000
+_TOKEN_COST: Final = 150
+_WHOLE: Final = 64
+
+_FRAMING: Final = frozenset((b"host", b"content-length", b"transfer-encoding", b"connection"))
+"""Header fields that this product judges or makes for itself."""
+_NOTHING: Final[frozenset[bytes]] = frozenset()
+
+_T = TypeVar("_T")
+
+
+class Site:
+    """What the last unit for a site held.
+
+    Attributes:
+        name: host, or the part of it under which one owner has many.
+    """
+
+    __slots__ = ("items", "name", "pairs", "short", "small", "steady", "url", "varying")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.url = ""
+        self.pairs = _NOTHING
+        """Tokens of the URL."""
+        self.items = _NOTHING
+        """Tokens of the body."""
+        self.small: dict[bytes, bytes] = {}
+        """Last value of each slot, if it was small."""
+        self.varying: set[bytes] = set()
+        """Slots whose small values change."""
+        self.steady: dict[bytes, int] = {}
+        """How often the last small value of a slot came again."""
+        self.short: list[tuple[bytes, bytes, bytes]] = []
+        """(slot, value, token) of small values in the last unit that had any."""
+
+    def note(self, slot: bytes, value: bytes) -> None:
+        """Remember a small value."""
+        last = self.small.get(slot)
+        if last == value:
+            self.steady[slot] = self.steady.get(slot, 0) + 1
+            return
+        if last is not None:
+            self.varying.add(slot)
+        elif len(self.small) >= 4 * _VALUES:
+            self.small.clear()
+            self.varying.clear()
+            self.steady.clear()
+        self.small[slot] = value
+        self.steady[slot] = 0
+
+    def changes(self, slot: bytes, value: bytes, everywhere: set[bytes]) -> bool:
+        """Say whether a small value that equals the last in its slot may be another piece.
+
+        Args:
+            slot: see `Value`.
+            value: small.
+            everywhere: slots whose small values change from site to site, or within one.
+        """
+        if slot not in everywhere:
+            return False
+        return slot in self.varying or (len(value) <= _TINY and self.steady.get(slot, 0) < _STEADY)
+
+
+class Pieces:
+    """What is new in one unit, for one `look` and one `keep`."""
+
+    __slots__ = (
+        *("again", "body", "elsewhere", "fresh", "grown", "head", "items", "pairs", "place"),
+        *("short", "site", "tokens", "url"),
+    )
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+        self.place = ""
+        """Place of findings; empty: that of the last piece."""
+        self.url = site.url
+        self.pairs: Sequence[bytes] = ()
+        self.items: Sequence[bytes] = ()
+        self.fresh: list[Value] = []
+        """New values: of the URL, of the header section, of the body."""
+        self.head = 0
+        """Index in `fresh` where those of the header section begin."""
+        self.body = 0
+        self.again: list[Value] = []
+        """Small values that equal the last in their slot for this site, but may be other pieces."""
+        self.elsewhere: list[Value] = []
+        """Those of them that do not equal the last in their slot for any site."""
+        self.short: list[tuple[bytes, bytes, bytes]] = []
+        """(slot, value, token) of small values."""
+        self.tokens: list[bytes] = []
+        """To be remembered."""
+        self.grown: dict[tuple[str, bytes], bytes] | None = None
+        """Streams as they will be; belongs to `SplitMemory`."""
+
+
+class Reader:
+    """Reads units, and knows what was in those before.
+
+    Attributes:
+        size: bytes that are kept, about.
+    """
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self.size = 0
+        self._sites: dict[str, Site] = {}
+        self._agent = Site("")
+        self._seen: dict[bytes, None] = {}
+        self._whole: dict[bytes, None] = {}
+
+    def request(
+        self, target: Target, fields: Sequence[tuple[bytes, bytes]], body: bytes
+    ) -> Pieces | None:
+        """Return what is new in a request; None: nothing."""
+        site = self._sites.get(target.host) or self._new_site(target.host)
+        pieces = Pieces(site)
+        repeats = self._repeats(site) if site.short else _NOTHING
+        if target.path != site.url or repeats:
+            self._read_url(target.path, pieces, repeats)
+        seen = self._seen
+        unseen = [field for field in fields if field[1] not in seen]
+        pieces.head = pieces.body = len(pieces.fresh)
+        if unseen:
+            self._read_fields(unseen, pieces)
+            pieces.body = len(pieces.fresh)
+        if body:
+            kind = b""
+            for name, value in fields:
+                if name == b"content-type":
+                    kind = value
+                    break
+            self._read_body(kind, body, pieces, repeats)
+        return pieces if pieces.fresh or pieces.again else None
+
+    def note(self, host: str, slot: str, value: bytes) -> Pieces | None:
+        """Return what is new in a message, or another unit of one value; None: nothing."""
+        site = self._sites.get(host) or self._new_site(host)
+        pieces = Pieces(site)
+        pieces.place = slot
+        if value[:1] in (b"{", b"[") or not value.isascii():
+            self._read_body(b"", value, pieces, self._repeats(site))
+        else:
+            self._take((slot.encode(), cut(value)), value, pieces)
+        return pieces if pieces.fresh or pieces.again else None
+
+    def pass_over(self, value: bytes) -> None:
+        """Take a value for no piece from now on: it holds a whole secret, and is judged so."""
+        whole = self._whole
+        whole[value] = None
+        if len(whole) > _WHOLE:
+            del whole[next(iter(whole))]
+
+    def remember(self, pieces: Pieces) -> None:
+        """Remember the tokens of a unit that leaves."""
+        site = pieces.site
+        if pieces.pairs:
+            site.url = pieces.url
+            site.pairs = frozenset(pieces.pairs)
+        if pieces.items:
+            site.items = frozenset(pieces.items)
+        if pieces.short:
+            for slot, value, _ in pieces.short:
+                site.note(slot, value)
+                self._agent.note(slot, value)
+            site.short = pieces.short[:_VALUES]
+        seen = self._seen
+        for token in pieces.tokens:
+            if token not in seen:
+                seen[token] = None
+                self.size += _TOKEN_COST + len(token)
+        if len(seen) > _SEEN:
+            self._forget_tokens(_SEEN // 4)
+
+    def shrink(self) -> None:
+        """Forget a quarter of the tokens, the oldest first, and sites if there are many."""
+        self._forget_tokens(len(self._seen) // 4)
+        if len(self._sites) > _SITES:
+            others = sum(host != site.name for host, site in self._sites.items())
+            self.size -= _TOKEN_COST * others + _SITE_COST * (len(self._sites) - others)
+            self._sites.clear()
+
+    def _forget_tokens(self, count: int) -> None:
+        oldest = list(islice(self._seen, count))
+        for token in oldest:
+            del self._seen[token]
+        self.size -= sum(map(len, oldest)) + _TOKEN_COST * len(oldest)
+
+    def _new_site(self, host: str) -> Site:
+        name = _site_of(host)
+        site = self._sites.get(name)
+        if site is None:
+            site = self._sites[name] = Site(name)
+            self.size += _SITE_COST
+        if name != host:
+            self._sites[host] = site
+            self.size += _TOKEN_COST
+        return site
+
+    def _repeats(self, site: Site) -> frozenset[bytes]:
+        """Tokens of the last unit that may come again and be another piece."""
+        everywhere = self._agent.varying
+        if not everywhere:
+            return _NOTHING
+        return frozenset(
+            [token for slot, value, token in site.short if site.changes(slot, value, everywhere)]
+        )
+
+    def _read_url(self, url: str, pieces: Pieces, repeats: frozenset[bytes]) -> None:
+        path, _, query = url.encode("utf-8", "surrogateescape").partition(b"?")
+        tokens = path.split(b"/")
+        pieces.url = url
+        pieces.pairs = tokens
+        seen = self._seen
+        last = pieces.site.pairs
+        new = [
+            (at, token)
+            for at, token in enumerate(tokens)
+            if token not in seen and (token not in last or token in repeats)
+        ]
+        for at, token in new if len(new) <= _VALUES else _some(new):
+            self._take(segment_value(tokens, at), token, pieces)
+        if query:
+            pairs = query.split(b"&")
+            pieces.pairs = tokens + pairs
+            for pair in pairs if len(pairs) <= _VALUES else _some(pairs):
+                if pair not in seen and (pair not in last or pair in repeats):
+                    for value in pair_values(b"?", pair):
+                        self._take(value, pair, pieces)
+
+    def _read_fields(self, unseen: list[tuple[bytes, bytes]], pieces: Pieces) -> None:
+        for name, value in unseen if len(unseen) <= _VALUES else _some(unseen):
+            if name == b"cookie":
+                for token in value.split(b"; "):
+                    if token not in self._seen:
+                        for pair in pair_values(b"cookie;", token):
+                            self._take(pair, token, pieces)
+            elif name not in _FRAMING:
+                self._take((name, plain(value)), value, pieces)
+
+    def _read_body(
+        self, kind: bytes, body: bytes, pieces: Pieces, repeats: frozenset[bytes]
+    ) -> None:
+        tokens, read = body_tokens(kind, body)
+        pieces.items = tokens
+        seen = self._seen
+        last = pieces.site.items
+        new = [t for t in tokens if t not in seen and (t not in last or t in repeats)]
+        for token in new if len(new) <= _VALUES else _some(new):
+            values = read(token)
+            if not values:
+                pieces.tokens.append(token)
+            for value in values if len(values) <= _VALUES else _some(values):
+                self._take(value, token, pieces)
+
+    def _take(self, pair: Value, token: bytes, pieces: Pieces) -> None:
+        """Take note of a value that may be new; its token was not met before, or is small."""
+        slot, value = pair
+        if not value or value in self._whole:
+            return
+        if len(value) > SMALL:
+            if len(token) > _TOKEN:
+                token = value
+                if token in self._seen:
+                    return
+            pieces.tokens.append(token)
+            pieces.fresh.append(pair)
+            return
+        pieces.short.append((slot, value, token))
+        site = pieces.site
+        if site.small.get(slot) != value:
+            pieces.fresh.append(pair)
+        elif site.changes(slot, value, self._agent.varying):
+            pieces.again.append(pair)
+            if self._agent.small.get(slot) != value:
+                pieces.elsewhere.append(pair)
+
+
+def _site_of(host: str) -> str:
+    """Return the part of a host name under which one owner may have many: its last labels."""
+    if ":" in host or host[-1:].isdigit():
+        return host
+    labels = host.rsplit(".", 3)
+    if len(labels) < 3:
+        return host
+    short = len(labels[-2]) <= 3  # `co.uk` and the like
+    return ".".join(labels[-3:] if short else labels[-2:])
+
+
+def _some(new: Sequence[_T]) -> Sequence[_T]:
+    """Of many, the first and the last."""
+    return [*new[: _VALUES // 2], *new[-_VALUES // 2 :]]
