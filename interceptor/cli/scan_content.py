@@ -23,7 +23,7 @@ from interceptor.wire.fields import HttpError
 if TYPE_CHECKING:
     from interceptor.cli.scan_setup import Prepared
     from interceptor.decide.bodies import UploadWindow
-    from interceptor.scan.window import MessageWindow
+    from interceptor.decide.messages import RememberingWindow
 
 _SLICE: Final = 1 << 16
 """The window is fed no more at a time, so that what it scans ends where the slice does."""
@@ -104,7 +104,7 @@ class ContentScanner:
         """Open the window of an upload."""
         return self._judge.upload_window(target, ())
 
-    def open_plain(self, target: Target) -> MessageWindow:
+    def open_plain(self, target: Target) -> RememberingWindow:
         """Open a window that looks for no texts within."""
         return self._judge.message_window(target, "body")
 
@@ -158,7 +158,7 @@ class _Reading:
         self._owner = owner
         self._target = target
         self._window: UploadWindow | None = owner.open(target)
-        self._plain: MessageWindow | None = None
+        self._plain: RememberingWindow | None = None
         self._recent = bytearray()
         self._start = 0  # of what is recent
         self._newlines = 0  # before it
@@ -194,14 +194,18 @@ class _Reading:
 
     def entries(self) -> list[tuple[Finding, RawFinding, Place]]:
         """Return each finding with its place; one that stands at many places once for each."""
-        found: list[tuple[Finding, RawFinding, Place]] = []
+        found: dict[tuple[str, str, Place], tuple[Finding, RawFinding, Place]] = {}
+        located = {(rule, digest) for rule, digest, _, place in self._places if place}
         for (rule, digest, encoding, place), raw in self._places.items():
+            if not place and (rule, digest) in located:
+                continue  # what is in a text within stands in the file itself, too
             alike = [f for f in self._findings if f.rule == rule and f.digest == digest]
             # Known places are in the file itself, unknown ones in a text within.
             alike.sort(key=lambda f: (f.encoding != encoding, (f.where == "body") != bool(place)))
             if alike and not alike[0].home:
-                found.append((alike[0], raw, place or Place(1, 1)))
-        return found
+                entry = alike[0], raw, place or Place(1, 1)
+                found.setdefault((rule, digest, entry[2]), entry)
+        return list(found.values())
 
     def _give_up(self, window: UploadWindow, error: HttpError) -> None:
         """What lies within cannot be read: what is there is scanned as it stands."""
