@@ -38,6 +38,8 @@ class Encoding(NamedTuple):
     """May stand inside and outside of others."""
     url: bool = False
     """Its output is what stands in a URL, not to be escaped once more."""
+    layers: int = 1
+    """How many encodings it is."""
 
 
 def _each(template: str) -> Encode:
@@ -120,7 +122,7 @@ def _data_uri(data: bytes) -> bytes:
 ENCODINGS: tuple[Encoding, ...] = (
     Encoding("plain", bytes),
     Encoding("percent", _each("%{:02X}"), url=True),
-    Encoding("percent-twice", _each("%25{:02x}"), url=True),
+    Encoding("percent-twice", _each("%25{:02x}"), url=True, layers=2),
     Encoding("base64", base64.b64encode),
     Encoding("base64url", lambda data: base64.urlsafe_b64encode(data).rstrip(b"=")),
     Encoding("base64-wrapped", _wrapped),
@@ -140,13 +142,15 @@ ENCODINGS: tuple[Encoding, ...] = (
     Encoding("escapes-octal", _each("\\{:03o}")),
     Encoding("quoted-printable", _quoted_printable),
     Encoding("quoted-printable-mail", _quopri, chains=False),
-    Encoding("gzip+base64", lambda data: base64.b64encode(gzip.compress(data, mtime=0))),
-    Encoding("zlib+base64", lambda data: base64.b64encode(zlib.compress(data))),
-    Encoding("brotli+base64", lambda data: base64.b64encode(brotli.compress(data))),
-    Encoding("zstd+base64", lambda data: base64.b64encode(zstandard.compress(data))),
-    Encoding("utf-16+base64", lambda data: base64.b64encode(data.decode().encode("utf-16-le"))),
+    Encoding("gzip+base64", lambda data: base64.b64encode(gzip.compress(data, mtime=0)), layers=2),
+    Encoding("zlib+base64", lambda data: base64.b64encode(zlib.compress(data)), layers=2),
+    Encoding("brotli+base64", lambda data: base64.b64encode(brotli.compress(data)), layers=2),
+    Encoding("zstd+base64", lambda data: base64.b64encode(zstandard.compress(data)), layers=2),
+    Encoding(
+        "utf-16+base64", lambda data: base64.b64encode(data.decode().encode("utf-16-le")), layers=2
+    ),
     Encoding("utf-7", _utf7, chains=False),
-    Encoding("json-in-json", lambda data: json.dumps(json.dumps(data.decode())).encode()),
+    Encoding("json-in-json", lambda data: json.dumps(json.dumps(data.decode())).encode(), layers=2),
     Encoding("rot13", lambda data: codecs.encode(data.decode(), "rot13").encode(), folds=True),
     Encoding("reversed", lambda data: data[::-1], folds=True),
     Encoding("zero-width", lambda data: "\u200b".join(data.decode()).encode()),

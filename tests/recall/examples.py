@@ -13,6 +13,8 @@ CHAINABLE = tuple(
     encoding for encoding in ENCODINGS if encoding.chains and encoding.name != "plain"
 )
 """Those that chains are made of."""
+LAYERS = 4
+"""Encodings inside encodings that must be undone."""
 
 
 class Secret(NamedTuple):
@@ -23,6 +25,11 @@ class Secret(NamedTuple):
     """Which of the rule's `match` examples."""
     salt: int
     text: bytes
+
+    @property
+    def drawn(self) -> bool:
+        """Whether anything in it depends on the salt."""
+        return any(part.startswith("{") for part in self.rule.match[self.number])
 
     @property
     def seed(self) -> int:
@@ -39,6 +46,11 @@ class Chain(NamedTuple):
     def name(self) -> str:
         """Outermost first, as findings name them."""
         return ">".join(encoding.name for encoding in reversed(self.encodings))
+
+    @property
+    def layers(self) -> int:
+        """How many encodings lie around the secret."""
+        return sum(encoding.layers for encoding in self.encodings)
 
     @property
     def url(self) -> bool:
@@ -71,9 +83,10 @@ def secrets(rules: Iterable[Rule], salts: int, *, first: int = 0) -> Iterator[Se
         for number, parts in enumerate(rule.match):
             for salt in range(first, first + salts):
                 text = example(parts, f"recall/{rule.id}/{number}/{salt}")
-                yield Secret(rule, number, salt, text)
-                if not any(part.startswith("{") for part in parts):
-                    break  # nothing in it is drawn
+                secret = Secret(rule, number, salt, text)
+                yield secret
+                if not secret.drawn:
+                    break
 
 
 def counterexamples(rules: Iterable[Rule], salts: int) -> Iterator[Secret]:
@@ -93,9 +106,14 @@ def pairs() -> list[Chain]:
 
 
 def random_chains(seed: str, count: int) -> list[Chain]:
-    """Chains of two to four encodings, the same ones for the same seed."""
+    """Chains of two to four layers, the same ones for the same seed."""
     draw = random.Random(f"chains/{seed}")
-    return [Chain(tuple(draw.choices(CHAINABLE, k=draw.randint(2, 4)))) for _ in range(count)]
+    found: list[Chain] = []
+    while len(found) < count:
+        chain = Chain(tuple(draw.choices(CHAINABLE, k=draw.randint(2, LAYERS))))
+        if chain.layers <= LAYERS:
+            found.append(chain)
+    return found
 
 
 def chain(*names: str) -> Chain:
