@@ -11,7 +11,6 @@ import gc
 import os
 import select
 import signal
-import sys
 from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
@@ -61,7 +60,7 @@ def send(identity: Identity, work: Callable[[], bytes], keep: Iterable[int] = ()
             code = 0
         except BaseException as error:  # noqa: BLE001 - a forked child must not unwind
             # The type alone: a message may quote what was read.
-            sys.stderr.write(f"egressguard: {identity.name}: {type(error).__name__}\n")
+            os.write(2, f"egressguard: as {identity.name}: {type(error).__name__}\n".encode())
         finally:
             os._exit(code)
     os.close(writing)

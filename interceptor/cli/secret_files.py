@@ -7,6 +7,7 @@ worse, has no more rights than whoever wrote the file.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Iterator
 from typing import Any, Final
@@ -24,6 +25,7 @@ from interceptor.cli.secret_values import (
 from interceptor.scan.ruleset import Home
 from interceptor.scan.worth import looks_random, says_secret
 
+_QUOTED_LINES: Final = 200  # of a value; a quote that is never closed costs no more
 _LINE: Final = re.compile(r"(?:export\s+|set\s+)?([A-Za-z_@/.:][\w@/.:-]*)\s*[=:]\s*(.*)\Z")
 
 
@@ -37,11 +39,11 @@ def env_file(file: str, text: str) -> Found:
         name, value = match[1], match[2].strip()
         quote = value[:1]
         if quote in ("'", '"', "`") and quote:
-            while value.count(quote) < 2:
-                following = next(lines, None)
-                if following is None:
-                    break
+            more = itertools.islice(lines, _QUOTED_LINES) if value.count(quote) < 2 else ()
+            for following in more:
                 value += "\n" + following
+                if quote in following:
+                    break
             value = value[1:].partition(quote)[0]
             if quote == '"':
                 value = value.replace("\\n", "\n").replace('\\"', '"').replace("\\\\", "\\")
@@ -118,9 +120,9 @@ def json_file(file: str, text: str) -> Found:
             yield from _docker(file, host, entry)
         for host, entry in _pairs(tree.get("credentials")):
             if isinstance(entry, dict) and isinstance(entry.get("token"), str):
-                yield candidate(f"{file}:{host}", entry["token"], homes=home_at(host))
-        tree = {key: value for key, value in tree.items() if key != "auths"}
-    yield from from_tree(file, tree)
+                yield candidate(f"{file}:{host}", entry.pop("token"), homes=home_at(host))
+        tree.pop("auths", None)
+    yield from _tree(file, tree)
 
 
 def yaml_file(file: str, text: str) -> Found:
@@ -138,8 +140,8 @@ def yaml_file(file: str, text: str) -> Found:
     for host, entry in _pairs(tree):
         if "." in host and isinstance(entry, dict) and isinstance(entry.get("oauth_token"), str):
             homes = (*home_at(host), *home_at(f"api.{host}"))
-            yield candidate(f"{file}:{host}", entry["oauth_token"], homes=homes)
-    yield from from_tree(file, tree)
+            yield candidate(f"{file}:{host}", entry.pop("oauth_token"), homes=homes)
+    yield from _tree(file, tree)
 
 
 def toml_file(file: str, text: str) -> Found:
@@ -173,11 +175,14 @@ def token(file: str, text: str) -> Found:
 
 def key_file(file: str, text: str) -> Found:
     """Private keys; certificates beside them are public."""
-    for number, block in enumerate(
-        re.findall(r"-----BEGIN [^-\n]{0,60}-----.*?-----END [^-\n]{0,60}-----", text, re.DOTALL)
-    ):
-        if "PRIVATE" in block[:80]:
-            yield candidate(f"{file}:{f'key{number}' if number else 'key'}", block)
+    number = 0
+    for part in text.split("-----BEGIN ")[1:]:
+        body, end, _ = part.partition("-----END ")
+        title = body[:60].partition("-----")[0]
+        if end and "PRIVATE" in title:
+            name = f"{file}:key{number or ''}"
+            yield candidate(name, f"-----BEGIN {body}-----END {title}-----\n")
+            number += 1
 
 
 Reader = Callable[[str, str], Found]
@@ -245,7 +250,14 @@ def _kube(file: str, tree: dict[str, Any]) -> Found:
         for key in ("token", "password", "client-key-data"):
             if isinstance(value := entry.get(key), str):
                 yield from from_value(f"{file}:{user}.{key}", value, sure=True, homes=homes)
-        yield from from_tree(file, entry.get("auth-provider"), path=user)
+        provider = entry.get("auth-provider")
+        if isinstance(provider, dict):
+            yield from from_tree(file, provider, path=user)
+
+
+def _tree(file: str, tree: Any) -> Found:
+    if isinstance(tree, (dict, list)):
+        yield from from_tree(file, tree)
 
 
 def _named(entries: Any, key: str) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -82,7 +82,8 @@ def from_value(name: str, value: str, *, sure: bool, homes: tuple[Home, ...] = (
         except (ValueError, RecursionError):
             pass
         else:
-            yield from from_tree(name, tree, ".", "")
+            if isinstance(tree, (dict, list)):
+                yield from from_tree(name, tree, ".")
             return
     if scheme := _SCHEME.match(value):
         value = scheme[1]
@@ -103,23 +104,26 @@ def beside(host: str) -> tuple[str, ...]:
     return (f"*.{parent}",) if "." in parent else ()
 
 
-def from_tree(file: str, tree: Any, separator: str = ":", path: str = "", depth: int = 0) -> Found:
+def from_tree(file: str, tree: Any, separator: str = ":", path: str = "") -> Found:
     """Walk JSON, YAML or TOML; what a key's name calls a secret is one."""
-    if depth > _DEEPEST:
-        return
-    pairs: list[tuple[str, Any]] = []
-    if isinstance(tree, dict):
-        pairs = [(str(key), value) for key, value in tree.items()]
-    elif isinstance(tree, list):
-        pairs = [(str(number), value) for number, value in enumerate(tree)]
-    for key, value in pairs:
-        inner = f"{path}.{key}" if path else key
-        if isinstance(value, str):
-            word = key if not key.isdecimal() else path.rpartition(".")[2]
-            sure = says_secret(word) or looks_random(value.encode())
-            yield from from_value(f"{file}{separator}{inner}", value, sure=sure)
-        elif isinstance(value, (dict, list)):
-            yield from from_tree(file, value, separator, inner, depth + 1)
+    seen: set[int] = set()  # YAML's aliases make one node stand in many places, or in itself
+    left = [(path, tree)]
+    while left:
+        above, node = left.pop()
+        if id(node) in seen or above.count(".") > _DEEPEST:
+            continue
+        seen.add(id(node))
+        pairs = node.items() if isinstance(node, dict) else enumerate(node)
+        inner: list[tuple[str, Any]] = []
+        for key, value in pairs:
+            name = f"{above}.{key}" if above else f"{key}"
+            if isinstance(value, str):
+                word = f"{key}" if isinstance(node, dict) else above.rpartition(".")[2]
+                sure = says_secret(word) or looks_random(value.encode("utf-8", "replace"))
+                yield from from_value(f"{file}{separator}{name}", value, sure=sure)
+            elif isinstance(value, (dict, list)):
+                inner.append((name, value))
+        left += reversed(inner)
 
 
 def candidate(
