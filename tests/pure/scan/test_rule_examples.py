@@ -51,10 +51,10 @@ ENCODINGS: dict[str, Callable[[bytes], bytes]] = {
     "base64-url": lambda data: base64.urlsafe_b64encode(data).rstrip(b"="),
     "base64-in-a-path": lambda data: b"/v1/items/" + base64.urlsafe_b64encode(data),
     "base64-inside-longer": lambda data: base64.b64encode(b"a prefix " + data + b" and a tail"),
-    "base64-wrapped": lambda data: base64.encodebytes(b"x" * 30 + data + b"y" * 80),
-    "base64-wrapped-in-json": lambda data: base64.encodebytes(b"x" * 30 + data + b"y" * 80).replace(
-        b"\n", b"\\n"
-    ),
+    "base64-wrapped": lambda data: base64.encodebytes(b"x " * 15 + data + b" y" * 40),
+    "base64-wrapped-in-json": lambda data: base64.encodebytes(
+        b"x " * 15 + data + b" y" * 40
+    ).replace(b"\n", b"\\n"),
     "hex": hex_of,
     "hex-upper": lambda data: data.hex().upper().encode(),
     "hex-odd": lambda data: b"f" + hex_of(data),
