@@ -203,6 +203,7 @@ def _collected(plan: Plan) -> bytes:
         identity.home,
         folder=plan.policy_folder,
         visible=plan.home != "private",
+        canaries=plan.decoys.canaries if plan.decoys else (),
     )
     return msgspec.msgpack.encode(found)
 

@@ -19,6 +19,7 @@ from interceptor.cli.plan import Plan, SetupError
 from interceptor.evidence.place import default_path, directory, open_evidence
 
 if TYPE_CHECKING:
+    from interceptor.cli.decoys import Decoys
     from interceptor.policy.schema import Policy
     from netns.registry import Registration
 
@@ -86,6 +87,7 @@ def tell(line: str) -> None:
 )
 @click.option("--bind", multiple=True, metavar="PATH", help="Make PATH writable in the jail.")
 @click.option("--ro-bind", multiple=True, metavar="PATH", help="Make PATH readable in the jail.")
+@click.option("--canary", is_flag=True, help="Give the agent decoys that nothing may send.")
 @click.option("--name", metavar="NAME", help="Name of the jail; made up if not given.")
 @click.option("--quiet", "-q", is_flag=True, help="No table at the end, no line about secrets.")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
@@ -99,6 +101,7 @@ def command(
     home: str,
     bind: tuple[str, ...],
     ro_bind: tuple[str, ...],
+    canary: bool,  # noqa: FBT001
     name: str | None,
     quiet: bool,  # noqa: FBT001
     command: tuple[str, ...],
@@ -147,11 +150,12 @@ def command(
                 home=home,
                 writable=bind,
                 readable=ro_bind,
-                masks=_masks(path, policy_file),
+                masks=_masks(path, policy_file, "" if home == "private" else who.home),
                 protected=_protected(),
                 environ=dict(os.environ),
                 policy_folder=_folder(policy_file),
                 quiet=quiet,
+                decoys=_decoys(env) if canary else None,
             )
             conceal_environment(env)
             return _run(plan, entry)
@@ -243,7 +247,13 @@ def _cache() -> Path:
     return Path(base) / "egressguard"
 
 
-def _masks(evidence: Path, policy_file: str | None) -> tuple[str, ...]:
+def _decoys(env: tuple[str, ...]) -> Decoys:
+    from interceptor.cli import decoys
+
+    return decoys.for_jail({*os.environ, *(item.partition("=")[0] for item in env)})
+
+
+def _masks(evidence: Path, policy_file: str | None, home: str) -> tuple[str, ...]:
     """Paths of ours that the agent must not see, as far as they exist."""
     # The registry lies under /run or /tmp, which are the jail's own.
     ours = [evidence, directory(), _cache()]
@@ -253,6 +263,8 @@ def _masks(evidence: Path, policy_file: str | None) -> tuple[str, ...]:
             place.mkdir(mode=0o700, parents=True, exist_ok=True)
     if policy_file:
         ours.append(Path(policy_file).absolute())
+    if home:  # where the agent's user keeps planted canaries, and evidence of rootless jails
+        ours.append(Path(home, ".local/state/egressguard"))
     # os.path: a path that may not even be looked at is not there; Path.exists() raises.
     return tuple(str(path) for path in ours if path == evidence or os.path.exists(path))  # noqa: PTH110
 

@@ -16,7 +16,7 @@ from typing import Final
 
 import msgspec
 
-from interceptor.cli import package_registries
+from interceptor.cli import canary_store, package_registries
 from interceptor.cli.secret_files import Reader, key_file, reader_for, token
 from interceptor.cli.secret_values import from_value, home_at
 from interceptor.policy.schema import Secrets
@@ -113,9 +113,14 @@ def collect(
         home: the agent's home directory; empty if it has none.
         folder: where relative names of files begin.
         visible: the jail shows that home; otherwise the usual places in it are not looked at.
-        canaries: names and values of decoys.
+        canaries: names and values of decoys, besides those that are planted in that home.
     """
+    skipped: list[tuple[str, str]] = []
     decoys = dict(canaries)
+    try:
+        decoys.update(canary_store.canaries(canary_store.load(home) if home else ()))
+    except canary_store.StoreError:
+        skipped.append(("planted canaries", "unreadable"))
     found = [
         Candidate(name, value.encode("utf-8", "surrogateescape"), canary=True)
         for name, value in decoys.items()
@@ -130,7 +135,6 @@ def collect(
                 return Collected(fault=f"secrets.files[{number}]: {error}")
     except RecursionError:
         return Collected(fault=f"secrets.files: {name}: nested too deep")
-    skipped: list[tuple[str, str]] = []
     usual_home = home if visible else ""
     if policy.well_known == "register" and usual_home:
         for name, reader in WELL_KNOWN:

@@ -45,6 +45,7 @@ COMMANDS: dict[str, Entry] = {
         "Say what this machine offers and what is missing.",
         ("sudo egressguard doctor", "egressguard doctor --json"),
     ),
+    "canary": Entry("interceptor.cli.canary", "Plant decoys that nothing may send."),
     "policy": Entry(
         "interceptor.cli.policy",
         "Show and check policies.",

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from interceptor.policy.schema import Policy
 from netns.identity import Identity
+
+if TYPE_CHECKING:
+    from interceptor.cli.decoys import Decoys
 
 
 class SetupError(RuntimeError):
@@ -38,3 +42,5 @@ class Plan:
     policy_folder: str = ""
     """Where the policy lies; relative names in it begin there."""
     quiet: bool = False
+    decoys: Decoys | None = None
+    """Canaries of this jail alone."""

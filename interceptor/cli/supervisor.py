@@ -89,7 +89,10 @@ def _trust(plan: Plan, certificate: bytes) -> Trust:
 
 def _enclosure(plan: Plan, namespace: Captive, installed: Trust) -> Enclosure:
     from netns import enclosure, environment, launch
+    from netns.mounts import Data
 
+    decoys = plan.decoys
+    files = [Data(path, text.encode(), 0o444) for path, text in decoys.files] if decoys else []
     return enclosure.Enclosure(
         enclosure.EnclosureSpec(
             argv=plan.command,
@@ -102,10 +105,11 @@ def _enclosure(plan: Plan, namespace: Captive, installed: Trust) -> Enclosure:
                 home=plan.identity.home,
                 trust=installed.environment,
                 env=plan.env,
-            ),
+            )
+            | dict(decoys.variables if decoys else ()),
             network_fd=namespace.namespace_fd,
             user_fd=namespace.user_namespace_fd,
-            trust=installed.mounts,
+            trust=(*installed.mounts, *files),
             home_access=plan.home,
             writable=plan.writable,
             readable=plan.readable,

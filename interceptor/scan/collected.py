@@ -63,7 +63,7 @@ class Guarded(msgspec.Struct, frozen=True):
                 f"refused everywhere, until secrets.homes names a host: {_listed(self.homeless)}"
             )
         if self.canaries:
-            told.append(f"canaries: {_listed(self.canaries)}")
+            told.append(f"{len(self.canaries)} canaries are planted")
         if self.unguarded:
             reasons = [f"{name} ({why})" for name, why in self.unguarded]
             told.append(f"not guarded: {_listed(reasons)}")
