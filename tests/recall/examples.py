@@ -78,11 +78,14 @@ def applies(rule: Rule, encodings: Iterable[Encoding]) -> bool:
 
 
 def secrets(rules: Iterable[Rule], salts: int, *, first: int = 0) -> Iterator[Secret]:
-    """Every example of every rule, `salts` times with other random parts."""
+    """Every example of every rule, `salts` times with other random parts.
+
+    Without blanks at its ends: that a text ends with the secret is the usual case.
+    """
     for rule in rules:
         for number, parts in enumerate(rule.match):
             for salt in range(first, first + salts):
-                text = example(parts, f"recall/{rule.id}/{number}/{salt}")
+                text = example(parts, f"recall/{rule.id}/{number}/{salt}").strip()
                 secret = Secret(rule, number, salt, text)
                 yield secret
                 if not secret.drawn:
