@@ -90,6 +90,12 @@ class Witnessing(Scanner):
         self.seen += [("name", raw, data) for raw in found]
         return found
 
+    def scan_joined(self, data: bytes, key: bytes = b"") -> list[RawFinding]:
+        """See `Scanner.scan_joined`."""
+        found = super().scan_joined(data, key)
+        self.seen += [("head", raw, data) for raw in found]
+        return found
+
 
 def witnessing(scanner: Scanner) -> Witnessing:
     """Return a scanner that was prepared as a witness, as one."""

@@ -117,17 +117,16 @@ def _scanner(policy: Policy, rules: Ruleset, cache: Path, key: bytes, options: O
             return Scanner.build(rules, cache)
         wanted = msgspec.structs.replace(wanted, environment="ignore", well_known="ignore")
     from interceptor.cli.known_secrets import collect
-    from interceptor.scan.candidates import known_secrets, with_registries
+    from interceptor.serve import guarding
 
     folder = str(Path(options.policy).absolute().parent) if options.policy else ""
-    collected = collect(wanted, os.environ, str(Path.home()), folder=folder)
-    if collected.fault:
-        raise Fault(f"{options.policy}: {collected.fault}" if options.policy else collected.fault)
-    if options.known:
-        rules = with_registries(rules, collected.registries)
+    found = collect(wanted, os.environ, str(Path.home()), folder=folder)
     scanner = Scanner.build(rules, cache)
-    known, _ = known_secrets(collected, scanner, wanted)
-    return scanner.with_secrets(known, key) if known else scanner
+    try:
+        prepared = guarding.prepare(msgspec.msgpack.encode(found), rules, scanner, wanted, key)
+        return guarding.guard(prepared, rules, scanner)[0]
+    except guarding.CollectError as error:
+        raise Fault(f"{options.policy}: {error}" if options.policy else str(error)) from error
 
 
 def _rule_file(name: str) -> tuple[str, bytes]:
