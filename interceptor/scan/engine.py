@@ -30,9 +30,9 @@ from interceptor.scan.decoders import GATES, MAX_DEPTH, Seen, decode, gate_name
 from interceptor.scan.decoders.joined import FIELDS, join_fields, wordy
 from interceptor.scan.fragments import fragment_gates
 from interceptor.scan.known_matcher import KnownMatcher, Meaning, compile_matcher, load_matcher
-from interceptor.scan.mirror import MirrorError, core, reversed_pattern, rot13_pattern
+from interceptor.scan.mirror import MirrorError, core, reversed_pattern, rot13_pattern, shortened
 from interceptor.scan.ruleset import KnownSecret, Rule, Ruleset
-from interceptor.scan.spans import LOOSE, CloseLook, Way
+from interceptor.scan.spans import CloseLook, Way
 
 __all__ = ["CLEAN", "DECODED_BYTES", "RawFinding", "RulePatternError", "Scan", "Scanner", "Witness"]
 
@@ -87,7 +87,9 @@ class Scanner:
         rules: all rules; `RawFinding.rule` is an index into it. Known secrets come last.
     """
 
-    def __init__(self, rules: Ruleset, plain: Any, folded: Any, ways: Sequence[Way]) -> None:
+    def __init__(
+        self, rules: Ruleset, plain: Any, folded: Any, named: Sequence[int], ways: Sequence[Way]
+    ) -> None:
         """Use `Scanner.build`."""
         self.rules: tuple[Rule, ...] = rules.rules
         self.uncounted: frozenset[str] = frozenset()
@@ -97,11 +99,12 @@ class Scanner:
         self._first_fragment = self._first_mirror + len(ways)
         self._plain = plain
         self._folded = folded
+        self._named = tuple(named)  # indexes of the rules in that database
         self._known: _Known | None = None
         self._ways = tuple(ways)
         self._joins = tuple(may_be_split(rule) for rule in rules.rules)
         self._close = CloseLook(rules.rules)
-        self._scratches = [plain.scratch, folded.scratch, None]
+        self._scratches = [plain.scratch, folded and folded.scratch, None]
 
     @classmethod
     def build(
@@ -124,21 +127,23 @@ class Scanner:
             RulePatternError: a pattern that Vectorscan refuses.
         """
         own = [
-            Pattern(rule.pattern.encode("ascii"), f"rule {rule.id}", rule.caseless)
+            Pattern(shortened(core(rule.pattern)).encode("ascii"), f"rule {rule.id}", rule.caseless)
             for rule in rules.rules
         ]
         gates = [
             Pattern(pattern.encode("ascii"), f"gate {gate_name(number)}", once=True)
             for number, pattern in GATES
         ]
-        mirrors, ways = _turned(rules.rules)
+        turned, ways = _turned(rules.rules, own)
         fragments = [
             Pattern(gate.encode("ascii"), "gate fields")
             for gate in fragment_gates(core(r.pattern) for r in rules.rules if may_be_split(r))
         ]
-        plain = open_database([*own, *gates, *mirrors, *fragments], cache_dir)
-        folded = open_database([pattern._replace(caseless=True) for pattern in own], cache_dir)
-        scanner = cls(rules, plain, folded, ways)
+        plain = open_database([*own, *gates, *turned, *fragments], cache_dir)
+        named = [number for number, rule in enumerate(rules.rules) if "name" in rule.surfaces]
+        folds = [own[n]._replace(caseless=True) for n in named]
+        folded = open_database(folds, cache_dir) if folds else None
+        scanner = cls(rules, plain, folded, named, ways)
         return scanner.with_secrets(secrets, key) if secrets else scanner
 
     def with_secrets(self, secrets: Sequence[KnownSecret], key: bytes) -> Scanner:
@@ -246,7 +251,9 @@ class Scanner:
     def scan_folded(self, data: bytes, encoding: str, key: bytes = b"") -> list[RawFinding]:
         """Scan a piece of a host name, in which case means nothing; no decoding."""
         hits: list[Hit] = []
-        self._folded.scan(data, collect_hit, context=hits, scratch=self._scratches[1])
+        if self._folded is not None:
+            self._folded.scan(data, collect_hit, context=hits, scratch=self._scratches[1])
+        hits = [(self._named[index], end) for index, end in hits]
         look = _Look("name", key, joined=False, witness=None, folded=True)
         self._examine(data, encoding, hits, look)
         return look.found
@@ -284,12 +291,17 @@ class Scanner:
                 continue
             else:
                 number, way = self._ways[index - self._first_mirror]
-                if way == LOOSE and not look.joined:
-                    continue
             if counts.get(number, 0) >= _PER_RULE or (look.joined and not self._joins[number]):
                 continue
             span = self._close.span(
-                number, way, text, end, look.surface, rejected, folded=look.folded
+                number,
+                way,
+                text,
+                end,
+                look.surface,
+                rejected,
+                bare=look.joined or look.folded,
+                folded=look.folded,
             )
             if span is None or (look.joined and wordy(text[slice(*span)])):
                 continue
@@ -300,8 +312,7 @@ class Scanner:
             spans[number, way, start] = max(stop, spans.get((number, way, start), 0))
         for (number, way, start), end in spans.items():
             digest = _digest(self._close.secret(text[start:end], way), look.key)
-            turned = "" if way == LOOSE else way
-            name = f"{chain}>{turned}" if chain and turned else chain or turned
+            name = f"{chain}>{way}" if chain and way else chain or way
             look.note(RawFinding(number, start, end, name, digest), text)
         if self._known is not None:
             self._examine_known(self._known, text, chain, look)
@@ -369,19 +380,16 @@ def _digest(secret: bytes, key: bytes) -> str:
     return hashlib.blake2b(secret, digest_size=8, key=key).hexdigest()
 
 
-def _turned(rules: Sequence[Rule]) -> tuple[list[Pattern], list[Way]]:
-    """Make the patterns of secrets that are turned round, in ROT13, or joined to other text."""
+def _turned(rules: Sequence[Rule], own: Sequence[Pattern]) -> tuple[list[Pattern], list[Way]]:
+    """Make the patterns of secrets that are turned round or in ROT13."""
     patterns: list[Pattern] = []
     ways: list[Way] = []
     for number, rule in enumerate(rules):
         if not may_be_split(rule):
             continue
-        bare = core(rule.pattern)
-        for way, turned in (("reversed", reversed_pattern), ("rot13", rot13_pattern), (LOOSE, str)):
-            if way == LOOSE and bare == rule.pattern:
-                continue
+        for way, turned in (("reversed", reversed_pattern), ("rot13", rot13_pattern)):
             try:
-                text = turned(bare).encode("ascii")
+                text = turned(own[number].text.decode("ascii")).encode("ascii")
             except MirrorError:
                 continue
             patterns.append(Pattern(text, f"rule {rule.id}, {way}", rule.caseless))

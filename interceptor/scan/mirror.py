@@ -29,6 +29,9 @@ class MirrorError(Exception):
 
 
 _BOUNDARY = "(?:^|"
+_ENOUGH = 16  # bytes of a repeat that a hit takes
+_EVIDENCE = 3  # bytes of fixed text before it
+_PLENTY = 7  # so many need nothing after them
 
 
 def core(pattern: str) -> str:
@@ -56,6 +59,19 @@ def core(pattern: str) -> str:
     return pattern[at + 1 :]
 
 
+def shortened(pattern: str) -> str:
+    """Return a pattern that ends within every match of `pattern`, and sooner if it is a long one.
+
+    A matcher needs memory for every byte that a repeat counts. Some bytes after what identifies a
+    secret are enough for a hit; the close look sees the rest.
+    """
+    try:
+        items, cut = _short(list(_flat(_parse(pattern))), 0)
+        return _sequence(items, _same, backwards=False) if cut else pattern
+    except MirrorError:
+        return pattern
+
+
 def reversed_pattern(pattern: str) -> str:
     """Return the pattern of all reversed matches of `pattern`.
 
@@ -79,6 +95,38 @@ def _parse(pattern: str) -> Any:
         return parsed(pattern)
     except LookupError as error:  # pragma: no cover - CPython shows it
         raise MirrorError(str(error)) from None
+
+
+def _flat(items: Any) -> Any:
+    """Give the items of a sequence, those of its groups in place of the groups."""
+    for op, value in items:
+        if str(op) == "SUBPATTERN":
+            yield from _flat(value[3])
+        else:
+            yield op, value
+
+
+def _short(items: list[Any], known: int) -> tuple[list[Any], bool]:
+    """Cut a sequence where what it has matched is evidence enough; say whether it was cut.
+
+    Args:
+        items: (operation, value) pairs without groups.
+        known: bytes of fixed text that stand before them.
+    """
+    for at, (op, value) in enumerate(items):
+        name = str(op)
+        if name == "LITERAL":
+            known += 1
+        elif known >= _PLENTY:
+            return items[:at], True
+        elif name == "BRANCH":
+            arms = [_short(list(_flat(arm)), known) for arm in value[1]]
+            if all(cut for _, cut in arms):
+                return [*items[:at], (op, (None, [arm for arm, _ in arms]))], True
+            known += min(arm.getwidth()[0] for arm in value[1])
+        elif name == "MAX_REPEAT" and value[0] > _ENOUGH and known >= _EVIDENCE:
+            return [*items[:at], (op, (_ENOUGH, _ENOUGH, value[2]))], True
+    return items, False
 
 
 def _same(byte: int) -> int:
@@ -123,6 +171,8 @@ def _class(members: Any, turn: Any) -> str:
             text += "^"
         elif name == "LITERAL":
             text += _byte(turn(value))
+        elif name == "RANGE" and turn is _same:
+            text += f"{_byte(value[0])}-{_byte(value[1])}"
         elif name == "RANGE":
             text += "".join(
                 _byte(byte) for byte in sorted(map(turn, range(value[0], value[1] + 1)))

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import NamedTuple
 
-from interceptor.scan.mirror import ROT13, core
+from interceptor.scan.mirror import ROT13, core, shortened
 from interceptor.scan.ruleset import Rule, widest
 from interceptor.scan.validators import VALIDATORS
 
 Way = tuple[int, str]
-"""Index of a rule, and how its pattern was turned: `reversed`, `rot13`, `LOOSE`."""
-
-LOOSE = "loose"
-"""Without the boundary on its left."""
+"""Index of a rule, and how its pattern was turned: `reversed`, `rot13`."""
 
 _AFTER = 256  # bytes behind a match that its validator sees
+_BOUNDARY = 4  # and before it, for the boundary on its left
+
+
+class _Compiled(NamedTuple):
+    pattern: re.Pattern[bytes]
+    before: int
+    """Most bytes from the start of a match to a hit."""
+    width: int
 
 
 class CloseLook:
@@ -23,7 +29,7 @@ class CloseLook:
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         self._rules = rules
-        self._patterns: dict[tuple[int, str], tuple[re.Pattern[bytes], int]] = {}
+        self._patterns: dict[tuple[int, bool, bool], _Compiled] = {}
 
     def span(
         self,
@@ -34,46 +40,49 @@ class CloseLook:
         surface: str,
         rejected: set[tuple[int, bytes]],
         *,
+        bare: bool,
         folded: bool,
     ) -> tuple[int, int] | None:
-        """Return the span of the secret whose match ends at `end`; None if it is none.
+        """Return the span of the secret that a hit belongs to; None if there is none.
 
         Args:
             number: index of the rule.
             way: how the pattern was turned, "" if not.
-            text: where the match was found.
-            end: offset in it.
+            text: where the hit was.
+            end: offset in it where the hit ended.
             surface: `url`, `header`, `body` or `name`; `head` stands for all.
             rejected: what validators turned down, so that a flood of decoys stays cheap.
+            bare: ask for no boundary on the left.
             folded: disregard case.
         """
         rule = self._rules[number]
         if surface != "head" and surface not in rule.surfaces:
             return None
-        entry = self._patterns.get((number, "folded" if folded else way))
-        if entry is None:
-            entry = self._compiled(rule, number, way, folded=folded)
-        pattern, width = entry
-        first = max(0, end - width)
+        bare = bare or bool(way)
+        compiled = self._patterns.get((number, bare, folded))
+        if compiled is None:
+            compiled = self._compiled(rule, number, bare=bare, folded=folded)
+        pattern, before, width = compiled
         if way == "reversed":
             # The match of the turned pattern ends where the secret begins.
-            turned = text[max(0, end - width - _AFTER) : end][::-1]
-            match = pattern.match(turned)
             base = end
+            text = text[max(0, end - width - _AFTER) : end][::-1]
+            match = pattern.match(text)
+        elif way:
+            base = max(0, end - before)
+            text = text[base : end + width + _AFTER].translate(ROT13)
+            match = _covering(pattern, text, 0, end - base, width)
         else:
-            turned = text[first : end + _AFTER]
-            if way == "rot13":
-                turned = turned.translate(ROT13)
-            match = pattern.search(turned, 0, end - first)
-            base = first
+            base = 0
+            match = _covering(pattern, text, max(0, end - before), end, width)
         if match is None:
             return None
         start, stop = match.span(pattern.groups)
         if rule.validator:
-            seen = number, b"%d:" % (stop - start) + turned[start : stop + _AFTER]
+            seen = number, text[start : stop + _AFTER]
             if seen in rejected:
                 return None
-            if not VALIDATORS[rule.validator](turned[start:stop], turned[stop : stop + _AFTER]):
+            if not VALIDATORS[rule.validator](text[start:stop], text[stop : stop + _AFTER]):
                 rejected.add(seen)
                 return None
         return (base - stop, base - start) if way == "reversed" else (base + start, base + stop)
@@ -83,15 +92,24 @@ class CloseLook:
         """Turn back what was found in a turned text."""
         if way == "reversed":
             return found[::-1]
-        return found.translate(ROT13) if way == "rot13" else found
+        return found.translate(ROT13) if way else found
 
-    def _compiled(
-        self, rule: Rule, number: int, way: str, *, folded: bool
-    ) -> tuple[re.Pattern[bytes], int]:
+    def _compiled(self, rule: Rule, number: int, *, bare: bool, folded: bool) -> _Compiled:
         flags = re.IGNORECASE if rule.caseless or folded else re.NOFLAG
-        end = "" if way == "reversed" else r"\Z"
-        pattern = core(rule.pattern) if way else rule.pattern
-        compiled = re.compile(f"(?:{pattern}){end}".encode("ascii"), flags)
-        entry = compiled, widest(pattern)
-        self._patterns[number, "folded" if folded else way] = entry
+        own = core(rule.pattern)
+        pattern = re.compile((own if bare else rule.pattern).encode("ascii"), flags)
+        entry = _Compiled(pattern, widest(shortened(own)) + _BOUNDARY, widest(own) + _BOUNDARY)
+        self._patterns[number, bare, folded] = entry
         return entry
+
+
+def _covering(
+    pattern: re.Pattern[bytes], text: bytes, start: int, end: int, width: int
+) -> re.Match[bytes] | None:
+    """Return the first match that begins from `start` on, before `end`, and reaches `end`."""
+    while start < end:
+        match = pattern.search(text, start, end + width)
+        if match is None or match.end() >= end:
+            return match if match is not None and match.start() < end else None
+        start = match.start() + 1
+    return None
