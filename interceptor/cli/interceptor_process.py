@@ -22,7 +22,7 @@ from netns.identity import Identity
 if TYPE_CHECKING:
     from netns.captive import Captive
 
-_START_SECONDS: Final = 20.0
+_START_SECONDS: Final = 60.0  # the first start after a change of rules compiles them
 _STOP_SECONDS: Final = 5.0
 _DESCRIPTORS: Final = 16_384
 
