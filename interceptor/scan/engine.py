@@ -32,7 +32,7 @@ from interceptor.scan.fragments import fragment_gates
 from interceptor.scan.known_matcher import KnownMatcher, Meaning, compile_matcher, load_matcher
 from interceptor.scan.mirror import MirrorError, core, reversed_pattern, rot13_pattern, shortened
 from interceptor.scan.ruleset import KnownSecret, Rule, Ruleset
-from interceptor.scan.spans import CloseLook, Way
+from interceptor.scan.spans import CloseLook, Rejected, Way
 
 __all__ = ["CLEAN", "DECODED_BYTES", "RawFinding", "RulePatternError", "Scan", "Scanner", "Witness"]
 
@@ -279,7 +279,7 @@ class Scanner:
         count = self._count
         spans: dict[tuple[int, str, int], int] = {}
         counts: dict[int, int] = {}
-        rejected: set[tuple[int, bytes]] = set()
+        rejected: Rejected = set()
         for index, end in hits:
             if index < count:
                 number, way = index, ""

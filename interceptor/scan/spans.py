@@ -13,8 +13,14 @@ from interceptor.scan.validators import VALIDATORS
 Way = tuple[int, str]
 """Index of a rule, and how its pattern was turned: `reversed`, `rot13`."""
 
+Rejected = set[tuple[int, int, bytes]]
+"""What validators turned down: index of the rule, length, secret and what follows it."""
+
 _AFTER = 256  # bytes behind a match that its validator sees
 _BOUNDARY = 4  # and before it, for the boundary on its left
+
+
+_RUN = re.compile(rb"[A-Za-z0-9+/=_-]{1,256}")
 
 
 class _Compiled(NamedTuple):
@@ -38,7 +44,7 @@ class CloseLook:
         text: bytes,
         end: int,
         surface: str,
-        rejected: set[tuple[int, bytes]],
+        rejected: Rejected,
         *,
         bare: bool,
         folded: bool,
@@ -77,15 +83,35 @@ class CloseLook:
             match = _covering(pattern, text, max(0, end - before), end, width)
         if match is None:
             return None
-        start, stop = match.span(pattern.groups)
-        if rule.validator:
-            seen = number, text[start : stop + _AFTER]
+        span = self._valid(number, match, text, rejected)
+        if span is None and way != "reversed":
+            # Of several alternatives `re` takes the first, which need not be all of the token.
+            run = _RUN.match(text, match.end())
+            if run is not None and (
+                longer := pattern.fullmatch(
+                    text, match.start(), min(run.end(), match.end() + width)
+                )
+            ):
+                span = self._valid(number, longer, text, rejected)
+        if span is None:
+            return None
+        start, stop = span
+        return (base - stop, base - start) if way == "reversed" else (base + start, base + stop)
+
+    def _valid(
+        self, number: int, match: re.Match[bytes], text: bytes, rejected: Rejected
+    ) -> tuple[int, int] | None:
+        """Return the span of the secret in a match, if its rule's validator agrees."""
+        start, stop = match.span(match.re.groups)
+        validator = self._rules[number].validator
+        if validator:
+            seen = number, stop - start, text[start : stop + _AFTER]
             if seen in rejected:
                 return None
-            if not VALIDATORS[rule.validator](text[start:stop], text[stop : stop + _AFTER]):
+            if not VALIDATORS[validator](text[start:stop], text[stop : stop + _AFTER]):
                 rejected.add(seen)
                 return None
-        return (base - stop, base - start) if way == "reversed" else (base + start, base + stop)
+        return start, stop
 
     @staticmethod
     def secret(found: bytes, way: str) -> bytes:
