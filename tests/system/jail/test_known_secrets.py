@@ -214,7 +214,7 @@ def test_no_process_of_ours_shows_it(clean_lab: Lab) -> None:
         assert not any(TOKEN in log.read_text() or given in log.read_text() for log in logs)
     finally:
         agent.terminate()
-        agent.wait(20)
+        agent.communicate(timeout=20)
 
 
 def test_a_rootless_jail_knows_them_too(clean_lab: Lab) -> None:
