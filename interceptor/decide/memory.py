@@ -1,84 +1,55 @@
 """Secrets that are cut over values, in one request or over requests in time.
 
 Each unit that an agent sends holds values that vary. Put together in the order in which they were
-sent, by place, by site and over all sites, the pieces of a secret stand side by side again, and the
-scanner finds it when its last piece comes. What was sent before has left; the last piece does not.
-
-Streams of such text are kept, as little of each as a secret can take, and all of them within
-`MEMORY`. Time is an argument.
+sent, by place, by site and over all sites, the pieces of a secret stand side by side again. Where a
+mark of one appears (`interceptor.scan.marks`), in a value or over the ends of two, the streams that
+hold it are looked at with every piece that comes, and the secret is found with its last. What was
+sent before has left; the last piece does not. Memory is bounded, and time is an argument.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import Final
+from weakref import WeakKeyDictionary
 
 import msgspec
 
-from interceptor.decide.encoded import may_hide
 from interceptor.decide.findings import FIELDS, REQUESTS
-from interceptor.decide.order import Orders, is_index
-from interceptor.decide.pieces import Pieces, Reader
-from interceptor.decide.values import Value, undone
-from interceptor.model import Target
-from interceptor.scan.engine import DECODED_BYTES, RawFinding, Scanner
-from interceptor.scan.fragments import prefixes
-
-__all__ = ["FORGET", "MEMORY", "Pieces", "SplitMemory"]
-
-MEMORY: Final = 1 << 20
-"""Bytes that are kept of one jail, about."""
-FORGET: Final = 3600.0
-"""Seconds after which a stream that got nothing more is forgotten."""
-TAIL: Final = 384
-"""Bytes of a stream that are kept: the longest credential in hexadecimal."""
-
-_STEPS: Final = 8  # values after each of which a secret may end; more are looked at as a whole
-_PIECE: Final = 8  # bytes of the shortest secret
-_TELLING: Final = 6  # bytes of a prefix that does not stand in ordinary values
-_STREAM_COST: Final = 350  # what a stream takes besides its text
-
-_ALL: Final = b"\0"
-_URL: Final = b"\0url"
-_HEAD: Final = b"\0head"
-_BODY: Final = b"\0body"
-_UNDONE: Final = b"\0undone;"
-
-_ORDINARY: Final = frozenset(
-    b"accept accept-charset accept-encoding accept-language authorization baggage cache-control "
-    b"content-encoding content-type date dnt expect forwarded from idempotency-key "
-    b"if-match if-modified-since if-none-match if-range if-unmodified-since keep-alive newrelic "
-    b"origin pragma priority prefer proxy-authorization range referer sec-ch-ua sec-ch-ua-mobile "
-    b"sec-ch-ua-platform sec-fetch-dest sec-fetch-mode sec-fetch-site sec-fetch-user sec-gpc "
-    b"sec-websocket-extensions sec-websocket-key sec-websocket-protocol sec-websocket-version "
-    b"sentry-trace te traceparent tracestate trailer upgrade upgrade-insecure-requests user-agent "
-    b"x-amz-content-sha256 x-amz-date x-amz-security-token x-correlation-id x-datadog-trace-id "
-    b"x-datadog-parent-id x-forwarded-for x-request-id x-requested-with".split()
+from interceptor.decide.order import Orders
+from interceptor.decide.pieces import Pieces, Reader, Site
+from interceptor.decide.streams import (
+    SIDE,
+    TAIL,
+    Journal,
+    Key,
+    Sorted,
+    Suspect,
+    Text,
+    goes_on,
+    placed,
+    steps,
 )
-"""Header fields whose values differ from request to request, or client to client, in any traffic:
-each is followed for itself alone, so that they do not come between the pieces of a secret."""
+from interceptor.model import Target
+from interceptor.scan.engine import DECODED_BYTES, RawFinding, Scanner, may_be_split
+from interceptor.scan.fragments import prefixes
+from interceptor.scan.marks import Mark, Marks
+from interceptor.scan.mirror import core
 
-_Key = tuple[str, bytes]
-"""(site, or "" for all of them; slot or kind of place)."""
+__all__ = ["FORGET", "STREAMS", "Pieces", "SplitMemory"]
 
+STREAMS: Final = 1000
+"""Slots of sites whose streams are kept."""
+FORGET: Final = 3600.0
+"""Seconds after which a site to which nothing more was sent is forgotten."""
 
-class _Stream(msgspec.Struct, gc=False):
-    """The end of what was sent in one place."""
-
-    tail: bytes
-    at: float
-
-
-class _Text(msgspec.Struct, frozen=True, gc=False):
-    """Something to look at."""
-
-    text: bytes
-    before: bytes
-    """What was sent before."""
-    values: Sequence[Value]
-    """What is new."""
-    wide: bool = False
-    """Many things come together here, by chance too."""
+_SITES: Final = 512
+_SUSPECTS: Final = 256
+_FEW: Final = 8  # small values of a unit; many of them are no pieces
+_NEWEST: Final = 100  # values between which the pieces of a mark are looked for
+_PIECE: Final = 8  # bytes of the shortest secret
+_TELLING: Final = 5  # bytes of a prefix that does not stand in random text by chance
+_STREAM_COST: Final = 300  # what a stream takes besides its text
 
 
 class SplitMemory:
@@ -91,23 +62,36 @@ class SplitMemory:
         """Begin with nothing.
 
         Args:
-            scanner: for this thread alone; may be replaced by one with other rules.
+            scanner: for this thread alone.
             key: key of the digests.
             decoded_bytes: budget of decoders, for one text.
         """
-        self.scanner = scanner
         self._key = key
         self._decoded_bytes = decoded_bytes
         self._reader = Reader()
         self._orders = Orders(FORGET)
-        self._streams: dict[_Key, _Stream] = {}
+        self._journal = Journal(FORGET)
+        self._suspects: dict[Key, Suspect] = {}
         self._telling: dict[str, bool] = {}
-        self._size = 0
+        self._streams = 0
+        self.scanner = scanner
+
+    @property
+    def scanner(self) -> Scanner:
+        """What finds secrets; another one may be set, for this thread alone."""
+        return self._scanner
+
+    @scanner.setter
+    def scanner(self, scanner: Scanner) -> None:
+        self._scanner = scanner
+        self._marks = _marks_of(scanner)
+        self._telling.clear()
 
     @property
     def size(self) -> int:
-        """Bytes that are kept, about."""
-        return self._size + self._orders.size + self._reader.size
+        """Bytes that are kept, at most, about."""
+        streams = (self._streams + len(self._suspects)) * (TAIL + _STREAM_COST)
+        return streams + self._journal.size + self._orders.size + self._reader.size
 
     def pieces(
         self, target: Target, fields: Sequence[tuple[bytes, bytes]], body: bytes
@@ -142,168 +126,233 @@ class SplitMemory:
             pieces: what is new.
             now: a time in seconds that never goes back.
         """
-        texts: list[_Text] = []
-        pieces.grown = self._grown(pieces, now, texts)
-        rows = self._orders.grown(pieces.site.name, pieces.fresh + pieces.again, now)
-        texts += [_Text(*row) for row in rows]
-        if not texts:
+        site = pieces.site
+        if now - site.at > FORGET and site.tails:
+            self._drop_tails(site)
+        unit = pieces.unit = Sorted(pieces, now)
+        values, tails = unit.values, site.tails
+        probes = [value for _, value in values]
+        bounds: list[tuple[Key, int]] = []
+        for slot, index in unit.slots:
+            tail = tails.get(slot)
+            if tail is not None:
+                probes.append(tail[-SIDE:] + values[index][1][:SIDE])
+                bounds.append(((site.name, slot), index))
+        if 0 < len(unit.small) <= _FEW:
+            self._probe_wide(site.name, unit, probes, bounds, now)
+        rows: list[Text] = []
+        if unit.numbered or 0 < pieces.head < len(pieces.fresh):
+            rows = self._rows(pieces, unit, now)
+            probes += [row.text for row in rows]
+        hits = self._marks.find(b"\n".join(probes))
+        if not hits and not self._suspects:
             return []
-        different = dict.fromkeys([text.text for text in texts])
-        hidden = {text for text in different if may_hide(text)}
-        if not hidden and not self.scanner.scan_joined(b"\n".join(different), self._key):
-            return []
-        found: dict[int, tuple[str, RawFinding]] = {}
-        for text in texts:
-            for raw in self._across(text, full=text.text in hidden):
-                found.setdefault(raw.rule, (pieces.place or _place(text.values[-1][0]), raw))
-        return list(found.values())
+        return self._look_closely(pieces, unit, bounds, rows, probes, hits, now)
 
     def keep(self, pieces: Pieces, now: float) -> None:
         """Remember a unit that leaves. Call it right after `look`, with the same arguments."""
-        grown = pieces.grown
-        if grown is None:
-            grown = self._grown(pieces, now, [])
-        streams = self._streams
-        for key, text in grown.items():
-            stream = streams.get(key)
-            tail = text[-TAIL:]
-            if stream is None:
-                streams[key] = _Stream(tail, now)
-                self._size += _STREAM_COST + len(tail)
+        unit = pieces.unit
+        if unit is None:
+            self.look(pieces, now)
+            unit = pieces.unit = Sorted(pieces, now)
+        site = pieces.site
+        tails = site.tails
+        for slot, index in unit.slots:
+            value = unit.values[index][1]
+            tail = tails.get(slot)
+            if tail is None:
+                self._streams += 1
+                tails[slot] = value
             else:
-                self._size += len(tail) - len(stream.tail)
-                stream.tail = tail
-                stream.at = now
-        self._orders.keep(pieces.site.name, pieces.fresh + pieces.again, now)
+                tails[slot] = (tail + value)[-TAIL:]
+        site.at = now
+        self._journal.note([entry for entry in unit.entries if entry is not None])
+        if pieces.suspects is not None:
+            self._suspects = pieces.suspects
+        if unit.numbered:
+            self._orders.keep(site.name, unit.numbered, now)
         self._reader.remember(pieces)
-        if self.size > MEMORY:
-            self._shrink()
+        if self._streams > STREAMS or len(self._reader.sites) > _SITES:
+            self._make_room()
 
-    def _shrink(self) -> None:
-        """Forget a quarter, what was quiet for longest first."""
-        self._reader.shrink()
-        self._orders.shrink()
-        for key in sorted(self._streams, key=self._age)[: -(-len(self._streams) // 4)]:
-            self._size -= _STREAM_COST + len(self._streams.pop(key).tail)
+    # -- looking -----------------------------------------------------------------------------
 
-    def _age(self, key: _Key) -> float:
-        return self._streams[key].at
-
-    def _grown(self, pieces: Pieces, now: float, texts: list[_Text]) -> dict[_Key, bytes]:
-        """Return streams as they will be; append to `texts` what is to be looked at."""
-        grown: dict[_Key, bytes] = {}
-        name = pieces.site.name
-        for slot, values in _by_stream(pieces).items():
-            self._grow((name, slot), values, now, grown, texts)
-            self._grow(("", slot), values, now, grown, texts)
-        # A piece that comes twice may be meant twice, or be sent twice: once so, once so.
-        for pair in pieces.again:
-            self._grow((name, pair[0]), [pair], now, grown, texts)
-        for pair in pieces.elsewhere:
-            self._grow(("", pair[0]), [pair], now, grown, texts)
+    def _rows(self, pieces: Pieces, unit: Sorted, now: float) -> list[Text]:
+        """Return texts of which the unit itself says the order."""
+        rows: list[Text] = []
+        if unit.numbered:
+            for text, before, values in self._orders.grown(pieces.site.name, unit.numbered, now):
+                rows.append(Text(text, before, values, encoded=False))
         fresh = pieces.fresh
         if 0 < pieces.head < len(fresh):  # in the order in which the request has them
-            texts.append(_Text(b"".join([value for _, value in fresh]), b"", fresh, wide=True))
-        return grown
+            rows.append(Text(b"".join([value for _, value in fresh]), b"", fresh, encoded=False))
+        return rows
 
-    def _grow(
+    def _probe_wide(
         self,
-        key: _Key,
-        values: list[Value],
+        site: str,
+        unit: Sorted,
+        probes: list[bytes],
+        bounds: list[tuple[Key, int]],
         now: float,
-        grown: dict[_Key, bytes],
-        texts: list[_Text],
     ) -> None:
-        before = grown.get(key)
-        if before is None:
-            stream = self._streams.get(key)
-            before = b"" if stream is None or stream.at <= now - FORGET else stream.tail
-        count = len(values)
-        if count == 1:
-            grown[key] = text = before + values[0][1]
-            if not before:
-                return
-        else:
-            grown[key] = text = before + b"".join([value for _, value in values])
-        owner, slot = key
-        texts.append(_Text(text, before, values, not owner or slot[0] == 0))
-        if slot == _ALL and owner and 1 < count <= _STEPS:
-            # A secret may end before the last value does.
-            for some in range(2 - bool(before), count):
-                text = before + b"".join([value for _, value in values[:some]])
-                texts.append(_Text(text, before, values[:some], wide=True))
+        """Probe the wider streams where small values come after others."""
+        for key, indexes in unit.streams(site).items():
+            if key[0] and key[1][0] != 0:
+                continue
+            if not any(index in unit.small for index in indexes):
+                continue
+            before = self._journal.end(key, SIDE, now, _NEWEST)
+            for index in indexes:
+                value = unit.values[index][1]
+                if before and index in unit.small:
+                    probes.append(before[-SIDE:] + value)
+                    bounds.append((key, index))
+                before += value
 
-    def _across(self, text: _Text, *, full: bool) -> Iterator[RawFinding]:
+    def _look_closely(
+        self,
+        pieces: Pieces,
+        unit: Sorted,
+        bounds: list[tuple[Key, int]],
+        rows: list[Text],
+        probes: list[bytes],
+        hits: list[tuple[Mark, int]],
+        now: float,
+    ) -> list[tuple[str, RawFinding]]:
+        """Look at the streams in which marks stand, or stood before."""
+        values = unit.values
+        marked: dict[int, bool] = {}
+        over: dict[tuple[Key, int], bool] = {}
+        texts: list[Text] = []
+        for at, mark, start in placed(hits, probes):
+            probe = probes[at]
+            bound = at - len(values)
+            if bound < 0:
+                if goes_on(mark, probe, start):
+                    marked[at] = mark.encoded or marked.get(at, False)
+            elif bound < len(bounds):
+                key, index = bounds[bound]
+                slot, value = values[index]
+                small = index in unit.small or slot in pieces.site.small
+                inside = start >= len(probe) - len(value[:SIDE])
+                if not inside and goes_on(mark, probe, start, small=small):
+                    over[key, index] = mark.encoded or over.get((key, index), False)
+            else:
+                texts.append(rows[bound - len(bounds)]._replace(encoded=mark.encoded))
+        suspects = dict(self._suspects)
+        for key, indexes in unit.streams(pieces.site.name).items():
+            suspect = self._suspects.get(key)
+            if suspect is not None and now - suspect.at > FORGET:
+                suspect = None
+            marks = [marked.get(index, over.get((key, index))) for index in indexes]
+            if suspect is None and not any(mark is not None for mark in marks):
+                continue
+            before = self._end(key, pieces.site, suspect, now)
+            added = [values[index] for index in indexes]
+            (left, encoded), more = steps(before, added, marks, suspect)
+            texts += more
+            suspects.pop(key, None)
+            if left > 0:
+                text = before + b"".join([value for _, value in added])
+                suspects[key] = Suspect(text[-TAIL:], left, encoded, now)
+        while len(suspects) > _SUSPECTS:
+            del suspects[next(iter(suspects))]
+        pieces.suspects = suspects
+        findings: dict[int, tuple[str, RawFinding]] = {}
+        for one in {(t.text, t.before, t.encoded): t for t in reversed(texts)}.values():
+            for raw in self._across(one):
+                where = pieces.place or _place(one.values[-1][0])
+                findings.setdefault(raw.rule, (where, raw))
+        return list(findings.values())
+
+    def _end(self, key: Key, site: Site, suspect: Suspect | None, now: float) -> bytes:
+        """Return the end of a stream as it was before the unit."""
+        if suspect is not None:
+            return suspect.text
+        if key[0] and key[1] in site.tails:
+            return site.tails[key[1]]
+        return self._journal.end(key, TAIL, now)
+
+    def _across(self, text: Text) -> Iterator[RawFinding]:
         """Yield findings that are whole in none of what a text was put together from."""
-        found = self._scan(text.text, full=full)
+        found = self._scan(text.text, encoded=text.encoded)
         if not found:
             return
-        apart = {(raw.rule, raw.digest) for raw in self._scan(text.before, full=full)}
+        apart = {(raw.rule, raw.digest) for raw in self._scan(text.before, encoded=text.encoded)}
         for _, value in text.values:
-            alone = self._scan(value, full=True) if len(value) >= _PIECE else ()
+            alone = self._scan(value, encoded=True) if len(value) >= _PIECE else ()
             if alone:
                 # It is judged where it stands. It need not be met in every text again.
                 self._reader.pass_over(value)
                 apart.update((raw.rule, raw.digest) for raw in alone)
         here = b"".join([value for _, value in text.values])
-        within = {(raw.rule, raw.digest) for raw in self._scan(here, full=full)}
+        within = {(raw.rule, raw.digest) for raw in self._scan(here, encoded=text.encoded)}
         for raw in found:
             mark = raw.rule, raw.digest
-            if mark not in apart and (not text.wide or self._plausible(raw, len(text.text))):
+            if mark not in apart and self._plausible(raw, text.text):
                 how = FIELDS if mark in within else REQUESTS
                 chain = f"{how}>{raw.encoding}" if raw.encoding else how
                 yield msgspec.structs.replace(raw, encoding=chain)
 
-    def _plausible(self, raw: RawFinding, end: int) -> bool:
+    def _plausible(self, raw: RawFinding, text: bytes) -> bool:
         """Tell a secret from a short prefix that something else happened to follow.
 
-        A piece that was sent last ends where the secret does. That need not hold for rules with a
-        telling prefix: they may leave the end of a secret to whatever it is.
+        The piece that was sent last ends where the secret does, unless the rule has a telling
+        prefix: then it may leave the end to whatever that is.
         """
-        if raw.encoding or raw.end == end:
+        if raw.encoding or not text[raw.end : raw.end + 1].isalnum():
             return True
-        rule = self.scanner.rules[raw.rule]
+        rule = self._scanner.rules[raw.rule]
         telling = self._telling.get(rule.id)
         if telling is None:
-            begins = prefixes(rule.pattern)
-            known = rule.id.startswith(("known:", "canary:"))
-            telling = known or (bool(begins) and min(map(len, begins)) >= _TELLING)
+            begins = prefixes(core(rule.pattern))
+            telling = not begins or min(map(len, begins)) >= _TELLING
             self._telling[rule.id] = telling
         return telling
 
-    def _scan(self, text: bytes, *, full: bool) -> Sequence[RawFinding]:
-        if full:
-            scan = self.scanner.scan(text, "head", self._key, self._decoded_bytes, joined=True)
+    def _scan(self, text: bytes, *, encoded: bool) -> Sequence[RawFinding]:
+        if encoded:
+            scan = self._scanner.scan(text, "head", self._key, self._decoded_bytes, joined=True)
             return scan.findings
-        return self.scanner.scan_joined(text, self._key)
+        return self._scanner.scan_joined(text, self._key)
+
+    # -- bounds ------------------------------------------------------------------------------
+
+    def _drop_tails(self, site: Site) -> None:
+        self._streams -= len(site.tails)
+        site.tails.clear()
+
+    def _make_room(self) -> None:
+        """Forget sites that were quiet for longest, and the oldest streams of a large one."""
+        reader = self._reader
+        sites = {site.name: site for site in sorted(reader.sites.values(), key=_age)}
+        newest = next(reversed(sites.values()))
+        for site in sites.values():
+            if self._streams <= STREAMS // 2 and len(reader.sites) <= _SITES // 2:
+                return
+            if site is newest:
+                for slot in list(site.tails)[: self._streams - STREAMS // 2]:
+                    del site.tails[slot]
+                    self._streams -= 1
+            else:
+                self._drop_tails(site)
+                reader.drop(site)
 
 
-def _by_stream(pieces: Pieces) -> dict[bytes, list[Value]]:
-    """Sort new values by the streams that they belong to."""
-    streams: dict[bytes, list[Value]] = {}
-    fresh = pieces.fresh
-    if pieces.head < pieces.body:
-        # What a first request has in its header section is mostly the same in all that follow: let
-        # it come before that which will go on.
-        fresh = fresh[pieces.head : pieces.body] + fresh[: pieces.head] + fresh[pieces.body :]
-    every: list[Value] = []
-    for pair in fresh:
-        slot, value = pair
-        streams.setdefault(slot, []).append(pair)
-        if slot in _ORDINARY or is_index(pair):
-            continue
-        every.append(pair)
-        first = slot[0]
-        kind = _URL if first in b"/?" else _BODY if first == 0x2E else _HEAD
-        streams.setdefault(kind, []).append(pair)
-    for slot, value in fresh + pieces.again:
-        said = undone(value)
-        if said:  # each piece may be encoded for itself
-            streams.setdefault(_UNDONE + slot, []).append((slot, said))
-            streams.setdefault(_UNDONE, []).append((slot, said))
-    if every:
-        streams[_ALL] = every
-    return streams
+def _marks_of(scanner: Scanner) -> Marks:
+    found: Marks | None = getattr(scanner, "marks", None) or _BUILT.get(scanner)
+    if found is None:
+        rules = scanner.rules
+        found = _BUILT[scanner] = Marks.build((r for r in rules if may_be_split(r)), None)
+    return found
+
+
+_BUILT: WeakKeyDictionary[Scanner, Marks] = WeakKeyDictionary()
+
+
+def _age(site: Site) -> float:
+    return site.at
 
 
 def _place(slot: bytes) -> str:

@@ -17,6 +17,7 @@ _DIGITS: Final = b"0123456789"
 _MOST: Final = 128  # pieces of one row
 _LONGEST: Final = 128  # bytes of a piece
 _AROUND: Final = 40  # pieces on both sides of a new one that are looked at
+_SIZE: Final = 128 * 1024  # bytes of all rows, about
 _COST: Final = 100  # what a piece takes besides its text
 _INDEX: Final = frozenset(
     b"i j n p idx index ix no nr num number seq sequence part piece chunk frag fragment block "
@@ -31,6 +32,12 @@ def is_index(pair: Value) -> bool:
     if len(value) > _NUMBER or not value.isdigit() or slot[0] == 0x2F:  # a path has no keys
         return False
     return slot[1:].lower() in _INDEX
+
+
+def is_bare(pair: Value) -> bool:
+    """Say whether a value, as the only new one, says nothing about any place in a row."""
+    slot, value = pair
+    return value.isdigit() and slot[-1] not in _DIGITS
 
 
 class _Row(msgspec.Struct, gc=False):
@@ -93,8 +100,10 @@ class Orders:
                     if number in row.pieces:
                         self.size -= _COST
                     row.pieces[number] = value
+        if self.size > _SIZE:
+            self._shrink()
 
-    def shrink(self) -> None:
+    def _shrink(self) -> None:
         """Forget a quarter of the rows, what was quiet for longest first."""
         for key in sorted(self._rows, key=self._age)[: -(-len(self._rows) // 4)]:
             self.size -= 4 * _COST + _cost(self._rows.pop(key))

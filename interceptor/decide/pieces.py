@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import islice
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from interceptor.decide.values import (
     Value,
@@ -25,11 +25,9 @@ SMALL: Final = 4
 
 _TINY: Final = 2
 _STEADY: Final = 1  # times after which a value that comes again is taken for a constant
-_SEEN: Final = 4096  # tokens that are remembered
+_SEEN: Final = 384 * 1024  # bytes of tokens that are remembered
 _TOKEN: Final = 1024  # bytes of a token that is remembered
 _VALUES: Final = 64  # new values of one unit that are taken
-_SITES: Final = 64
-_SITE_COST: Final = 2000
 _TOKEN_COST: Final = 150
 _WHOLE: Final = 64
 
@@ -37,20 +35,30 @@ _FRAMING: Final = frozenset((b"host", b"content-length", b"transfer-encoding", b
 """Header fields that this product judges or makes for itself."""
 _NOTHING: Final[frozenset[bytes]] = frozenset()
 
+if TYPE_CHECKING:
+    from interceptor.decide.streams import Key, Sorted, Suspect
+
 _T = TypeVar("_T")
 
 
 class Site:
-    """What the last unit for a site held.
+    """What was sent to a site: the last values of each slot, and what the last unit held.
 
     Attributes:
-        name: host, or the part of it under which one owner has many.
+        name: host, or the part of it under which one owner has many; empty for all sites together.
     """
 
-    __slots__ = ("items", "name", "pairs", "short", "small", "steady", "url", "varying")
+    __slots__ = (
+        *("at", "items", "name", "pairs", "short", "slots", "small", "steady", "tails"),
+        *("url", "varying"),
+    )
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self.at = 0.0
+        """When something was sent last."""
+        self.tails: dict[bytes, bytes] = {}
+        """By slot."""
         self.url = ""
         self.pairs = _NOTHING
         """Tokens of the URL."""
@@ -64,6 +72,8 @@ class Site:
         """How often the last small value of a slot came again."""
         self.short: list[tuple[bytes, bytes, bytes]] = []
         """(slot, value, token) of small values in the last unit that had any."""
+        self.slots = _NOTHING
+        """Slots of these."""
 
     def note(self, slot: bytes, value: bytes) -> None:
         """Remember a small value."""
@@ -97,8 +107,8 @@ class Pieces:
     """What is new in one unit, for one `look` and one `keep`."""
 
     __slots__ = (
-        *("again", "body", "elsewhere", "fresh", "grown", "head", "items", "pairs", "place"),
-        *("short", "site", "tokens", "url"),
+        *("again", "body", "elsewhere", "fresh", "head", "items", "pairs", "place", "short"),
+        *("site", "suspects", "tokens", "unit", "url"),
     )
 
     def __init__(self, site: Site) -> None:
@@ -121,22 +131,25 @@ class Pieces:
         """(slot, value, token) of small values."""
         self.tokens: list[bytes] = []
         """To be remembered."""
-        self.grown: dict[tuple[str, bytes], bytes] | None = None
-        """Streams as they will be; belongs to `SplitMemory`."""
+        self.unit: Sorted | None = None
+        self.suspects: dict[Key, Suspect] | None = None
+        """Both belong to `SplitMemory`: how values are sorted, streams that will be suspect."""
 
 
 class Reader:
     """Reads units, and knows what was in those before.
 
     Attributes:
-        size: bytes that are kept, about.
+        size: bytes of tokens that are kept, about.
+        sites: by host, and by the name of the site.
+        agent: stands for all sites together.
     """
 
     def __init__(self) -> None:
         """Begin with nothing."""
         self.size = 0
-        self._sites: dict[str, Site] = {}
-        self._agent = Site("")
+        self.sites: dict[str, Site] = {}
+        self.agent = Site("")
         self._seen: dict[bytes, None] = {}
         self._whole: dict[bytes, None] = {}
 
@@ -144,9 +157,11 @@ class Reader:
         self, target: Target, fields: Sequence[tuple[bytes, bytes]], body: bytes
     ) -> Pieces | None:
         """Return what is new in a request; None: nothing."""
-        site = self._sites.get(target.host) or self._new_site(target.host)
+        site = self.sites.get(target.host) or self._new_site(target.host)
         pieces = Pieces(site)
-        repeats = self._repeats(site) if site.short else _NOTHING
+        repeats = _NOTHING
+        if not site.slots.isdisjoint(self.agent.varying):
+            repeats = self._repeats(site)
         if target.path != site.url or repeats:
             self._read_url(target.path, pieces, repeats)
         seen = self._seen
@@ -166,7 +181,7 @@ class Reader:
 
     def note(self, host: str, slot: str, value: bytes) -> Pieces | None:
         """Return what is new in a message, or another unit of one value; None: nothing."""
-        site = self._sites.get(host) or self._new_site(host)
+        site = self.sites.get(host) or self._new_site(host)
         pieces = Pieces(site)
         pieces.place = slot
         if value[:1] in (b"{", b"[") or not value.isascii():
@@ -193,23 +208,21 @@ class Reader:
         if pieces.short:
             for slot, value, _ in pieces.short:
                 site.note(slot, value)
-                self._agent.note(slot, value)
+                self.agent.note(slot, value)
             site.short = pieces.short[:_VALUES]
+            site.slots = frozenset([slot for slot, _, _ in site.short])
         seen = self._seen
         for token in pieces.tokens:
             if token not in seen:
                 seen[token] = None
                 self.size += _TOKEN_COST + len(token)
-        if len(seen) > _SEEN:
-            self._forget_tokens(_SEEN // 4)
+        if self.size > _SEEN:
+            self._forget_tokens(len(seen) // 4)
 
-    def shrink(self) -> None:
-        """Forget a quarter of the tokens, the oldest first, and sites if there are many."""
-        self._forget_tokens(len(self._seen) // 4)
-        if len(self._sites) > _SITES:
-            others = sum(host != site.name for host, site in self._sites.items())
-            self.size -= _TOKEN_COST * others + _SITE_COST * (len(self._sites) - others)
-            self._sites.clear()
+    def drop(self, site: Site) -> None:
+        """Forget a site."""
+        for host in [host for host, other in self.sites.items() if other is site]:
+            del self.sites[host]
 
     def _forget_tokens(self, count: int) -> None:
         oldest = list(islice(self._seen, count))
@@ -219,20 +232,15 @@ class Reader:
 
     def _new_site(self, host: str) -> Site:
         name = _site_of(host)
-        site = self._sites.get(name)
+        site = self.sites.get(name)
         if site is None:
-            site = self._sites[name] = Site(name)
-            self.size += _SITE_COST
-        if name != host:
-            self._sites[host] = site
-            self.size += _TOKEN_COST
+            site = self.sites[name] = Site(name)
+        self.sites[host] = site
         return site
 
     def _repeats(self, site: Site) -> frozenset[bytes]:
         """Tokens of the last unit that may come again and be another piece."""
-        everywhere = self._agent.varying
-        if not everywhere:
-            return _NOTHING
+        everywhere = self.agent.varying
         return frozenset(
             [token for slot, value, token in site.short if site.changes(slot, value, everywhere)]
         )
@@ -279,10 +287,13 @@ class Reader:
         new = [t for t in tokens if t not in seen and (t not in last or t in repeats)]
         for token in new if len(new) <= _VALUES else _some(new):
             values = read(token)
-            if not values:
-                pieces.tokens.append(token)
-            for value in values if len(values) <= _VALUES else _some(values):
-                self._take(value, token, pieces)
+            if len(values) == 1:
+                self._take(values[0], token, pieces)
+                continue
+            pieces.tokens.append(token)
+            for pair in values if len(values) <= _VALUES else _some(values):
+                if pair[1] not in seen:
+                    self._take(pair, pair[1], pieces)
 
     def _take(self, pair: Value, token: bytes, pieces: Pieces) -> None:
         """Take note of a value that may be new; its token was not met before, or is small."""
@@ -301,9 +312,9 @@ class Reader:
         site = pieces.site
         if site.small.get(slot) != value:
             pieces.fresh.append(pair)
-        elif site.changes(slot, value, self._agent.varying):
+        elif site.changes(slot, value, self.agent.varying):
             pieces.again.append(pair)
-            if self._agent.small.get(slot) != value:
+            if self.agent.small.get(slot) != value:
                 pieces.elsewhere.append(pair)
 
 

@@ -21,17 +21,21 @@ LONGEST: Final = 256
 """Bytes of a value that count; of a longer one, the first and the last half of this."""
 
 _BODY: Final = 32_768  # of a longer body, the first quarter of this and the last three are read
+_BINARY: Final = 2048  # the same of one that is no text, by halves
 _TOKENS: Final = 1024
 _NUMBERS: Final = 32
 _SLOT: Final = 48
 _STRUCTURE: Final = b" \t\r\n:,[]{}"
 _WORDS: Final = frozenset((b"", b"true", b"false", b"null"))
+_COLONS: Final = frozenset((b":", b": "))
+_CLOSING: Final = frozenset(b"|}|]|,|, |}}|]}|}]|},|}, |],|], |},{|}, {|}, {|]}]|}]}".split(b"|"))
 # No UTF-8 text holds these bytes, so they can stand for what is escaped (RFC 8259 section 7).
 _BACKSLASH: Final = b"\xff\xfe"
 _QUOTE: Final = b"\xff\xfd"
 _PRINTABLE: Final = bytes(byte if 33 <= byte <= 126 else 32 for byte in range(256))
 _HEX: Final = b"0123456789abcdefABCDEF"
 _BASE64: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_"
+_FIRST: Final = _BASE64[:32]  # what ASCII begins with in base64
 _STANDARD: Final = bytes.maketrans(b"-_", b"+/")
 
 
@@ -77,6 +81,8 @@ def body_tokens(content_type: bytes, body: bytes) -> tuple[list[bytes], Read]:
         tokens = [body.strip()]
         read = _text
     else:  # the printable runs of binary messages: fields of Protocol Buffers and the like
+        if len(body) > _BINARY:
+            body = body[: _BINARY // 2] + b"\0" + body[-_BINARY // 2 :]
         tokens = body.translate(_PRINTABLE).split()
         read = _text
     if len(tokens) > _TOKENS:
@@ -100,8 +106,11 @@ def leaves(text: bytes) -> list[Value]:
     if bare:
         values += [(key, number) for number in _numbers(bare)]
     for string, gap in zip(parts[1::2], parts[2::2], strict=False):
-        if gap == b":":
+        if gap in _COLONS:
             key = string
+            continue
+        if gap in _CLOSING:
+            values.append((key, string))
             continue
         after = gap.lstrip()
         if after[:1] == b":":
@@ -148,6 +157,8 @@ def undone(value: bytes) -> bytes:
     """
     if len(value) % 2 == 0 and not value.translate(None, _HEX):
         return _text_of(binascii.unhexlify(value))
+    if value[0] not in _FIRST:
+        return b""
     body = value.rstrip(b"=")
     if len(body) < 2 or len(body) % 4 == 1 or body.translate(None, _BASE64):
         return b""

@@ -1,0 +1,268 @@
+"""Values put together: by slot, by kind of place and altogether, for a site and for all of them.
+
+A stream is what was sent in one place, without what stood between. Those of the slots of a site are
+kept; all others are put together from a journal of the newest values when there is a reason.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Iterator, Sequence
+from itertools import accumulate, islice
+from typing import Final, NamedTuple
+
+import msgspec
+
+from interceptor.decide.order import is_bare, is_index
+from interceptor.decide.pieces import Pieces
+from interceptor.decide.values import Value, undone
+from interceptor.scan.marks import LONGEST, Mark
+
+TAIL: Final = 384
+"""Bytes of a stream that are kept: the longest credential in hexadecimal."""
+SIDE: Final = LONGEST - 1
+"""Bytes on both sides of a boundary over which a mark may lie."""
+
+_JOURNAL: Final = 1024
+_SMALL: Final = 8
+_STEPS: Final = 8  # values after each of which a secret may end; more are looked at as a whole
+_DIGITS: Final = b"0123456789"
+_ALL: Final = b"\0"
+_URL: Final = b"\0url"
+_HEAD: Final = b"\0head"
+_BODY: Final = b"\0body"
+_UNDONE: Final = b"\0undone;"
+
+_TOKEN: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~+/=:%"
+"""Bytes of credentials that have a format."""
+_ORDINARY: Final = frozenset(
+    b"accept accept-charset accept-encoding accept-language authorization baggage cache-control "
+    b"content-encoding content-type date dnt expect forwarded from idempotency-key "
+    b"if-match if-modified-since if-none-match if-range if-unmodified-since keep-alive newrelic "
+    b"origin pragma priority prefer proxy-authorization range referer sec-ch-ua sec-ch-ua-mobile "
+    b"sec-ch-ua-platform sec-fetch-dest sec-fetch-mode sec-fetch-site sec-fetch-user sec-gpc "
+    b"sec-websocket-extensions sec-websocket-key sec-websocket-protocol sec-websocket-version "
+    b"sentry-trace te traceparent tracestate trailer upgrade upgrade-insecure-requests user-agent "
+    b"x-amz-content-sha256 x-amz-date x-amz-security-token x-correlation-id x-datadog-trace-id "
+    b"x-datadog-parent-id x-forwarded-for x-request-id x-requested-with".split()
+)
+"""Header fields whose values differ from request to request, or client to client, in any traffic:
+each is followed for itself alone, so that they do not come between the pieces of a secret."""
+
+Key = tuple[str, bytes]
+"""Names a stream: site, or "" for all of them; slot, or kind of place."""
+
+
+Entry = tuple[str, bytes, bytes, bytes, bytes, float]
+"""(site, slot, value, kind of place, what the value says in an encoding, time). The kind is empty
+if the value is followed in its slot alone."""
+
+
+class Text(NamedTuple):
+    """Something to look at closely."""
+
+    text: bytes
+    before: bytes
+    """What was sent before."""
+    values: Sequence[Value]
+    """What is new."""
+    encoded: bool
+    """Whether it may be in an encoding."""
+
+
+class Suspect(msgspec.Struct, frozen=True, gc=False):
+    """A stream in which a mark stands."""
+
+    text: bytes
+    """Its end."""
+    left: int
+    """For so many more bytes it is looked at."""
+    encoded: bool
+    at: float
+
+
+class Journal:
+    """The newest values that were sent, to wherever."""
+
+    def __init__(self, forget: float) -> None:
+        """Begin with nothing; values are forgotten after `forget` seconds."""
+        self._entries: deque[Entry] = deque(maxlen=_JOURNAL)
+        self._forget = forget
+
+    @property
+    def size(self) -> int:
+        """Bytes that are kept, about."""
+        return sum(len(entry[2]) + 200 for entry in self._entries)
+
+    def note(self, entries: Sequence[Entry]) -> None:
+        """Remember values."""
+        self._entries += entries
+
+    def end(self, key: Key, most: int, now: float, entries: int = _JOURNAL) -> bytes:
+        """Return the last bytes of a stream, `most` or a few more.
+
+        Args:
+            key: which one.
+            most: how many bytes.
+            now: the time.
+            entries: how many of the newest values may be gone through for it.
+        """
+        owner, stream = key
+        oldest = now - self._forget
+        size = 0
+        found: list[bytes] = []
+        for entry in islice(reversed(self._entries), entries):
+            site, _, _, _, _, at = entry
+            if size >= most or at <= oldest:
+                break
+            if not owner or site == owner:
+                value = _value_in(stream, entry)
+                if value:
+                    found.append(value)
+                    size += len(value)
+        return b"".join(found[::-1])
+
+
+class Sorted:
+    """New values of a unit, and the streams that they belong to.
+
+    Attributes:
+        values: those of the unit, and what some of them say in an encoding.
+        slots: (slot, index of the value) for streams of the site's own slots.
+        entries: for the journal; `None` where a value is followed in the slots of the site alone.
+        small: indexes of values over which a mark may be cut together with others of their kind.
+    """
+
+    __slots__ = ("entries", "numbered", "slots", "small", "values")
+
+    def __init__(self, pieces: Pieces, now: float) -> None:
+        """Sort what is new."""
+        site = pieces.site.name
+        order = pieces.fresh
+        if pieces.head < pieces.body:
+            # What a first request has in its header section is mostly the same in all that follow:
+            # let it come before that which will go on.
+            head, body = pieces.head, pieces.body
+            order = [*order[head:body], *order[:head], *order[body:]]
+        fresh = len(order)
+        if pieces.again:
+            order = order + pieces.again
+        self.values = values = list(order)
+        self.slots = slots = [(pair[0], index) for index, pair in enumerate(order)]
+        self.entries: list[Entry | None] = []
+        self.small: list[int] = []
+        self.numbered: list[Value] = []
+        """Those that may say their place in a row, and all others then; mostly none."""
+        entries = self.entries
+        numbered = False
+        for index, pair in enumerate(order):
+            slot, value = pair
+            said = undone(value)
+            if said:  # each piece may be encoded for itself
+                slots.append((_UNDONE + slot, len(values)))
+                values.append((slot, said))
+            if len(value) <= _SMALL and not value.isdigit():
+                self.small.append(index)
+                if said:
+                    self.small.append(len(values) - 1)
+            numbered = numbered or value[0] in _DIGITS or slot[-1] in _DIGITS
+            if index < fresh:
+                first = slot[0]
+                if slot in _ORDINARY or (len(value) < 5 and is_index(pair)):
+                    kind = b""
+                else:
+                    kind = _BODY if first == 46 else _URL if first in b"/?" else _HEAD
+                entries.append((site, slot, value, kind, said, now))
+            # A piece that comes twice may be meant twice, or be sent twice: once so, once so.
+            elif pair in pieces.elsewhere:
+                entries.append((site, slot, value, b"", said, now))
+            else:
+                entries.append(None)
+        if numbered and (fresh != 1 or len(order) > 1 or not is_bare(order[0])):
+            self.numbered = pieces.fresh + pieces.again
+
+    def streams(self, site: str) -> dict[Key, list[int]]:
+        """Return each stream that new values belong to, with the indexes of these."""
+        found: dict[Key, list[int]] = {}
+        for slot, index in self.slots:
+            found.setdefault((site, slot), []).append(index)
+            entry = self.entries[index] if index < len(self.entries) else None
+            if entry is None and index < len(self.entries):
+                continue
+            found.setdefault(("", slot), []).append(index)
+            if entry is None:
+                wide: tuple[bytes, ...] = (_UNDONE,)
+            else:
+                wide = (entry[3], _ALL) if entry[3] else ()
+            for stream in wide:
+                found.setdefault((site, stream), []).append(index)
+                found.setdefault(("", stream), []).append(index)
+        return found
+
+
+def steps(
+    before: bytes, values: Sequence[Value], marks: Sequence[bool | None], suspect: Suspect | None
+) -> tuple[tuple[int, bool], list[Text]]:
+    """Follow a stream through a unit.
+
+    Args:
+        before: its end.
+        values: what is added.
+        marks: for each of them whether the mark it brings is encoded; None: it brings none.
+        suspect: the stream, if it was one already.
+
+    Returns:
+        ((for how many more bytes it is to be looked at, whether for encodings), what to look at).
+    """
+    left, encoded = (suspect.left, suspect.encoded) if suspect is not None else (0, False)
+    texts: list[Text] = []
+    text = before
+    for count, (pair, mark) in enumerate(zip(values, marks, strict=True), 1):
+        text += pair[1]
+        if mark is not None:
+            left, encoded = TAIL, encoded or mark
+        if left <= 0:
+            continue
+        if (before or count > 1) and (count == len(values) or count <= _STEPS):
+            texts.append(Text(text, before, values[:count], encoded))
+        left -= len(pair[1])
+    return (left, encoded), texts
+
+
+def placed(
+    hits: Sequence[tuple[Mark, int]], probes: Sequence[bytes]
+) -> Iterator[tuple[int, Mark, int]]:
+    """Yield (index of a probe, mark, where it begins in that) for hits in all, line by line."""
+    ends = list(accumulate(len(probe) + 1 for probe in probes))
+    for mark, end in hits:
+        index = bisect_right(ends, end - 1)
+        yield index, mark, end - mark.size - (ends[index - 1] if index else 0)
+
+
+def goes_on(mark: Mark, text: bytes, start: int, *, small: bool = False) -> bool:
+    """Say whether what begins with a mark may be a secret that goes on behind the end of `text`.
+
+    Args:
+        mark: stands in `text`.
+        text: a value, or what lies over the ends of two.
+        start: where the mark begins.
+        small: it was put together from small values, and may begin anywhere in it.
+    """
+    if mark.known:
+        return True
+    if text[start:].translate(None, _TOKEN):
+        return False
+    return not (mark.short and start and not small and text[start - 1 : start].isalnum())
+
+
+def _value_in(stream: bytes, entry: Entry) -> bytes:
+    """Return what an entry adds to a stream."""
+    _, slot, value, kind, said, _ = entry
+    if stream[0]:
+        return value if slot == stream else b""
+    if stream == _ALL:
+        return value if kind else b""
+    if stream == kind:
+        return value
+    return said if stream in (_UNDONE, _UNDONE + slot) else b""
