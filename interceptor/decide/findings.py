@@ -17,7 +17,7 @@ from interceptor.decide.paths import plain_path, under
 from interceptor.model import Target
 from interceptor.policy.schema import Policy, RuleAt
 from interceptor.scan.engine import RawFinding
-from interceptor.scan.ruleset import Rule
+from interceptor.scan.ruleset import Home, Rule
 from interceptor.verdict import Finding, Reason
 
 FIELDS = "fields"
@@ -192,7 +192,7 @@ def _homes(rules: Iterable[Rule], policy: Policy) -> dict[str, tuple[_Homes, ...
         named.setdefault(KNOWN + home.name, []).append(_Homes(hosts, places, schemes))
     found: dict[str, tuple[_Homes, ...]] = {}
     for rule in rules:
-        homes = [_Homes(HostSet(home.hosts, rule.id), frozenset(home.places)) for home in rule.home]
+        homes = [_home_of(home, rule.id) for home in rule.home]
         if rule.id in added:
             own = frozenset(place for home in rule.home for place in home.places)
             places = own or frozenset(("header:authorization",))
@@ -201,6 +201,14 @@ def _homes(rules: Iterable[Rule], policy: Policy) -> dict[str, tuple[_Homes, ...
         if homes:
             found[rule.id] = tuple(homes)
     return found
+
+
+def _home_of(home: Home, rule: str) -> _Homes:
+    hosts = HostSet(home.hosts, rule)
+    if home.places == ("stream",):
+        # The password of a database or mail server that the policy opens under `tcp`.
+        return _Homes(hosts, frozenset(("body",)), frozenset(("tls", "tcp")))
+    return _Homes(hosts, frozenset(home.places))
 
 
 def _by_rule(entries: Iterable[RuleAt]) -> dict[str, list[_At]]:

@@ -17,7 +17,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from interceptor.policy.schema import SecretHome, Secrets
+from interceptor.decide.findings import Weigher
+from interceptor.model import Target
+from interceptor.policy.schema import Policy, SecretHome, Secrets
 from interceptor.scan.candidates import MOST, known_secrets
 from interceptor.scan.collected import Candidate, Collected, with_registries
 from interceptor.scan.engine import Scanner
@@ -282,6 +284,24 @@ def test_registry_rules_get_the_hosts_of_their_clients() -> None:
     assert housed.rules[1].home[0].hosts == ("packages.example",)
     assert "header:authorization" in housed.rules[1].home[0].places
     assert housed.rules[0] == RULE
+
+
+def test_the_password_of_a_service_is_at_home_in_its_stream_alone() -> None:
+    home = Home(("cache.example:6379",), ("stream",))
+    secret = KnownSecret("known:A", "A", VALUE, home=(home,))
+    known = scanner(RULE).with_secrets([secret], b"")
+    found = [("body", finding) for finding in known.scan(VALUE, "body").findings]
+    weigher = Weigher(known.rules, Policy())
+    for scheme, host, port, at_home in (
+        ("tcp", "cache.example", 6379, True),
+        ("tls", "cache.example", 6379, True),
+        ("https", "cache.example", 6379, False),
+        ("tcp", "cache.example", 6380, False),
+        ("tcp", "other.example", 6379, False),
+    ):
+        weighed = weigher.weigh(found, Target(scheme, host, port))
+        assert bool(weighed.home) is at_home
+        assert bool(weighed.blocking) is not at_home
 
 
 @pytest.mark.parametrize(

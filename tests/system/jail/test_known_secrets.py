@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from tests.lab import Lab
+from tests.lab import Lab, daemons
+from tests.lab.agents import need
 from tests.lab.programs import Finished
 from tests.lab.world import DEV_HOME, DEV_UID, DEV_WORK
 
@@ -183,6 +184,30 @@ def test_the_usual_places_are_looked_at_when_asked(clean_lab: Lab) -> None:
         assert "guarded" not in private.errors
     finally:
         netrc.unlink()
+
+
+def test_the_password_of_a_database_reaches_it_and_nothing_else(clean_lab: Lab) -> None:
+    """AUTH of redis says it in clear, to the server that the operator's URL names."""
+    need(daemons.missing("redis"))
+    daemons.redis(clean_lab)
+    policy = """version: 1
+tcp:
+  - {host: cache.example.com, port: 6379, protocol: redis}
+  - {host: cache.example.com, port: 6380, protocol: redis}
+"""
+    files(clean_lab, policy_yaml=policy)
+    script = """
+redis-cli -h cache.example.com -p 6379 auth default "$PASSWORD"
+redis-cli -h cache.example.com -p 6379 set k other
+redis-cli -h cache.example.com -p 6380 --tls auth default "$PASSWORD" || true
+"""
+    word = value(9)
+    env = {"CACHE_URL": f"redis://default:{word}@cache.example.com", "PASSWORD": word}
+    done = clean_lab.jail(["sh", "-c", script], "--policy", f"{DEV_WORK}/policy.yaml", env=env)
+    assert done.text.splitlines()[:2] == ["OK", "OK"], done.errors
+    (event,) = blocks(done)
+    assert (event["reason"], event["port"]) == ("secret", 6380)
+    assert word not in repr(done.evidence)
 
 
 def test_no_process_of_ours_shows_it(clean_lab: Lab) -> None:
