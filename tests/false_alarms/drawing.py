@@ -85,4 +85,6 @@ _PACKAGE_WORDS = (
     *("react", "babel", "core", "utils", "parser", "stream", "http", "types", "loader", "plugin"),
     *("async", "color", "path", "fs", "json", "yaml", "test", "runner", "cache", "logger", "sdk"),
     *("client", "server", "router", "schema", "token", "secret", "crypto", "auth", "key", "hash"),
+    *("array", "image", "view", "table", "layout", "model", "query", "graph", "event", "signal"),
+    *("kit", "ui", "map", "date", "lib", "queue", "store", "form", "chart", "proxy", "worker"),
 )

@@ -13,7 +13,8 @@ _BODY = b'{"limit": 20, "query": "open tickets"}'
 
 
 def _host(pattern: str) -> str:
-    return pattern.partition(":")[0].replace("*.", "eu1.")
+    name = pattern.partition(":")[0]
+    return "service.example.com" if name == "*" else name.replace("*.", "eu1.")
 
 
 def _bare(rule: Rule) -> str | None:

@@ -104,7 +104,7 @@ def _release(draw: random.Random) -> Url:
         f"&jwt={jwt(draw, iss='code.example.com', key='key1', nbf=1, path='assets.example.com')}"
     )
     return (
-        "release-assets.example.com",
+        "release-assets.githubusercontent.com",
         f"/production-release-asset/{draw.randint(1, 10**9)}/{guid(draw)}?{query}",
     )
 
