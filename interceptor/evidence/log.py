@@ -189,6 +189,7 @@ class EvidenceLog:
         versions: Mapping[str, str],
         secrets: Sequence[str] = (),
         canaries: Sequence[str] = (),
+        registries: Sequence[str] = (),
     ) -> None:
         """Write that the jail begins. Arguments become a digest.
 
@@ -210,6 +211,7 @@ class EvidenceLog:
             versions=dict(versions),
             secrets=tuple(map(masking.printable, secrets)),
             canaries=tuple(map(masking.printable, canaries)),
+            registries=tuple(map(masking.printable, registries)),
         )
         self._append(event, now)
 

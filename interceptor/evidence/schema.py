@@ -110,6 +110,8 @@ class Started(_Event, tag="started", kw_only=True):
     """Names of variables and files whose secrets are known and looked for."""
     canaries: tuple[str, ...] = ()
     """Names of planted decoys."""
+    registries: tuple[str, ...] = ()
+    """Kind of package registry and a host where its tokens are at home: `npm packages.example`."""
 
 
 class Stopped(_Event, tag="stopped", kw_only=True):

@@ -49,6 +49,8 @@ class Guarded(msgspec.Struct, frozen=True):
     canaries: tuple[str, ...] = ()
     unguarded: tuple[tuple[str, str], ...] = ()
     """Name, and why not."""
+    registries: tuple[str, ...] = ()
+    """First word of rule ids, and a host where the tokens of those rules are at home."""
 
     def lines(self) -> tuple[str, ...]:
         """Return what the operator is told: at most a line on each."""

@@ -44,6 +44,10 @@ def prepare(found: bytes, rules: Ruleset, scanner: Scanner, policy: Secrets, key
         return msgspec.msgpack.encode(Prepared(fault=collected.fault))
     scanner = scanner.with_matcher(None, with_registries(rules, collected.registries))
     known, guarded = known_secrets(collected, scanner, policy)
+    registries = collected.registries.items()
+    guarded = msgspec.structs.replace(
+        guarded, registries=tuple(f"{word} {host}" for word, hosts in registries for host in hosts)
+    )
     matcher = compile_matcher(known, key)
     return msgspec.msgpack.encode(Prepared(matcher, collected.registries, guarded))
 

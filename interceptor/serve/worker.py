@@ -123,6 +123,7 @@ class _Worker:
             versions=start.versions,
             secrets=self.guarded.names,
             canaries=self.guarded.canaries,
+            registries=self.guarded.registries,
         )
 
     def record(self, record: Record, origin: Origin) -> None:

@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import random
+import shutil
 import string
 import subprocess
 import sys
@@ -397,6 +398,35 @@ PIECES = [
     "//h/:_auth=",
 ]
 PIECES += ["https://", "@", "auths", "-----BEGIN ", "%", " ", "token", "*", "}", "]", "["]
+
+
+@pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not installed")
+def test_the_default_is_what_the_client_says_itself(tmp_path: Path) -> None:
+    """Without any configuration; which host that is stands nowhere."""
+    for name in ("user", "global"):
+        (tmp_path / name).write_text("")
+    path = os.environ["PATH"]
+    asked = subprocess.run(
+        ["npm", "config", "get", "registry"],
+        env={
+            "PATH": path,
+            "HOME": str(tmp_path),
+            "npm_config_userconfig": str(tmp_path / "user"),
+            "npm_config_globalconfig": str(tmp_path / "global"),
+        },
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if asked.returncode:
+        pytest.skip("npm does not work here")
+    (home,) = home_at(asked.stdout.strip())
+
+    def of_the_client(place: str) -> str | None:
+        return Path(place).read_text("utf-8") if "npm" in place and Path(place).is_file() else None
+
+    assert hosts_of_registries({"PATH": path}, "", of_the_client)["npm"] == home.hosts
 
 
 @settings(max_examples=300, deadline=None)

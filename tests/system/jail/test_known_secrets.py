@@ -239,6 +239,8 @@ def test_registry_tokens_are_at_home_where_the_client_is_configured(clean_lab: L
         done = clean_lab.jail(["sh", "-c", script], env=env)
         assert done.text.split() == ["200", "200", "403", "403", "200", "403"], done.errors
         assert clean_lab.requests("www.attacker.example") == []
+        assert "npm index.example.com" in done.evidence[0]["registries"]
+        assert not any("attacker" in entry for entry in done.evidence[0]["registries"])
     finally:
         npmrc.unlink()
         project.unlink()
