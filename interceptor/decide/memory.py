@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import Final
-from weakref import WeakKeyDictionary
 
 import msgspec
 
@@ -31,9 +30,9 @@ from interceptor.decide.streams import (
     steps,
 )
 from interceptor.model import Target
-from interceptor.scan.engine import DECODED_BYTES, RawFinding, Scanner, may_be_split
+from interceptor.scan.engine import DECODED_BYTES, RawFinding, Scanner
 from interceptor.scan.fragments import prefixes
-from interceptor.scan.marks import Mark, Marks
+from interceptor.scan.marks import Mark
 from interceptor.scan.mirror import core
 
 __all__ = ["FORGET", "STREAMS", "Pieces", "SplitMemory"]
@@ -84,7 +83,6 @@ class SplitMemory:
     @scanner.setter
     def scanner(self, scanner: Scanner) -> None:
         self._scanner = scanner
-        self._marks = _marks_of(scanner)
         self._telling.clear()
 
     @property
@@ -144,7 +142,7 @@ class SplitMemory:
         if unit.numbered or 0 < pieces.head < len(pieces.fresh):
             rows = self._rows(pieces, unit, now)
             probes += [row.text for row in rows]
-        hits = self._marks.find(b"\n".join(probes))
+        hits = self._scanner.marks.find(b"\n".join(probes))
         if not hits and not self._suspects:
             return []
         return self._look_closely(pieces, unit, bounds, rows, probes, hits, now)
@@ -338,17 +336,6 @@ class SplitMemory:
             else:
                 self._drop_tails(site)
                 reader.drop(site)
-
-
-def _marks_of(scanner: Scanner) -> Marks:
-    found: Marks | None = getattr(scanner, "marks", None) or _BUILT.get(scanner)
-    if found is None:
-        rules = scanner.rules
-        found = _BUILT[scanner] = Marks.build((r for r in rules if may_be_split(r)), None)
-    return found
-
-
-_BUILT: WeakKeyDictionary[Scanner, Marks] = WeakKeyDictionary()
 
 
 def _age(site: Site) -> float:

@@ -30,6 +30,7 @@ from interceptor.scan.decoders import GATES, MAX_DEPTH, Seen, decode, gate_name
 from interceptor.scan.decoders.joined import FIELDS, join_fields, wordy
 from interceptor.scan.fragments import fragment_gates
 from interceptor.scan.known_matcher import KnownMatcher, Meaning, compile_matcher, load_matcher
+from interceptor.scan.marks import Marks
 from interceptor.scan.mirror import MirrorError, core, reversed_pattern, rot13_pattern, shortened
 from interceptor.scan.ruleset import KnownSecret, Rule, Ruleset
 from interceptor.scan.spans import CloseLook, Rejected, Way
@@ -85,6 +86,7 @@ class Scanner:
 
     Attributes:
         rules: all rules; `RawFinding.rule` is an index into it. Known secrets come last.
+        marks: by which a part of a secret is told, for those that may be found in pieces.
     """
 
     def __init__(
@@ -92,6 +94,7 @@ class Scanner:
     ) -> None:
         """Use `Scanner.build`."""
         self.rules: tuple[Rule, ...] = rules.rules
+        self.marks = Marks(())
         self.uncounted: frozenset[str] = frozenset()
         self._shipped = rules
         self._count = len(rules.rules)
@@ -144,6 +147,7 @@ class Scanner:
         folds = [own[n]._replace(caseless=True) for n in named]
         folded = open_database(folds, cache_dir) if folds else None
         scanner = cls(rules, plain, folded, named, ways)
+        scanner.marks = Marks.build([r for r in rules.rules if may_be_split(r)], cache_dir)
         return scanner.with_secrets(secrets, key) if secrets else scanner
 
     def with_secrets(self, secrets: Sequence[KnownSecret], key: bytes) -> Scanner:
@@ -169,6 +173,7 @@ class Scanner:
                 known.database.scratch if known else None,
             ],
             _shipped=rules,
+            marks=self.marks.with_known(*(matcher.marks if matcher else (b"", ()))),
             rules=rules.rules + (matcher.rules if matcher else ()),
         )
         return other
@@ -178,6 +183,7 @@ class Scanner:
         other: Scanner = object.__new__(Scanner)
         other.__dict__.update(self.__dict__)
         other._scratches = [None if s is None else s.clone() for s in self._scratches]
+        other.marks = self.marks.clone()
         return other
 
     def scan(

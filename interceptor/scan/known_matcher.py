@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from interceptor.scan.database import Pattern, compile_database
+from interceptor.scan.marks import Mark, compile_known
 from interceptor.scan.ruleset import KnownSecret, Rule
 
 Meaning = tuple[int, str, int, str]
@@ -28,6 +29,8 @@ class KnownMatcher(msgspec.Struct, frozen=True):
     """What each literal of the database stands for."""
     secrets: tuple[KnownSecret, ...]
     """What findings say of each secret; their values are empty."""
+    marks: tuple[bytes, tuple[Mark, ...]] = (b"", ())
+    """For `interceptor.scan.marks.Marks.with_known`."""
 
     @property
     def rules(self) -> tuple[Rule, ...]:
@@ -46,11 +49,13 @@ def compile_matcher(secrets: Sequence[KnownSecret], key: bytes) -> KnownMatcher 
 
     patterns: list[Pattern] = []
     meanings: list[Meaning] = []
+    begins: list[tuple[bytes, bool]] = []
     for number, secret in enumerate(secrets):
         digest = hashlib.blake2b(secret.value, digest_size=8, key=key).hexdigest()
         for literal in literals(secret.value):
             text = b"".join(b"\\x%02x" % byte for byte in literal.data)
             patterns.append(Pattern(text, secret.id, caseless=literal.caseless))
+            begins.append((literal.data, literal.caseless))
             meanings.append((number, literal.encoding, len(literal.data), digest))
     if not patterns:
         return None
@@ -58,7 +63,7 @@ def compile_matcher(secrets: Sequence[KnownSecret], key: bytes) -> KnownMatcher 
 
     body = hyperscan.dumpb(compile_database(patterns))
     bare = tuple(msgspec.structs.replace(secret, value=b"") for secret in secrets)
-    return KnownMatcher(body, tuple(meanings), bare)
+    return KnownMatcher(body, tuple(meanings), bare, compile_known(begins))
 
 
 def load_matcher(matcher: KnownMatcher) -> Any:
