@@ -16,6 +16,8 @@ from interceptor.decide.findings import Weighed, Weigher
 from interceptor.decide.hosts import HostSet
 from interceptor.decide.inbound import InboundWindow
 from interceptor.decide.literals import host_literal, looks_numeric
+from interceptor.decide.memory import SplitMemory
+from interceptor.decide.messages import RememberingWindow
 from interceptor.decide.requests import RequestRules
 from interceptor.decide.services import Services
 from interceptor.model import Target
@@ -35,6 +37,10 @@ _ALLOWED = Verdict(Action.ALLOW, Reason.ALLOWED)
 
 class Judge:
     """Judges the units of one jail.
+
+    Attributes:
+        policy: the policy in force.
+        memory: what the agent has sent in pieces; who judges for several agents sets each one's.
 
     Args:
         policy: the policy in force.
@@ -71,6 +77,12 @@ class Judge:
         self._weigher = Weigher(scanner.rules, policy)
         self._names: dict[str, Verdict] = {}
         self._connections: dict[tuple[str, int], Verdict] = {}
+        self._now = 0.0
+        self.memory = SplitMemory(scanner, digest_key, self._decoded_bytes)
+
+    def tick(self, now: float) -> None:
+        """Take the time, in seconds that only grow: what was sent long ago is forgotten by it."""
+        self._now = now
 
     def use(self, scanner: Scanner) -> None:
         """Go on with another scanner, for this judge's thread alone: other rules, other secrets.
@@ -79,6 +91,7 @@ class Judge:
         """
         self._weigher = Weigher(scanner.rules, self.policy)
         self._scanner = scanner
+        self.memory.scanner = scanner
         self._names.clear()
         self._connections.clear()
 
@@ -159,14 +172,20 @@ class Judge:
                 return self.refuse(error.reason, error.detail)
             if incomplete:
                 return _unreadable()
-        if scan is CLEAN and below is CLEAN and not texts and not verdict.findings:
-            return _ALLOWED
         if scan.incomplete or below.incomplete:
             return _unreadable()
-        found = self._views(scan, target, head, fields)
-        found += [("body", raw) for raw in below.findings]
-        found += texts
-        return self._weighed(self._weigher.weigh(found, target), verdict.findings)
+        pieces = self.memory.pieces(target, fields, b"" if codings else body)
+        found = self.memory.look(pieces, self._now) if pieces is not None else []
+        if scan is CLEAN and below is CLEAN and not (found or texts or verdict.findings):
+            verdict = _ALLOWED
+        else:
+            found += self._views(scan, target, head, fields)
+            found += [("body", raw) for raw in below.findings]
+            found += texts
+            verdict = self._weighed(self._weigher.weigh(found, target), verdict.findings)
+        if pieces is not None and verdict.action is Action.ALLOW:
+            self.memory.keep(pieces, self._now)
+        return verdict
 
     def trailers(self, target: Target, fields: Sequence[tuple[bytes, bytes]]) -> Verdict:
         """Judge trailer fields (RFC 9110 section 6.5), (lower-case name, value)."""
@@ -210,7 +229,7 @@ class Judge:
         expansion = self.policy.limits.expansion
         return UploadWindow(opened, BodyStream(content_types(fields), codings, None, expansion))
 
-    def message_window(self, target: Target, where: str) -> MessageWindow:
+    def message_window(self, target: Target, where: str) -> RememberingWindow:
         """Return the window that judges the messages of one sequence bound for `target`.
 
         Args:
@@ -218,13 +237,27 @@ class Judge:
             where: what findings say of their place, such as `ws_message`. Rules take messages for
                 bodies: what they look for in a body, and what is at home in one.
         """
-        return MessageWindow(
-            self._scanner,
-            self._decide(target, where),
-            self.passed,
-            self._key,
-            self._decoded_bytes,
+        return RememberingWindow(
+            MessageWindow(
+                self._scanner,
+                self._decide(target, where),
+                self.passed,
+                self._key,
+                self._decoded_bytes,
+            ),
+            lambda message: self._remembered(target, where, message),
         )
+
+    def _remembered(self, target: Target, where: str, message: bytes) -> Verdict | None:
+        """Judge a small message together with what was sent before, anywhere."""
+        pieces = self.memory.note(target.host, where, message)
+        if pieces is None:
+            return None
+        found = self.memory.look(pieces, self._now)
+        verdict = self._weighed(self._weigher.weigh(found, target), ()) if found else None
+        if verdict is None or verdict.allowed:
+            self.memory.keep(pieces, self._now)
+        return verdict
 
     def finds_nothing(self, content: bytes) -> bool:
         """Tell whether an inbound window would find nothing in content that is there as a whole."""
@@ -343,7 +376,13 @@ class Judge:
             inner = self._scanner.scan(data, where, self._key, self._decoded_bytes)
             found += [(where, raw) for raw in inner.findings]
         placed = {raw.rule for _, raw in found}
-        return found + [("head", raw) for raw in scan.findings if raw.rule not in placed]
+        # What lies in no view lies over several, unless its rule is for one of them alone.
+        both = {"url", "header"}
+        return found + [
+            ("head", raw)
+            for raw in scan.findings
+            if raw.rule not in placed and both <= set(self._scanner.rules[raw.rule].surfaces)
+        ]
 
     def _weighed(
         self, weighed: Weighed, before: tuple[Finding, ...], reason: Reason = Reason.SECRET

@@ -16,7 +16,7 @@ from interceptor.wire.content import ContentReader, content_codings
 from interceptor.wire.http1 import Field, HttpError, RequestHead
 
 if TYPE_CHECKING:
-    from interceptor.scan.window import MessageWindow
+    from interceptor.decide.messages import RememberingWindow
 
 _PREFIX: Final = 5
 _TEXT: Final = b"application/grpc-web-text"
@@ -62,7 +62,7 @@ class GrpcBody:
         if self._encoding:
             ContentReader(self._encoding, 1)  # refuses what cannot be read, before anything is sent
         self._limits = limits
-        self._window: MessageWindow | None = None
+        self._window: RememberingWindow | None = None
         self._buffer = bytearray()
         self._findings: tuple[Finding, ...] = ()
         self.payload = 0

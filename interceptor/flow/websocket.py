@@ -11,11 +11,12 @@ from collections.abc import Callable
 from typing import Protocol
 
 from interceptor.decide.judge import Judge
+from interceptor.decide.messages import RememberingWindow
 from interceptor.flow.channel import NOTHING, Passed
 from interceptor.flow.context import FlowContext
 from interceptor.model import Kind, Target
 from interceptor.policy.schema import Limits
-from interceptor.scan.window import HOLD, MessageWindow
+from interceptor.scan.window import HOLD
 from interceptor.verdict import Reason, Verdict
 from interceptor.wire.http1 import RequestHead, ResponseHead
 from interceptor.wire.websocket import Message, MessageReader, MessageWriter
@@ -248,10 +249,10 @@ class _Spoken:
 
     __slots__ = ("_all", "_control", "_messages", "_since")
 
-    def __init__(self, messages: MessageWindow) -> None:
+    def __init__(self, messages: RememberingWindow) -> None:
         self._messages = messages
         self._control = messages.copy()
-        self._all: MessageWindow | None = None
+        self._all: RememberingWindow | None = None
         self._since = 0
 
     def judge(self, message: Message) -> Verdict | None:

@@ -169,8 +169,8 @@ def readable(data: bytes, kind: bytes, codings: tuple[bytes, ...]) -> list[bytes
 @pytest.mark.parametrize("name", SHAPES)
 def test_streaming_bodies_in_every_shape(judge: Judge, name: str, step: int) -> None:
     kind, codings, shape = SHAPES[name]
-    long = LINES[: 4000 if step == 1 else None]
-    before = long + base64.encodebytes(NOISE[: 2000 if step == 1 else None])
+    long = LINES[: 1500 if step == 1 else None]
+    before = long + base64.encodebytes(NOISE[: 600 if step == 1 else None])
     body = shape(before + SECRET + long)
     sent, verdict = stream(upload(judge, kind, codings), body, step)
     assert verdict is not None

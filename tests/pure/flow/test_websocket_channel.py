@@ -455,7 +455,7 @@ def test_memory_of_an_idle_connection() -> None:
     assert held < 500
     spoken = pair.channel._out._window
     windows = [spoken._messages, spoken._control, spoken._all]  # type: ignore[union-attr]
-    assert sum(len(window._tail) for window in windows if window is not None) <= 3 * HOLD
+    assert sum(len(window._window._tail) for window in windows if window is not None) <= 3 * HOLD
 
 
 # -- the handshake -----------------------------------------------------------------------------
