@@ -14,6 +14,7 @@ import msgspec
 
 from interceptor.cli.scan_explain import Explainer, Explanation, Seen, view_of, witnessing
 from interceptor.decide.findings import Weigher
+from interceptor.decide.memory import SplitMemory
 from interceptor.decide.urls import read_host
 from interceptor.model import Target
 from interceptor.scan.engine import RawFinding, Scanner
@@ -106,6 +107,7 @@ class ContentScanner:
 
     def open_plain(self, target: Target) -> RememberingWindow:
         """Open a window that looks for no texts within."""
+        self._judge.memory = SplitMemory(self._scanner, self._key)  # files do not follow each other
         return self._judge.message_window(target, "body")
 
     def take(self) -> list[Seen]:

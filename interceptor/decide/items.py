@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import binascii
 import functools
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
@@ -19,12 +18,13 @@ from interceptor.decide.item_parts import addressed, take_body
 from interceptor.decide.judge import Judge
 from interceptor.decide.known_names import known_addresses
 from interceptor.decide.literals import parse
+from interceptor.decide.memory import SplitMemory
+from interceptor.decide.sessions import Sessions
 from interceptor.decide.urls import Host, Url, read_host, read_url
 from interceptor.model import Target
 from interceptor.policy.schema import Inbound, Policy
 from interceptor.scan.engine import Scanner
 from interceptor.scan.inbound import InboundScanner
-from interceptor.scan.window import MessageWindow
 from interceptor.verdict import Finding, Reason, Verdict
 from interceptor.wire.authority import Authority, default_port, parse_authority, parse_target
 from interceptor.wire.content import content_codings
@@ -33,10 +33,8 @@ from interceptor.wire.http1 import RequestHead, read_request
 
 NEUTRAL_HOST: Final = "host.example"
 """Stands for the host of an item that names none (RFC 2606): nothing is at home there."""
-_SESSIONS: Final = 1024
-"""Sessions that are remembered; the one that was quiet for longest goes first."""
-_WINDOWS: Final = 16
-"""Hosts of one session to which messages went, likewise."""
+_TARGETS: Final = 1024
+"""Hosts of items that are remembered."""
 _SLICE: Final = 1 << 18
 
 Fields = Sequence[tuple[bytes, bytes]]
@@ -50,6 +48,7 @@ class Items:
         judge: what decides. Its policy is the one given, with two differences: the neutral host is
             allowed, and findings in what comes back block.
         target: where the last item went.
+        sessions: their pasts.
     """
 
     def __init__(
@@ -77,9 +76,11 @@ class Items:
             self._content = Judge(bare, scanner, digest_key, inbound)
         self.target = Target("https", NEUTRAL_HOST, 443)
         self._limits = policy.limits
+        decoded = policy.limits.decoded_bytes
         self._port = 443 if 443 in policy.ports else (*policy.ports, 443)[0]
         self._targets: dict[str, tuple[Target, Verdict]] = {}
-        self._sessions: OrderedDict[str, OrderedDict[Target, MessageWindow]] = OrderedDict()
+        self.sessions = Sessions(lambda: SplitMemory(scanner, digest_key, decoded))
+        self._session = self.sessions.of("")
 
     def judge_item(
         self, surface: str, content: bytes, host: str = "", session: str = "", at: float = 0.0
@@ -91,15 +92,24 @@ class Items:
             content: its bytes.
             host: where it goes, or came from: `name`, `address`, or either with a port.
             session: items of one session follow each other; empty: the item stands alone.
-            at: when it happened, in seconds; rises within a session.
+            at: when it happened, in seconds; what goes back within a session counts as now.
 
         Raises:
             KeyError: no such surface.
         """
+        judged = SURFACES[surface]
+        self._session = own = self.sessions.of(session)
+        own.now = max(own.now, at)
+        for judge in (self.judge, self._content):
+            judge.memory = own.memory
+            judge.tick(own.now)
         try:
-            return SURFACES[surface](self, content, host, session, at)
+            return judged(self, content, host)
         except HttpError as error:
             return self.judge.refuse(error.reason, error.detail)
+        finally:
+            if session:
+                self.sessions.settle(own)
 
     def visit(
         self, url: Url, method: str = "GET", fields: Fields = (), body: bytes = b""
@@ -128,12 +138,12 @@ class Items:
 
     # -- surfaces ----------------------------------------------------------------------------
 
-    def _url(self, content: bytes, host: str, _session: str, _at: float) -> Verdict:
+    def _url(self, content: bytes, host: str) -> Verdict:
         if host and content[:1] == b"/" and content[1:2] != b"/":
             content = b"https://%b%b" % (host.encode(), content)
         return self.visit(read_url(content))
 
-    def _raw_request(self, content: bytes, host: str, _session: str, _at: float) -> Verdict:
+    def _raw_request(self, content: bytes, host: str) -> Verdict:
         limits = self._limits
         verdict = self.judge.passed(())
         rest = content
@@ -183,7 +193,7 @@ class Items:
             verdict = self._both(verdict, self.judge.trailers(target, trailers))
         return self._both(reached, verdict)
 
-    def _header(self, content: bytes, host: str, _session: str, _at: float) -> Verdict:
+    def _header(self, content: bytes, host: str) -> Verdict:
         lines = content.replace(b"\r\n", b"\n").strip(b"\n").split(b"\n")
         block = b"".join([b"%b\r\n" % line for line in lines])
         if len(block) > self._limits.header_bytes:
@@ -199,19 +209,19 @@ class Items:
         head = b"GET / HTTP/1.1\r\n" + block
         return self._both(reached, self._content.request(target, head, fields, b""))
 
-    def _body(self, content: bytes, host: str, _session: str, _at: float) -> Verdict:
+    def _body(self, content: bytes, host: str) -> Verdict:
         target, reached = self._target(host)
         if not reached.allowed:
             return reached
         verdict = self._request(self._content, target, _NO_HEAD, (), content, ())
         return self._both(reached, verdict)
 
-    def _hostname(self, content: bytes, _host: str, _session: str, _at: float) -> Verdict:
+    def _hostname(self, content: bytes, _host: str) -> Verdict:
         host = read_host(content.strip())
         port = host.port or self._port
         return self._reach(host, Target("tcp", host.canonical, port))
 
-    def _address(self, content: bytes, host: str, _session: str, _at: float) -> Verdict:
+    def _address(self, content: bytes, host: str) -> Verdict:
         texts = content.decode("utf-8", "replace").replace(",", " ").split()
         if not texts:
             return self.judge.refuse(Reason.ADDRESS_RESERVED, "no address")
@@ -226,7 +236,7 @@ class Items:
                 return verdict
         return verdict
 
-    def _tool_call(self, content: bytes, host: str, _session: str, _at: float) -> Verdict:
+    def _tool_call(self, content: bytes, host: str) -> Verdict:
         target, reached = self._target(host)
         if not reached.allowed:
             return reached
@@ -241,21 +251,18 @@ class Items:
                 verdict = self.judge.refuse(error.reason, error.detail)
         return verdict
 
-    def _message(self, content: bytes, host: str, session: str, _at: float) -> Verdict:
+    def _message(self, content: bytes, host: str) -> Verdict:
         target, reached = self._target(host)
         if not reached.allowed:
             return reached
         if len(content) > self._limits.message_bytes:
             detail = f"a message over {self._limits.message_bytes} bytes"
             raise HttpError(Reason.LIMIT_EXCEEDED, detail)
-        windows = self._windows(session)
-        before = windows.pop(target, None) or self._content.message_window(target, "ws_message")
-        window = before.copy()
+        judge = self._content
+        window = self._session.window(target, lambda: judge.message_window(target, "ws_message"))
         verdict = window.judge(content)
-        # What was refused never left: the next message does not follow it.
-        windows[target] = window if verdict is None or verdict.allowed else before
-        if len(windows) > _WINDOWS:
-            windows.popitem(last=False)
+        if verdict is None or verdict.allowed:
+            self._session.sent(target, window)
         return reached if verdict is None else self._both(reached, verdict)
 
     def _inbound(self, where: str, content: bytes) -> Verdict:
@@ -275,7 +282,7 @@ class Items:
             port = place.port or self._port
             target = Target(_scheme(port), place.canonical, port, "POST", "/")
             known = target, self._reach(place, target)
-            if len(self._targets) >= _SESSIONS:
+            if len(self._targets) >= _TARGETS:
                 self._targets.clear()
             self._targets[host] = known
         self.target = known[0]
@@ -333,17 +340,6 @@ class Items:
         window.finish()
         return self._both(verdict, window.verdict or judge.passed(window.findings))
 
-    def _windows(self, session: str) -> OrderedDict[Target, MessageWindow]:
-        if not session:
-            return OrderedDict()
-        windows = self._sessions.pop(session, None)
-        if windows is None:
-            windows = OrderedDict()
-            if len(self._sessions) >= _SESSIONS:
-                self._sessions.popitem(last=False)
-        self._sessions[session] = windows
-        return windows
-
     def _both(self, first: Verdict, second: Verdict) -> Verdict:
         """Put two verdicts on one item together: the first that blocks decides."""
         if not first.findings and (first.allowed or second is first):
@@ -357,14 +353,14 @@ class Items:
         return self.judge.passed(findings)
 
 
-Judged = Callable[[Items, bytes, str, str, float], Verdict]
+Judged = Callable[[Items, bytes, str], Verdict]
 
 _NO_HEAD: Final = b"POST / HTTP/1.1\r\n"
 _JSON: Final = ((b"content-type", b"application/json"),)
 
 
 def _coming(where: str) -> Judged:
-    def judged(items: Items, content: bytes, _host: str, _session: str, _at: float) -> Verdict:
+    def judged(items: Items, content: bytes, _host: str) -> Verdict:
         return items._inbound(where, content)  # noqa: SLF001
 
     return judged

@@ -450,10 +450,80 @@ def test_messages_of_a_session_are_read_together() -> None:
     assert ask("ws_message", ACME[:20], session="a", items=items).allowed
     assert ask("ws_message", ACME[20:], session="b", items=items).allowed  # another one
     assert ask("ws_message", ACME[20:], items=items).allowed  # no session: it stands alone
-    assert ask("ws_message", ACME[20:], "y.example", "a", items).allowed  # to somebody else
+    elsewhere = ask("ws_message", ACME[20:], "y.example", "a", items)
+    assert elsewhere.reason is Reason.SPLIT_SECRET  # to somebody else, but from one agent
     for _ in range(3):  # what was refused never left, so the next one does not follow it
         assert not ask("ws_message", ACME[20:], session="a", items=items).allowed
     assert ask("ws_message", "hello", session="a", items=items).allowed
+
+
+HALVES = (text(ACME[:20]), text(ACME[20:]))
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (("url", "https://x.example/?a={}"), ("url", "https://x.example/?a={}")),
+        (("url", "https://x.example/?a={}"), ("url", "https://y.example/?b={}")),
+        (("url", "https://x.example/?a={}"), ("header", "X-Rest: {}")),
+        (("body", '{{"a": "{}"}}'), ("body", '{{"a": "{}"}}')),
+        (("tool_call", '{{"name": "t", "arguments": {{"a": "{}"}}}}'), ("body", '{{"b": "{}"}}')),
+        (
+            ("request", "GET /?a={} HTTP/1.1\r\nHost: x.example\r\n\r\n"),
+            ("request", "GET /?a={} HTTP/1.1\r\nHost: x.example\r\n\r\n"),
+        ),
+    ],
+)
+def test_a_secret_that_is_cut_over_items_of_a_session_is_found(
+    first: tuple[str, str], second: tuple[str, str]
+) -> None:
+    items = items_of()
+    (before, one), (after, two) = first, second
+    one, two = one.format(HALVES[0]), two.format(HALVES[1])
+    assert ask(before, one, session="a", items=items).allowed
+    assert ask(before, one, items=items).allowed
+    assert ask(after, two, items=items).allowed  # alone it is nothing
+    assert ask(after, two, session="b", items=items).allowed  # nor after others' items
+    for _ in range(2):  # what was refused has not left
+        verdict = ask(after, two, session="a", items=items)
+        assert verdict.reason is Reason.SPLIT_SECRET, verdict
+        assert verdict.findings[0].encoding.startswith("requests")
+
+
+def test_a_secret_that_is_cut_over_the_fields_of_one_item_is_found_without_a_session() -> None:
+    cut = "https://x.example/?a={}&b={}".format(*HALVES)
+    for _ in range(2):
+        verdict = ask("url", cut)
+        assert verdict.reason is Reason.SPLIT_SECRET
+        assert verdict.findings[0].encoding.startswith("fields")
+
+
+def test_a_session_forgets_with_time_and_time_does_not_go_back() -> None:
+    def cut(seconds: float) -> Verdict:
+        items = items_of()
+        for half, at in zip(HALVES, (1000.0, 1000.0 + seconds), strict=True):
+            url = f"https://x.example/?a={half}".encode()
+            verdict = items.judge_item("url", url, session="s", at=at)
+        return verdict
+
+    assert not cut(60.0).allowed
+    assert not cut(-900.0).allowed
+    assert cut(7200.0).allowed
+
+
+def test_all_sessions_together_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    from interceptor.decide import sessions
+
+    monkeypatch.setattr(sessions, "BYTES", 200_000)
+    items = items_of()
+    for number in range(300):
+        body = msgspec.json.encode({f"k{at}": f"{number}-value-{at}" for at in range(20)})
+        ask("body", body, session=f"s{number}", items=items)
+    kept = list(items.sessions._sessions.values())
+    assert sum(one.memory.size for one in kept) <= 200_000 + kept[-1].memory.size
+    assert items.sessions._size == sum(one.memory.size for one in kept)
+    assert 1 <= len(items.sessions) < 300
+    assert "s299" in items.sessions._sessions
 
 
 def test_sessions_are_forgotten_in_the_order_of_their_use() -> None:
@@ -463,7 +533,7 @@ def test_sessions_are_forgotten_in_the_order_of_their_use() -> None:
         ask("ws_message", "x", session=f"s{number}", items=items)
         if number % 500 == 0:
             ask("ws_message", "", session="first", items=items)
-    assert len(items._sessions) <= 1024
+    assert len(items.sessions) <= 1024
     assert not ask("ws_message", ACME[20:], session="first", items=items).allowed
 
 
