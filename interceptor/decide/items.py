@@ -18,7 +18,6 @@ from interceptor.decide.item_parts import addressed, take_body
 from interceptor.decide.judge import Judge
 from interceptor.decide.known_names import known_addresses
 from interceptor.decide.literals import parse
-from interceptor.decide.memory import SplitMemory
 from interceptor.decide.sessions import Sessions
 from interceptor.decide.urls import Host, Url, read_host, read_url
 from interceptor.model import Target
@@ -76,10 +75,9 @@ class Items:
             self._content = Judge(bare, scanner, digest_key, inbound)
         self.target = Target("https", NEUTRAL_HOST, 443)
         self._limits = policy.limits
-        decoded = policy.limits.decoded_bytes
         self._port = 443 if 443 in policy.ports else (*policy.ports, 443)[0]
         self._targets: dict[str, tuple[Target, Verdict]] = {}
-        self.sessions = Sessions(lambda: SplitMemory(scanner, digest_key, decoded))
+        self.sessions = Sessions(scanner, digest_key, policy.limits.decoded_bytes)
         self._session = self.sessions.of("")
 
     def judge_item(
@@ -98,7 +96,8 @@ class Items:
             KeyError: no such surface.
         """
         judged = SURFACES[surface]
-        self._session = own = self.sessions.of(session)
+        single = surface != "request" or content.count(b" HTTP/1.") < 2
+        self._session = own = self.sessions.of(session, single=single)
         own.now = max(own.now, at)
         for judge in (self.judge, self._content):
             judge.memory = own.memory

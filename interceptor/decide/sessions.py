@@ -10,9 +10,10 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
 
-from interceptor.decide.memory import SplitMemory
+from interceptor.decide.memory import Pieces, SplitMemory
 from interceptor.decide.messages import RememberingWindow
 from interceptor.model import Target
+from interceptor.scan.engine import Scanner
 
 MOST: Final = 1024
 """Sessions that are remembered."""
@@ -20,6 +21,13 @@ BYTES: Final = 64 * 1024 * 1024
 """Bytes that all of their memories take, about."""
 _WINDOWS: Final = 16
 """Hosts of one session to which messages went, the latest of them."""
+
+
+class Passing(SplitMemory):
+    """For an item that stands alone: its pieces are put together, and nothing is kept of them."""
+
+    def keep(self, pieces: Pieces, now: float) -> None:
+        """Keep nothing: nobody will ask."""
 
 
 class Session:
@@ -55,25 +63,35 @@ class Session:
 class Sessions:
     """All sessions, by their names."""
 
-    def __init__(self, memory: Callable[[], SplitMemory]) -> None:
-        """Begin with none; `memory` makes an empty one."""
-        self._memory = memory
+    def __init__(self, scanner: Scanner, key: bytes, decoded_bytes: int) -> None:
+        """Begin with none; arguments are those of `SplitMemory`."""
+        self._scanner = scanner
+        self._key = key
+        self._decoded_bytes = decoded_bytes
         self._sessions: OrderedDict[str, Session] = OrderedDict()
         self._size = 0
 
     def __len__(self) -> int:
         return len(self._sessions)
 
-    def of(self, name: str) -> Session:
-        """Return a session; without a name a new one, which nobody will meet again."""
+    def of(self, name: str, *, single: bool = True) -> Session:
+        """Return a session; without a name a new one, which nobody will meet again.
+
+        Args:
+            name: of the session, or empty.
+            single: without a name: one unit is judged in it, not several.
+        """
         if not name:
-            return Session(self._memory())
+            return Session(self._new(Passing if single else SplitMemory))
         session = self._sessions.get(name)
         if session is None:
-            session = self._sessions[name] = Session(self._memory())
+            session = self._sessions[name] = Session(self._new(SplitMemory))
         else:
             self._sessions.move_to_end(name)
         return session
+
+    def _new(self, kind: type[SplitMemory]) -> SplitMemory:
+        return kind(self._scanner, self._key, self._decoded_bytes)
 
     def settle(self, session: Session) -> None:
         """Take note that an item of a session with a name was judged; forget others if need be."""

@@ -498,6 +498,13 @@ def test_a_secret_that_is_cut_over_the_fields_of_one_item_is_found_without_a_ses
         assert verdict.findings[0].encoding.startswith("fields")
 
 
+def test_requests_of_one_item_follow_each_other_without_a_session() -> None:
+    one, two = (f"GET /?a={half} HTTP/1.1\r\nHost: x.example\r\n\r\n" for half in HALVES)
+    assert ask("request", one).allowed
+    assert ask("request", two).allowed
+    assert ask("request", one + two).reason is Reason.SPLIT_SECRET
+
+
 def test_a_session_forgets_with_time_and_time_does_not_go_back() -> None:
     def cut(seconds: float) -> Verdict:
         items = items_of()
