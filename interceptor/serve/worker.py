@@ -199,6 +199,7 @@ class _Worker:
         """Write `finished` events out even when no verdict follows them."""
         while True:
             await asyncio.sleep(_FLUSH_SECONDS)
+            self.judge.tick(time.monotonic())
             with contextlib.suppress(EvidenceError):
                 self.log.flush()
 
