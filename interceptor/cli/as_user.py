@@ -34,11 +34,18 @@ class Errand(NamedTuple):
     """Descriptor on which its result can be read to the end."""
 
 
-def send(identity: Identity, work: Callable[[], bytes], keep: Iterable[int] = ()) -> Errand:
+def send(
+    identity: Identity,
+    work: Callable[[], bytes],
+    keep: Iterable[int] = (),
+    first: Callable[[], object] = bool,
+) -> Errand:
     """Fork a child that becomes `identity`, calls `work` and hands its result back.
 
     It is changed into another user only where this process is root. All descriptors but the
-    standard ones and those of `keep` are closed in it. Where `work` raises, nothing comes back.
+    standard ones and those of `keep` are closed in it. `first` is called before it becomes that
+    user, who need not be able to read our own modules: it imports them. Where `work` raises,
+    nothing comes back.
     """
     reading, writing = os.pipe2(os.O_CLOEXEC)
     parent = os.getpid()
@@ -48,6 +55,7 @@ def send(identity: Identity, work: Callable[[], bytes], keep: Iterable[int] = ()
         gc.disable()  # it would touch, and thereby copy, all that is shared with the parent
         try:
             namespaces.close_all_but((0, 1, 2, writing, *keep))
+            first()
             _become(identity)
             namespaces.die_with_parent(signal.SIGKILL, parent)
             signal.signal(signal.SIGALRM, signal.SIG_DFL)

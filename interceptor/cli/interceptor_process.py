@@ -151,7 +151,9 @@ def _become_interceptor(plan: Plan, evidence: int, control: socket.socket, paren
         namespaces.close_all_but((0, 1, 2, evidence, control.fileno()))
         namespaces.die_with_parent(signal.SIGKILL, parent)
         # It reads while we import.
-        errand = as_user.send(plan.identity, lambda: _collected(plan))
+        errand = as_user.send(
+            plan.identity, lambda: _collected(plan), first=lambda: _import_readers(plan)
+        )
         plan.environ.clear()
         uid = None if plan.rootless else confine.unprivileged_uid(os.getpid())
         decider = plan.identity if uid is None else Identity(uid, uid, (), "interceptor", "", "")
@@ -159,7 +161,10 @@ def _become_interceptor(plan: Plan, evidence: int, control: socket.socket, paren
         def collect(work: Callable[[bytes], bytes]) -> bytes:
             # Neither who reads nor who decides has rights or memory that are of use to the other.
             second = as_user.send(
-                decider, lambda: work(as_user.receive(errand.answer)), (errand.answer,)
+                decider,
+                lambda: work(as_user.receive(errand.answer)),
+                (errand.answer,),
+                guarding.warm,
             )
             os.close(errand.answer)
             try:
@@ -167,7 +172,7 @@ def _become_interceptor(plan: Plan, evidence: int, control: socket.socket, paren
             finally:
                 os.waitpid(errand.pid, 0)
 
-        from interceptor.serve import worker
+        from interceptor.serve import guarding, worker
 
         worker.run(
             Settings(plan.jail, plan.policy, evidence, plan.cache),
@@ -186,6 +191,21 @@ def _become_interceptor(plan: Plan, evidence: int, control: socket.socket, paren
             traceback.print_exc()
     finally:
         os._exit(code)
+
+
+def _import_readers(plan: Plan) -> None:
+    from interceptor.cli import known_secrets
+    from netns import environment
+
+    assert all((known_secrets, environment))  # noqa: S101
+    if plan.policy.secrets.files or plan.policy.secrets.well_known == "register":
+        import configparser
+        import json
+        import tomllib
+
+        import yaml
+
+        assert all((configparser, json, tomllib, yaml))  # noqa: S101
 
 
 def _collected(plan: Plan) -> bytes:

@@ -9,6 +9,7 @@ from interceptor.scan.collected import Collected, Guarded, with_registries
 from interceptor.scan.engine import Scanner
 from interceptor.scan.known_matcher import KnownMatcher, compile_matcher
 from interceptor.scan.ruleset import Ruleset
+from interceptor.wire.body.stream import preload
 
 
 class CollectError(Exception):
@@ -22,6 +23,16 @@ class Prepared(msgspec.Struct, frozen=True):
     registries: dict[str, tuple[str, ...]] = {}
     guarded: Guarded = Guarded()
     fault: str = ""
+
+
+def warm() -> None:
+    """Import what `prepare` needs, which may then be called where no file of ours is readable."""
+    import hyperscan
+
+    from interceptor.scan import candidates, known
+
+    preload()
+    assert all((hyperscan, candidates, known))  # noqa: S101
 
 
 def prepare(found: bytes, rules: Ruleset, scanner: Scanner, policy: Secrets, key: bytes) -> bytes:

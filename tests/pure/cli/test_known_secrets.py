@@ -497,6 +497,10 @@ def test_an_errand_of_root_has_the_users_rights(tmp_path: Path) -> None:
             return b"%d %d" % (os.getuid(), len(os.getgroups()))
 
     assert as_user.result_of(as_user.send(nobody, work)) == b"65534 0"
+    # What comes first, such as imports, has the rights that were there.
+    read: list[bytes] = []
+    errand = as_user.send(nobody, lambda: read[0], first=lambda: read.append(secret.read_bytes()))
+    assert as_user.result_of(errand) == S1.encode()
     assert as_user.result_of(as_user.send(ME, work)) == S1.encode()
 
 
