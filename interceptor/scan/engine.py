@@ -21,17 +21,15 @@ import msgspec
 
 from interceptor.scan.database import (
     Hit,
-    Pattern,
     RulePatternError,
     collect_hit,
     open_database,
 )
-from interceptor.scan.decoders import GATES, MAX_DEPTH, Seen, decode, gate_name
+from interceptor.scan.decoders import GATES, MAX_DEPTH, Seen, decode
 from interceptor.scan.decoders.joined import FIELDS, join_fields, wordy
-from interceptor.scan.fragments import fragment_gates
 from interceptor.scan.known_matcher import KnownMatcher, Meaning, compile_matcher, load_matcher
 from interceptor.scan.marks import Marks
-from interceptor.scan.mirror import MirrorError, core, reversed_pattern, rot13_pattern, shortened
+from interceptor.scan.plan import may_be_split, plan_of
 from interceptor.scan.ruleset import KnownSecret, Rule, Ruleset
 from interceptor.scan.spans import CloseLook, Rejected, Way
 
@@ -129,25 +127,11 @@ class Scanner:
         Raises:
             RulePatternError: a pattern that Vectorscan refuses.
         """
-        own = [
-            Pattern(shortened(core(rule.pattern)).encode("ascii"), f"rule {rule.id}", rule.caseless)
-            for rule in rules.rules
-        ]
-        gates = [
-            Pattern(pattern.encode("ascii"), f"gate {gate_name(number)}", once=True)
-            for number, pattern in GATES
-        ]
-        turned, ways = _turned(rules.rules, own)
-        fragments = [
-            Pattern(gate.encode("ascii"), "gate fields")
-            for gate in fragment_gates(core(r.pattern) for r in rules.rules if may_be_split(r))
-        ]
-        plain = open_database([*own, *gates, *turned, *fragments], cache_dir)
-        named = [number for number, rule in enumerate(rules.rules) if "name" in rule.surfaces]
-        folds = [own[n]._replace(caseless=True) for n in named]
-        folded = open_database(folds, cache_dir) if folds else None
-        scanner = cls(rules, plain, folded, named, ways)
-        scanner.marks = Marks.build([r for r in rules.rules if may_be_split(r)], cache_dir)
+        plan = plan_of(rules.rules, cache_dir)
+        plain = open_database(plan.plain, cache_dir)
+        folded = open_database(plan.folded, cache_dir) if plan.folded else None
+        scanner = cls(rules, plain, folded, plan.named, plan.ways)
+        scanner.marks = Marks.build(plan.marks, cache_dir)
         return scanner.with_secrets(secrets, key) if secrets else scanner
 
     def with_secrets(self, secrets: Sequence[KnownSecret], key: bytes) -> Scanner:
@@ -377,27 +361,5 @@ class _Look:
             self.witness.append((finding, text))
 
 
-def may_be_split(rule: Rule) -> bool:
-    """Say whether a rule is looked for in joined pieces, reversed and in ROT13."""
-    return rule.kind == "prefixed" if rule.split is None else rule.split
-
-
 def _digest(secret: bytes, key: bytes) -> str:
     return hashlib.blake2b(secret, digest_size=8, key=key).hexdigest()
-
-
-def _turned(rules: Sequence[Rule], own: Sequence[Pattern]) -> tuple[list[Pattern], list[Way]]:
-    """Make the patterns of secrets that are turned round or in ROT13."""
-    patterns: list[Pattern] = []
-    ways: list[Way] = []
-    for number, rule in enumerate(rules):
-        if not may_be_split(rule):
-            continue
-        for way, turned in (("reversed", reversed_pattern), ("rot13", rot13_pattern)):
-            try:
-                text = turned(own[number].text.decode("ascii")).encode("ascii")
-            except MirrorError:
-                continue
-            patterns.append(Pattern(text, f"rule {rule.id}, {way}", rule.caseless))
-            ways.append((number, way))
-    return patterns, ways

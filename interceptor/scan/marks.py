@@ -26,6 +26,7 @@ _TAKEN: Final = 8  # bytes of a prefix that make a mark: its last ones, the most
 _LEAST: Final = 3  # bytes of a mark
 _TELLING: Final = 5  # bytes of a prefix that does not stand in random text by chance
 _CODED: Final = 4  # characters of an encoded mark
+_WORDS: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
 _WAYS: Final = 8  # texts that stand for one another
 _KNOWN: Final = 5  # bytes of a known secret that make a mark
 
@@ -55,22 +56,18 @@ class Marks:
         self._parts = tuple(parts)
 
     @classmethod
-    def build(cls, rules: Iterable[Rule], folder: Path | None) -> Marks:
-        """Make the marks of rules.
+    def build(cls, table: Sequence[tuple[bytes, bool, Mark]], folder: Path | None) -> Marks:
+        """Make the matcher of the marks of rules.
 
         Args:
-            rules: those that may be found in pieces.
+            table: see `mark_table`.
             folder: cache of compiled databases, see `interceptor.scan.database`; None: no cache.
         """
-        table: dict[tuple[bytes, bool], Mark] = {}
-        for rule in rules:
-            for literal, caseless, mark in _of_rule(rule):
-                table.setdefault((literal, caseless), mark)
         if not table:
             return cls(())
-        patterns = [_pattern(literal, caseless=caseless) for literal, caseless in table]
+        patterns = [_pattern(literal, caseless=caseless) for literal, caseless, _ in table]
         database = open_database(patterns, folder)
-        return cls(((database, database.scratch, tuple(table.values())),))
+        return cls(((database, database.scratch, tuple(mark for _, _, mark in table)),))
 
     def with_known(self, body: bytes, marks: Sequence[Mark]) -> Marks:
         """Return these and those of known secrets, as `compile_known` made them."""
@@ -98,6 +95,19 @@ class Marks:
             if hits:
                 found += [(marks[index], end) for index, end in hits]
         return found
+
+
+def mark_table(rules: Iterable[Rule]) -> tuple[tuple[bytes, bool, Mark], ...]:
+    """Return (literal, whether its letters may be of either case, mark) of all marks of rules.
+
+    Args:
+        rules: those that may be found in pieces.
+    """
+    table: dict[tuple[bytes, bool], Mark] = {}
+    for rule in rules:
+        for literal, caseless, mark in _of_rule(rule):
+            table.setdefault((literal, caseless), mark)
+    return tuple((literal, caseless, mark) for (literal, caseless), mark in table.items())
 
 
 def compile_known(literals: Iterable[tuple[bytes, bool]]) -> tuple[bytes, tuple[Mark, ...]]:
@@ -134,7 +144,8 @@ def _of_rule(rule: Rule) -> Iterator[tuple[bytes, bool, Mark]]:
         short = len(text) < _TELLING and bool(begins)
         fold = rule.caseless
         yield literal, fold, Mark(len(literal), short)
-        yield literal[::-1], fold, Mark(len(literal), short)
+        if len(text) >= _TELLING:
+            yield literal[::-1], fold, Mark(len(literal))
         turned = codecs.encode(literal.decode("latin-1"), "rot13").encode("latin-1")
         yield turned, fold, Mark(len(literal), short)
         for coded, caseless in _encoded(literal):
@@ -172,7 +183,8 @@ def _inner(pattern: str) -> list[str]:
             run = [before + text for before in run for text in texts]
         else:
             best, run = max(best, run, key=_shortest), texts or [""]
-    return best if _shortest(best) >= _LEAST else []
+    telling = _LEAST + all(_WORDS.issuperset(text) for text in best)
+    return best if _shortest(best) >= telling else []
 
 
 def _shortest(texts: list[str]) -> int:

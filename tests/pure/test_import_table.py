@@ -48,6 +48,7 @@ EXCEPTIONS = {
     "interceptor/scan/database.py": {"pathlib"},  # the same
     "interceptor/scan/inbound.py": {"pathlib"},  # the same
     "interceptor/scan/marks.py": {"pathlib"},  # the same
+    "interceptor/scan/plan.py": {"pathlib"},  # the same
     "interceptor/scan/ruleset.py": {"pathlib"},  # the same
 }
 

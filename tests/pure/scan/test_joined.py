@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from interceptor.scan.decoders.joined import JOINED, join_fields, wordy
-from interceptor.scan.engine import Scanner, may_be_split
+from interceptor.scan.engine import Scanner
 from interceptor.scan.fragments import fragment_gates, prefixes
+from interceptor.scan.plan import may_be_split
 from interceptor.scan.ruleset import Rule, Ruleset, example, load_rules
 from interceptor.verdict import Severity
 

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interceptor.scan.engine import Scanner, may_be_split
+from interceptor.scan.engine import Scanner
 from interceptor.scan.mirror import ROT13, MirrorError, reversed_pattern, rot13_pattern
+from interceptor.scan.plan import may_be_split
 from interceptor.scan.ruleset import Rule, example, load_rules
 
 RULES = load_rules().rules
