@@ -131,7 +131,7 @@ def compile_known(literals: Iterable[tuple[bytes, bool]]) -> tuple[bytes, tuple[
 
 
 def _pattern(literal: bytes, *, caseless: bool) -> Pattern:
-    text = b"".join(b"\\x%02x" % byte for byte in literal)
+    text = ("\\x" + literal.hex(" ").replace(" ", "\\x")).encode("ascii")
     return Pattern(text, "marks", caseless=caseless)
 
 
