@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from interceptor.scan.decoders import DECODERS, Seen, decode
-from interceptor.scan.decoders.runs import base64_phases, hex_phases, runs
+from interceptor.scan.decoders.alphabet import runs
+from interceptor.scan.decoders.runs import base64_phases, hex_phases
 
 ALL = (1 << len(DECODERS)) - 1
 

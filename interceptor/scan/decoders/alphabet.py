@@ -1,0 +1,102 @@
+"""Runs of an alphabet in a text, also where they are wrapped into lines.
+
+Runs are found with translate and find, in two passes over the bytes that run in C; `re` sees only
+what follows a run that ends at a line break or a quote.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from interceptor.scan.decoders.model import Seen
+
+# No group is possessive here: `re` keeps what an iteration that fails has taken (3.11 to 3.13).
+# A line break, as it is or escaped; `%b` is what a line of a quotation or a comment begins with.
+_LINE = rb"(?:[ \t]{0,64}+(?:(?:\\{1,4}r)?\\{1,4}n|\\?+\r?+\n|\r)[%b]{0,64}+)"
+_PREFIX = b" \t>|#*;%"
+# From one string literal to the next: `"abc" +`, a line break, `"def"`.
+_NEXT = rb"(?:(?:\\{1,4}[rn]){0,2}\\{0,4}+[\"'`]\s{0,64}+[,+.&|]?+\s{0,64}+\\{0,4}+[\"'`])"
+# The next literal ends with the run, too, and is no key.
+_ENDS = rb"(?=(?:\\{1,4}[rn]){0,2}={0,2}+\\{0,4}+[\"'`]\s{0,64}+(?:[^:\s]|\Z))"
+_BREAKS = frozenset(b"\r\n\\\"'`")
+
+
+def marks(alphabet: Iterable[int]) -> bytes:
+    """Return the table that makes `1` of every byte of an alphabet and a blank of others."""
+    members = frozenset(alphabet)
+    return bytes(49 if byte in members else 32 for byte in range(256))
+
+
+def runs(text: bytes, table: bytes, least: int) -> list[tuple[int, int]]:
+    """Find runs of at least `least` bytes that `table` marks with `1`: their spans, in order."""
+    marked = text.translate(table)
+    find = marked.find
+    needle = b"1" * least
+    found = []
+    start = find(needle)
+    while start >= 0:
+        end = find(b" ", start + least)
+        if end < 0:
+            end = len(marked)
+        found.append((start, end))
+        start = find(needle, end)
+    return found
+
+
+class Alphabet:
+    """The characters of an encoding, and how their runs go on in the next line."""
+
+    __slots__ = ("_between", "_marks", "_more", "least")
+
+    def __init__(self, characters: bytes, least: int, *, literals: bool = False) -> None:
+        """Take the alphabet.
+
+        Args:
+            characters: the alphabet, without padding.
+            least: characters of the shortest run that is of interest.
+            literals: whether a run may go on in the next of several string literals.
+        """
+        self.least = least
+        self._marks = marks(characters)
+        one = b"[" + re.escape(characters) + b"]"
+        line = _LINE % re.escape(bytes(byte for byte in _PREFIX if byte not in characters))
+        breaks = b"(?:" + line + b")+" + one + b"++"
+        if literals:
+            breaks = b"(?:" + breaks + b"|" + _NEXT + one + b"{2,}+" + _ENDS + b")"
+        self._more = re.compile(b"(?:" + breaks + b")+")
+        self._between = re.compile(line + b"|" + _NEXT if literals else line)
+
+    def spans(self, text: bytes) -> list[tuple[int, int]]:
+        """Find the runs, each as far as its line goes."""
+        return runs(text, self._marks, self.least)
+
+    def whole(self, text: bytes, start: int, end: int) -> tuple[bytes, int]:
+        """Return the run of a span with its further lines, and where it ends."""
+        if end < len(text) and text[end] in _BREAKS:
+            more = self._more.match(text, end)
+            if more:
+                return text[start:end] + self._between.sub(b"", more[0]), more.end()
+        return text[start:end], end
+
+    def runs(self, text: bytes) -> list[bytes]:
+        """Find the runs, wrapped ones put together."""
+        found = []
+        done = 0
+        following = text + b" "
+        for start, end in runs(text, self._marks, self.least):
+            if start < done:
+                continue
+            if following[end] in _BREAKS:
+                run, done = self.whole(text, start, end)
+                found.append(run)
+            else:
+                found.append(text[start:end])
+        return found
+
+
+def fresh(found: Iterable[bytes], name: str, seen: Seen) -> list[bytes]:
+    """Return the runs that were not decoded before within this item, and note them."""
+    new = [run for run in dict.fromkeys(found) if (name, run) not in seen]
+    seen.update([(name, run) for run in new])
+    return new

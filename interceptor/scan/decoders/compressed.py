@@ -1,0 +1,248 @@
+"""Compressed data within other data, decoded or not.
+
+What has a magic number is found by it, at any place. Raw deflate and brotli have none: they are
+tried on whole runs that were decoded from a text, and at the start of an item that is no text.
+
+Output comes in pieces, so that a bomb fills the engine's budget of decoded bytes and ends there:
+nothing is left out silently, and time grows with what came out.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Iterable
+from typing import Final, NamedTuple
+
+from interceptor.scan.decoders.model import Decoder, Seen
+from interceptor.scan.decoders.streams import (
+    SHORTEST,
+    SLICE,
+    Brotli,
+    Bzip2,
+    DamagedError,
+    Found,
+    Inflate,
+    Reader,
+    Stream,
+    Xz,
+    Zstd,
+)
+
+PIXELS: Final = 1 << 16
+"""Most bytes that are read of an image's compressed pixels (PNG, chunk IDAT)."""
+
+_ZSTD_SLICE: Final = 64  # four bytes may make a block of 128 KiB (RFC 8878 section 3.1.1.2.2)
+_BROTLI_SHORT: Final = 2048
+
+_GZIP = b"\x1f\x8b\x08"
+_ZLIB = (b"x\x9c", b"x\xda", b"x\x01", b"x^")  # a window of 32 KiB (RFC 1950 section 2.2)
+_ZSTD = b"\x28\xb5\x2f\xfd"
+_BZIP2 = b"BZh"
+_XZ = b"\xfd7zXZ\0"
+_ZIP = b"PK\x03\x04"
+
+LONG_MAGICS: Final = (_GZIP, _ZSTD, _BZIP2, _XZ, _ZIP)
+"""Magic numbers that are not met by chance."""
+MAGICS: Final = (*LONG_MAGICS, *_ZLIB)
+"""What shows compressed data, where it has a magic number."""
+
+
+def _deflate_begins(text: bytes, at: int) -> bool:
+    """Say whether deflate data may begin here (RFC 1951 section 3.2.3)."""
+    if len(text) - at < 4:
+        return False
+    kind = text[at] & 6
+    if kind == 0 and len(text) - at > 4:  # stored: the length stands twice
+        return text[at + 1] ^ text[at + 3] == 255 and text[at + 2] ^ text[at + 4] == 255
+    return kind != 6
+
+
+def _gzip_body(text: bytes, at: int) -> int:
+    """Return where the deflate data of a gzip member begins, or -1 (RFC 1952 section 2.3)."""
+    head = text[at : at + 10]
+    if len(head) < 10 or head[3] & 0xE0:
+        return -1
+    flags = head[3]
+    at += 10
+    if flags & 4:
+        at += 2 + int.from_bytes(text[at : at + 2], "little")
+    for flag in (8, 16):  # a name, a comment
+        if flags & flag:
+            at = text.find(b"\0", at, at + 4096) + 1
+            if not at:
+                return -1
+    at += flags & 2
+    return at if _deflate_begins(text, at) else -1
+
+
+def _zlib_body(text: bytes, at: int) -> int:
+    return at + 2 if _deflate_begins(text, at + 2) else -1
+
+
+def _zip_body(text: bytes, at: int) -> int:
+    """Return where a deflated file of a zip archive begins, or -1 (APPNOTE section 4.3.7)."""
+    head = text[at : at + 30]
+    if len(head) < 30 or head[8:10] != b"\x08\0":
+        return -1
+    at += 30 + int.from_bytes(head[26:28], "little") + int.from_bytes(head[28:30], "little")
+    return at if _deflate_begins(text, at) else -1
+
+
+def _here(_text: bytes, at: int) -> int:
+    return at
+
+
+def _class(members: Iterable[int]) -> str:
+    return "[" + "".join(f"\\x{byte:02x}" for byte in sorted(members)) + "]"
+
+
+class _Kind(NamedTuple):
+    """One format that has a magic number."""
+
+    name: str
+    gates: tuple[str, ...]
+    magics: tuple[bytes, ...]
+    begins: Callable[[bytes, int], int]
+    """(text, where the magic number is) -> where the stream begins, or -1 if there is none."""
+    stream: Callable[[], Stream]
+    slice_: int = SLICE
+    trailer: int = 0
+
+    def decode(self, text: bytes, _seen: Seen) -> Found:
+        """Read every stream in a text; the parts of one that goes on stay together."""
+        reader = Reader(self.name, text)
+        for magic in self.magics:
+            at = text.find(magic)
+            end = -1
+            while at >= 0:
+                start = self.begins(text, at)
+                if start >= 0:
+                    most = PIXELS if text[at - 4 : at] == b"IDAT" else 0
+                    yield from reader.read(
+                        self.stream(),
+                        start,
+                        follows=end in (at, start),
+                        slice_=self.slice_,
+                        most=most,
+                    )
+                    end = reader.end + self.trailer if reader.end >= 0 else -1
+                at = text.find(magic, max(at + 2, end))
+        yield from reader.rest()
+
+
+_KINDS: Final = (
+    _Kind("gzip", (r"\x1f\x8b\x08[\x00-\x1f]",), (_GZIP,), _gzip_body, Inflate, trailer=8),
+    _Kind(
+        "zlib",
+        (r"x[\x01\x5e\x9c\xda]" + _class(b for b in range(256) if b & 6 != 6),),
+        _ZLIB,
+        _zlib_body,
+        Inflate,
+    ),
+    _Kind("zip", (r"PK\x03\x04",), (_ZIP,), _zip_body, Inflate),
+    _Kind("zstd", (r"\x28\xb5\x2f\xfd",), (_ZSTD,), _here, Zstd, slice_=_ZSTD_SLICE),
+    _Kind("bzip2", (r"BZh[1-9]1AY&SY",), (_BZIP2,), _here, Bzip2),
+    _Kind("xz", (r"\xfd7zXZ\x00",), (_XZ,), _here, Xz),
+)
+
+
+def _brotli_heads(windows: Iterable[int]) -> frozenset[int]:
+    """First bytes of streams with these windows (RFC 7932 section 9.1 and 9.2).
+
+    Four bits of window, odd; then whether the first meta-block is the last and empty, and of how
+    many nibbles its length is.
+    """
+    return frozenset(
+        window | rest for window in windows for rest in (0x10, 0x50, 0x00, 0x80, 0x20, 0xA0)
+    )
+
+
+_BROTLI_USUAL = _brotli_heads((0x0B, 0x0F))  # 22 and 24: what tools and libraries take
+_BROTLI_ANY = _brotli_heads((0x3, 0x5, 0x7, 0x9, 0xB, 0xD, 0xF)) | frozenset(
+    byte for byte in range(256) if byte & 0x1F in (0x02, 0x0A) or byte & 0x0F in (0x00, 0x04)
+)
+_DEFLATE = frozenset(byte for byte in range(256) if byte & 7 in (2, 3, 4, 5))
+LONG: Final = 256
+"""Bytes (or characters) from which on rarer beginnings are tried."""
+
+
+class Tries(enum.Enum):
+    """What `at_start` tries."""
+
+    SHORT = enum.auto()
+    """On little data: zlib, and what has no magic number where it begins as usual."""
+    LONG = enum.auto()
+    """On much: all beginnings of these."""
+    USUAL = enum.auto()
+    """What has a magic number, and brotli of the usual windows."""
+
+
+def start_bits(tries: Tries) -> frozenset[int]:
+    """Return the first twelve bits of data that `at_start` tries something on."""
+    bits = {magic[0] << 4 | magic[1] >> 4 for magic in (MAGICS if tries is Tries.USUAL else _ZLIB)}
+    bare: set[int] = set()
+    if tries is Tries.LONG:
+        bare = {*_BROTLI_ANY, *_DEFLATE}
+    else:
+        bare = set(_BROTLI_USUAL)
+        if tries is Tries.SHORT:
+            bare.update(byte for byte in _DEFLATE if byte & 7 in (3, 5))
+    return frozenset(bits | {head << 4 | low for head in bare for low in range(16)})
+
+
+def at_start(data: bytes, *, usual: bool = False) -> Found:
+    """Undo the compression of what is compressed as a whole: raw deflate and brotli, too.
+
+    These two have no magic number; what does not begin like them in one of the usual ways is left
+    at once, most other data after a microsecond.
+
+    Args:
+        data: all of it, from its start.
+        usual: see `Tries.USUAL`; if not, what has a magic number of more than two bytes is left to
+            its own decoder.
+    """
+    if len(data) < SHORTEST:
+        return
+    head = data[0]
+    if data.startswith(MAGICS if usual else _ZLIB):
+        for kind in _KINDS:
+            if data.startswith(kind.magics):
+                yield from kind.decode(data, set())
+    elif head in _DEFLATE and not usual and _worth(data) and _opens(Inflate(), data[:48]):
+        yield from _whole("deflate", data, Inflate(), SLICE)
+    heads = _BROTLI_ANY if len(data) >= LONG and not usual else _BROTLI_USUAL
+    if head in heads and _opens(Brotli(), data[:16]):
+        yield from _whole("brotli", data, Brotli(), 1 if len(data) <= _BROTLI_SHORT else 64)
+
+
+def _worth(data: bytes) -> bool:
+    """Say whether deflate would begin so with so much data (RFC 1951 section 3.2.3)."""
+    kind = data[0] & 7
+    # Fixed codes in a last block; dynamic ones take some space; more blocks, if there is much.
+    return kind == 3 or (kind == 5 and len(data) >= 40) or len(data) >= LONG
+
+
+def _opens(stream: Stream, data: bytes) -> bool:
+    """Say whether the first bytes can be read: most that are no such stream are soon damaged."""
+    try:
+        stream.feed(data, 64)
+    except DamagedError:
+        return False
+    return True
+
+
+def _whole(name: str, data: bytes, stream: Stream, slice_: int) -> Found:
+    reader = Reader(name, data)
+    yield from reader.read(stream, 0, follows=False, slice_=slice_)
+    yield from reader.rest()
+
+
+COMPRESSED: tuple[Decoder, ...] = (
+    *(Decoder(kind.name, kind.gates, kind.decode) for kind in _KINDS),
+    Decoder(
+        "deflate",
+        ("^" + _class(_DEFLATE | _BROTLI_ANY) + r"[\x00-\xff]{0,14}[\x80-\xff]",),
+        lambda text, _seen: at_start(text),
+    ),
+)
+"""Decoders of compressed data."""
