@@ -7,7 +7,6 @@ that comes back) and goes to the same `Judge`. No rule stands here.
 from __future__ import annotations
 
 import binascii
-import functools
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
@@ -16,24 +15,27 @@ import msgspec
 
 from interceptor.decide.item_parts import addressed, take_body
 from interceptor.decide.judge import Judge
-from interceptor.decide.known_names import known_addresses
 from interceptor.decide.literals import parse
+from interceptor.decide.reach import (
+    NEUTRAL_HOST,
+    Reach,
+    both,
+    differs,
+    place_of,
+    placed,
+)
 from interceptor.decide.sessions import Sessions
-from interceptor.decide.urls import Host, Url, read_host, read_url
+from interceptor.decide.urls import Url, read_host, read_url
 from interceptor.model import Target
 from interceptor.policy.schema import Inbound, Policy
 from interceptor.scan.engine import Scanner
 from interceptor.scan.inbound import InboundScanner
-from interceptor.verdict import Finding, Reason, Verdict
-from interceptor.wire.authority import Authority, default_port, parse_authority, parse_target
+from interceptor.verdict import Reason, Verdict
+from interceptor.wire.authority import default_port, parse_authority, parse_target
 from interceptor.wire.content import content_codings
 from interceptor.wire.fields import HttpError, split_fields
 from interceptor.wire.http1 import RequestHead, read_request
 
-NEUTRAL_HOST: Final = "host.example"
-"""Stands for the host of an item that names none (RFC 2606): nothing is at home there."""
-_TARGETS: Final = 1024
-"""Hosts of items that are remembered."""
 _SLICE: Final = 1 << 18
 
 Fields = Sequence[tuple[bytes, bytes]]
@@ -46,7 +48,6 @@ class Items:
     Attributes:
         judge: what decides. Its policy is the one given, with two differences: the neutral host is
             allowed, and findings in what comes back block.
-        target: where the last item went.
         sessions: their pasts.
     """
 
@@ -73,12 +74,15 @@ class Items:
             # A header or a body on its own says nothing about the method and path it goes with.
             bare = msgspec.structs.replace(policy, requests=())
             self._content = Judge(bare, scanner, digest_key, inbound)
-        self.target = Target("https", NEUTRAL_HOST, 443)
         self._limits = policy.limits
-        self._port = 443 if 443 in policy.ports else (*policy.ports, 443)[0]
-        self._targets: dict[str, tuple[Target, Verdict]] = {}
+        self._reach = Reach(self.judge)
         self.sessions = Sessions(scanner, digest_key, policy.limits.decoded_bytes)
         self._session = self.sessions.of("")
+
+    @property
+    def target(self) -> Target:
+        """Where the last item went."""
+        return self._reach.last
 
     def judge_item(
         self, surface: str, content: bytes, host: str = "", session: str = "", at: float = 0.0
@@ -119,7 +123,7 @@ class Items:
             HttpError: a field is malformed, or a limit is exceeded.
         """
         target = msgspec.structs.replace(url.target, method=method)
-        reached = self._reach(url.host, target)
+        reached = self._reach.judge(url.host, target)
         if not reached.allowed:
             return reached
         lines = [(b"Host", target.authority.encode()), *fields]
@@ -133,7 +137,7 @@ class Items:
         named = [(lower, value) for _, lower, value in section]
         codings = content_codings(section.steering.get(b"content-encoding")) if body else ()
         verdict = self._request(self.judge, target, head, named, body, codings)
-        return self._both(reached, verdict)
+        return both(self.judge, reached, verdict)
 
     # -- surfaces ----------------------------------------------------------------------------
 
@@ -154,7 +158,7 @@ class Items:
             head, used = found
             body, trailers, rest, whole = take_body(head, rest[used:], limits.header_bytes)
             judged = self._exchange(head, host, body, trailers)
-            verdict = self._both(verdict, judged)
+            verdict = both(self.judge, verdict, judged)
             if not verdict.allowed:
                 return verdict
             if not whole:
@@ -170,27 +174,29 @@ class Items:
         if asked.form == "authority":
             place = read_host(head.target)
             port = place.port or default_port("https")
-            return self._reach(place, Target("tcp", place.canonical, port, "CONNECT"))
+            return self._reach.judge(place, Target("tcp", place.canonical, port, "CONNECT"))
         written = head.host or host.encode() or NEUTRAL_HOST.encode()
         named = parse_authority(written)
         place = read_host(written)
         scheme = asked.scheme or ("http" if named.port == 80 else "https")
-        if asked.authority is not None and _at(asked.authority, scheme) != _at(named, scheme):
+        if asked.authority is not None and place_of(asked.authority, scheme) != place_of(
+            named, scheme
+        ):
             raise HttpError(Reason.NAME_MISMATCH, "the request target and Host disagree")
-        if host and self._elsewhere(host, place, scheme):
+        if host and differs(host, place, scheme):
             raise HttpError(Reason.NAME_MISMATCH, "Host names another host than the item")
         port = named.port or default_port(scheme)
         path = asked.path.decode("ascii")
         target = Target(scheme, place.canonical, port, head.method, path)
-        reached = self._reach(place, target)
+        reached = self._reach.judge(place, target)
         if not reached.allowed:
             return reached
         fields = [(lower, value) for _, lower, value in head.fields]
         codings = content_codings(head.codings) if body else ()
         verdict = self._request(self.judge, target, head.raw, fields, body, codings)
         if verdict.allowed and trailers:
-            verdict = self._both(verdict, self.judge.trailers(target, trailers))
-        return self._both(reached, verdict)
+            verdict = both(self.judge, verdict, self.judge.trailers(target, trailers))
+        return both(self.judge, reached, verdict)
 
     def _header(self, content: bytes, host: str) -> Verdict:
         lines = content.replace(b"\r\n", b"\n").strip(b"\n").split(b"\n")
@@ -200,25 +206,25 @@ class Items:
             raise HttpError(Reason.LIMIT_EXCEEDED, detail)
         section = split_fields(block, self._limits.header_count, Reason.HTTP_MALFORMED)
         stated = section.steering.get(b"host", b"").decode("latin-1")
-        target, reached = self._target(host or stated)
+        target, reached = self._reach.target_of(host or stated)
         if not reached.allowed:
             return reached
         fields = [(lower, value) for _, lower, value in section]
         target = msgspec.structs.replace(target, method="GET")
         head = b"GET / HTTP/1.1\r\n" + block
-        return self._both(reached, self._content.request(target, head, fields, b""))
+        return both(self.judge, reached, self._content.request(target, head, fields, b""))
 
     def _body(self, content: bytes, host: str) -> Verdict:
-        target, reached = self._target(host)
+        target, reached = self._reach.target_of(host)
         if not reached.allowed:
             return reached
         verdict = self._request(self._content, target, _NO_HEAD, (), content, ())
-        return self._both(reached, verdict)
+        return both(self.judge, reached, verdict)
 
     def _hostname(self, content: bytes, _host: str) -> Verdict:
         host = read_host(content.strip())
-        port = host.port or self._port
-        return self._reach(host, Target("tcp", host.canonical, port))
+        port = host.port or self._reach.port
+        return self._reach.judge(host, Target("tcp", host.canonical, port))
 
     def _address(self, content: bytes, host: str) -> Verdict:
         texts = content.decode("utf-8", "replace").replace(",", " ").split()
@@ -229,29 +235,29 @@ class Items:
             bare = text.removeprefix("[").removesuffix("]").partition("%")[0]
             if parse(bare) is None:  # it may be anything, so it is not repeated
                 return self.judge.refuse(Reason.ADDRESS_RESERVED, "not an IP address")
-            target = Target("tcp", named or bare, self._port)
+            target = Target("tcp", named or bare, self._reach.port)
             verdict, _ = self.judge.addresses(target, [bare])
             if not verdict.allowed:
                 return verdict
         return verdict
 
     def _tool_call(self, content: bytes, host: str) -> Verdict:
-        target, reached = self._target(host)
+        target, reached = self._reach.target_of(host)
         if not reached.allowed:
             return reached
         scanned = self._request(self._content, target, _NO_HEAD, _JSON, content, ())
-        verdict = self._both(reached, _placed(scanned, "body", "tool_call"))
+        verdict = both(self.judge, reached, placed(scanned, "body", "tool_call"))
         for text in addressed(content):
             if not verdict.allowed:
                 break
             try:
-                verdict = self._both(verdict, self.visit(read_url(text)))
+                verdict = both(self.judge, verdict, self.visit(read_url(text)))
             except HttpError as error:
                 verdict = self.judge.refuse(error.reason, error.detail)
         return verdict
 
     def _message(self, content: bytes, host: str) -> Verdict:
-        target, reached = self._target(host)
+        target, reached = self._reach.target_of(host)
         if not reached.allowed:
             return reached
         if len(content) > self._limits.message_bytes:
@@ -262,7 +268,7 @@ class Items:
         verdict = window.judge(content)
         if verdict is None or verdict.allowed:
             self._session.sent(target, window)
-        return reached if verdict is None else self._both(reached, verdict)
+        return reached if verdict is None else both(self.judge, reached, verdict)
 
     def _inbound(self, where: str, content: bytes) -> Verdict:
         if self.judge.finds_nothing(content):
@@ -272,48 +278,6 @@ class Items:
         return self.judge.passed(()) if verdict is None else verdict
 
     # -- parts -------------------------------------------------------------------------------
-
-    def _target(self, host: str) -> tuple[Target, Verdict]:
-        """Target of an item that goes to `host`, and whether that may be reached."""
-        known = self._targets.get(host)
-        if known is None:
-            place = read_host((host or NEUTRAL_HOST).strip().encode())
-            port = place.port or self._port
-            target = Target(_scheme(port), place.canonical, port, "POST", "/")
-            known = target, self._reach(place, target)
-            if len(self._targets) >= _TARGETS:
-                self._targets.clear()
-            self._targets[host] = known
-        self.target = known[0]
-        return known
-
-    def _reach(self, host: Host, target: Target) -> Verdict:
-        """Judge a name, host and port, and the addresses that are known without asking."""
-        self.target = target
-        named = self.judge.name(host.name) if host.name or not target.host else None
-        if named is not None and not named.allowed:
-            return named
-        opened = target.scheme == "tcp" and self.judge.service(target) is not None
-        verdict = self.judge.stream(target) if opened else self.judge.connection(target)
-        if not verdict.allowed:
-            return verdict
-        if host.disguised:
-            detail = f"the host stands for {target.host}"
-            return self.judge.refuse(Reason.NAME_INVALID, detail)
-        addresses = known_addresses(target.host)
-        if addresses:
-            judged, _ = self.judge.addresses(target, addresses)
-            if not judged.allowed:
-                return judged
-        return verdict if named is None else self._both(named, verdict)
-
-    def _elsewhere(self, host: str, place: Host, scheme: str) -> bool:
-        other = read_host(host.strip().encode())
-        port = default_port(scheme)
-        return (other.canonical, other.port or place.port or port) != (
-            place.canonical,
-            place.port or port,
-        )
 
     def _request(
         self,
@@ -337,19 +301,7 @@ class Items:
         for start in range(0, len(body), _SLICE):
             window.feed(body[start : start + _SLICE])
         window.finish()
-        return self._both(verdict, window.verdict or judge.passed(window.findings))
-
-    def _both(self, first: Verdict, second: Verdict) -> Verdict:
-        """Put two verdicts on one item together: the first that blocks decides."""
-        if not first.findings and (first.allowed or second is first):
-            return second
-        if not second.findings and second.allowed:
-            return first
-        findings = tuple(dict.fromkeys((*first.findings, *second.findings)))
-        for verdict in (first, second):
-            if not verdict.allowed:
-                return msgspec.structs.replace(verdict, findings=findings)
-        return self.judge.passed(findings)
+        return both(self.judge, verdict, window.verdict or judge.passed(window.findings))
 
 
 Judged = Callable[[Items, bytes, str], Verdict]
@@ -381,27 +333,3 @@ SURFACES: Mapping[str, Judged] = MappingProxyType({
 })
 # fmt: on
 """Surfaces, and how an item of each is judged."""
-
-
-def _placed(verdict: Verdict, old: str, new: str) -> Verdict:
-    """Say `new` where findings and the detail say `old`."""
-    if not verdict.findings:
-        return verdict
-
-    def placed(finding: Finding) -> Finding:
-        if finding.where != old and not finding.where.startswith(f"{old}:"):
-            return finding
-        return msgspec.structs.replace(finding, where=new + finding.where.removeprefix(old))
-
-    detail = verdict.detail.replace(f" in {old}", f" in {new}")
-    found = tuple(map(placed, verdict.findings))
-    return msgspec.structs.replace(verdict, findings=found, detail=detail)
-
-
-def _at(authority: Authority, scheme: str) -> tuple[str, int]:
-    return authority.host, authority.port or default_port(scheme)
-
-
-@functools.cache
-def _scheme(port: int) -> str:
-    return "http" if port == 80 else "https"

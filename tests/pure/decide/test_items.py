@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from interceptor.decide.item_parts import written_request
-from interceptor.decide.items import NEUTRAL_HOST, SURFACES, Items
+from interceptor.decide.items import SURFACES, Items
 from interceptor.decide.judge import Judge
+from interceptor.decide.reach import NEUTRAL_HOST
 from interceptor.model import Target
 from interceptor.policy.schema import (
     Addresses,
