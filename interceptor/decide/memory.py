@@ -9,17 +9,17 @@ sent before has left; the last piece does not. Memory is bounded, and time is an
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Final
 
-import msgspec
-
-from interceptor.decide.findings import FIELDS, REQUESTS
+from interceptor.decide.across import Across
 from interceptor.decide.order import Orders
 from interceptor.decide.pieces import Pieces, Reader, Site
 from interceptor.decide.streams import (
+    CUT,
     SIDE,
     TAIL,
+    Bound,
     Journal,
     Key,
     Sorted,
@@ -31,13 +31,11 @@ from interceptor.decide.streams import (
 )
 from interceptor.model import Target
 from interceptor.scan.engine import DECODED_BYTES, RawFinding, Scanner
-from interceptor.scan.fragments import prefixes
 from interceptor.scan.marks import Mark
-from interceptor.scan.mirror import core
 
 __all__ = ["FORGET", "STREAMS", "Pieces", "SplitMemory"]
 
-STREAMS: Final = 1000
+STREAMS: Final = 768
 """Slots of sites whose streams are kept."""
 FORGET: Final = 3600.0
 """Seconds after which a site to which nothing more was sent is forgotten."""
@@ -45,9 +43,7 @@ FORGET: Final = 3600.0
 _SITES: Final = 512
 _SUSPECTS: Final = 256
 _FEW: Final = 8  # small values of a unit; many of them are no pieces
-_NEWEST: Final = 100  # values between which the pieces of a mark are looked for
-_PIECE: Final = 8  # bytes of the shortest secret
-_TELLING: Final = 5  # bytes of a prefix that does not stand in random text by chance
+_NEWEST: Final = 32  # values between which the pieces of a mark are looked for
 _STREAM_COST: Final = 300  # what a stream takes besides its text
 
 
@@ -71,7 +67,7 @@ class SplitMemory:
         self._orders = Orders(FORGET)
         self._journal = Journal(FORGET)
         self._suspects: dict[Key, Suspect] = {}
-        self._telling: dict[str, bool] = {}
+        self._watched: frozenset[bytes] = frozenset()
         self._streams = 0
         self.scanner = scanner
 
@@ -83,7 +79,8 @@ class SplitMemory:
     @scanner.setter
     def scanner(self, scanner: Scanner) -> None:
         self._scanner = scanner
-        self._telling.clear()
+        whole = self._reader.pass_over
+        self._across = Across(scanner, self._key, self._decoded_bytes, whole)
 
     @property
     def size(self) -> int:
@@ -130,12 +127,13 @@ class SplitMemory:
         unit = pieces.unit = Sorted(pieces, now)
         values, tails = unit.values, site.tails
         probes = [value for _, value in values]
-        bounds: list[tuple[Key, int]] = []
+        bounds: list[Bound] = []
         for slot, index in unit.slots:
             tail = tails.get(slot)
             if tail is not None:
-                probes.append(tail[-SIDE:] + values[index][1][:SIDE])
-                bounds.append(((site.name, slot), index))
+                bounds.append(Bound((site.name, slot), index, tail[-2 * SIDE :]))
+        if bounds:
+            probes += [bound.probe(values[bound.value][1]) for bound in bounds]
         if 0 < len(unit.small) <= _FEW:
             self._probe_wide(site.name, unit, probes, bounds, now)
         rows: list[Text] = []
@@ -143,7 +141,7 @@ class SplitMemory:
             rows = self._rows(pieces, unit, now)
             probes += [row.text for row in rows]
         hits = self._scanner.marks.find(b"\n".join(probes))
-        if not hits and not self._suspects:
+        if not hits and not (self._watched and unit.adds_to(self._watched)):
             return []
         return self._look_closely(pieces, unit, bounds, rows, probes, hits, now)
 
@@ -162,11 +160,12 @@ class SplitMemory:
                 self._streams += 1
                 tails[slot] = value
             else:
-                tails[slot] = (tail + value)[-TAIL:]
+                tails[slot] = (tail + CUT + value)[-TAIL:]
         site.at = now
         self._journal.note([entry for entry in unit.entries if entry is not None])
         if pieces.suspects is not None:
             self._suspects = pieces.suspects
+            self._watched = frozenset([slot for _, slot in self._suspects])
         if unit.numbered:
             self._orders.keep(site.name, unit.numbered, now)
         self._reader.remember(pieces)
@@ -179,11 +178,11 @@ class SplitMemory:
         """Return texts of which the unit itself says the order."""
         rows: list[Text] = []
         if unit.numbered:
-            for text, before, values in self._orders.grown(pieces.site.name, unit.numbered, now):
-                rows.append(Text(text, before, values, encoded=False))
-        fresh = pieces.fresh
-        if 0 < pieces.head < len(fresh):  # in the order in which the request has them
-            rows.append(Text(b"".join([value for _, value in fresh]), b"", fresh, encoded=False))
+            grown = self._orders.grown(pieces.site.name, unit.numbered, now)
+            rows += [Text(*row, encoded=False) for row in grown]
+        if 0 < pieces.head < len(pieces.fresh):  # in the order in which the request has them
+            new = tuple(value for _, value in pieces.fresh)
+            rows.append(Text(new, b"", new, pieces.fresh[-1][0], encoded=False))
         return rows
 
     def _probe_wide(
@@ -191,7 +190,7 @@ class SplitMemory:
         site: str,
         unit: Sorted,
         probes: list[bytes],
-        bounds: list[tuple[Key, int]],
+        bounds: list[Bound],
         now: float,
     ) -> None:
         """Probe the wider streams where small values come after others."""
@@ -204,15 +203,16 @@ class SplitMemory:
             for index in indexes:
                 value = unit.values[index][1]
                 if before and index in unit.small:
-                    probes.append(before[-SIDE:] + value)
-                    bounds.append((key, index))
-                before += value
+                    bound = Bound(key, index, before[-2 * SIDE :])
+                    probes.append(bound.probe(value))
+                    bounds.append(bound)
+                before = before + CUT + value if before else value
 
     def _look_closely(
         self,
         pieces: Pieces,
         unit: Sorted,
-        bounds: list[tuple[Key, int]],
+        bounds: list[Bound],
         rows: list[Text],
         probes: list[bytes],
         hits: list[tuple[Mark, int]],
@@ -225,19 +225,18 @@ class SplitMemory:
         texts: list[Text] = []
         for at, mark, start in placed(hits, probes):
             probe = probes[at]
-            bound = at - len(values)
-            if bound < 0:
+            other = at - len(values)
+            if other < 0:
                 if goes_on(mark, probe, start):
                     marked[at] = mark.encoded or marked.get(at, False)
-            elif bound < len(bounds):
-                key, index = bounds[bound]
-                slot, value = values[index]
-                small = index in unit.small or slot in pieces.site.small
-                inside = start >= len(probe) - len(value[:SIDE])
-                if not inside and goes_on(mark, probe, start, small=small):
-                    over[key, index] = mark.encoded or over.get((key, index), False)
+            elif other < len(bounds):
+                bound = bounds[other]
+                inside = start >= len(probe) - len(values[bound.value][1][:SIDE])
+                if not inside and goes_on(mark, probe, start, bound.begins):
+                    place = bound.key, bound.value
+                    over[place] = mark.encoded or over.get(place, False)
             else:
-                texts.append(rows[bound - len(bounds)]._replace(encoded=mark.encoded))
+                texts.append(rows[other - len(bounds)]._replace(encoded=mark.encoded))
         suspects = dict(self._suspects)
         for key, indexes in unit.streams(pieces.site.name).items():
             suspect = self._suspects.get(key)
@@ -252,16 +251,15 @@ class SplitMemory:
             texts += more
             suspects.pop(key, None)
             if left > 0:
-                text = before + b"".join([value for _, value in added])
+                text = CUT.join([*([before] if before else []), *[value for _, value in added]])
                 suspects[key] = Suspect(text[-TAIL:], left, encoded, now)
         while len(suspects) > _SUSPECTS:
             del suspects[next(iter(suspects))]
         pieces.suspects = suspects
         findings: dict[int, tuple[str, RawFinding]] = {}
-        for one in {(t.text, t.before, t.encoded): t for t in reversed(texts)}.values():
-            for raw in self._across(one):
-                where = pieces.place or _place(one.values[-1][0])
-                findings.setdefault(raw.rule, (where, raw))
+        for one in dict.fromkeys(texts):
+            for raw in self._across.find(one):
+                findings.setdefault(raw.rule, (pieces.place or _place(one.slot), raw))
         return list(findings.values())
 
     def _end(self, key: Key, site: Site, suspect: Suspect | None, now: float) -> bytes:
@@ -271,49 +269,6 @@ class SplitMemory:
         if key[0] and key[1] in site.tails:
             return site.tails[key[1]]
         return self._journal.end(key, TAIL, now)
-
-    def _across(self, text: Text) -> Iterator[RawFinding]:
-        """Yield findings that are whole in none of what a text was put together from."""
-        found = self._scan(text.text, encoded=text.encoded)
-        if not found:
-            return
-        apart = {(raw.rule, raw.digest) for raw in self._scan(text.before, encoded=text.encoded)}
-        for _, value in text.values:
-            alone = self._scan(value, encoded=True) if len(value) >= _PIECE else ()
-            if alone:
-                # It is judged where it stands. It need not be met in every text again.
-                self._reader.pass_over(value)
-                apart.update((raw.rule, raw.digest) for raw in alone)
-        here = b"".join([value for _, value in text.values])
-        within = {(raw.rule, raw.digest) for raw in self._scan(here, encoded=text.encoded)}
-        for raw in found:
-            mark = raw.rule, raw.digest
-            if mark not in apart and self._plausible(raw, text.text):
-                how = FIELDS if mark in within else REQUESTS
-                chain = f"{how}>{raw.encoding}" if raw.encoding else how
-                yield msgspec.structs.replace(raw, encoding=chain)
-
-    def _plausible(self, raw: RawFinding, text: bytes) -> bool:
-        """Tell a secret from a short prefix that something else happened to follow.
-
-        The piece that was sent last ends where the secret does, unless the rule has a telling
-        prefix: then it may leave the end to whatever that is.
-        """
-        if raw.encoding or not text[raw.end : raw.end + 1].isalnum():
-            return True
-        rule = self._scanner.rules[raw.rule]
-        telling = self._telling.get(rule.id)
-        if telling is None:
-            begins = prefixes(core(rule.pattern))
-            telling = not begins or min(map(len, begins)) >= _TELLING
-            self._telling[rule.id] = telling
-        return telling
-
-    def _scan(self, text: bytes, *, encoded: bool) -> Sequence[RawFinding]:
-        if encoded:
-            scan = self._scanner.scan(text, "head", self._key, self._decoded_bytes, joined=True)
-            return scan.findings
-        return self._scanner.scan_joined(text, self._key)
 
     # -- bounds ------------------------------------------------------------------------------
 

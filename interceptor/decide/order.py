@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -17,7 +17,7 @@ _DIGITS: Final = b"0123456789"
 _MOST: Final = 128  # pieces of one row
 _LONGEST: Final = 128  # bytes of a piece
 _AROUND: Final = 40  # pieces on both sides of a new one that are looked at
-_SIZE: Final = 128 * 1024  # bytes of all rows, about
+_SIZE: Final = 64 * 1024  # bytes of all rows, about
 _COST: Final = 100  # what a piece takes besides its text
 _INDEX: Final = frozenset(
     b"i j n p idx index ix no nr num number seq sequence part piece chunk frag fragment block "
@@ -40,6 +40,18 @@ def is_bare(pair: Value) -> bool:
     return value.isdigit() and slot[-1] not in _DIGITS
 
 
+class Row(NamedTuple):
+    """A row around new pieces."""
+
+    parts: tuple[bytes, ...]
+    """In the order of their numbers."""
+    known: bytes
+    """Those that were there before."""
+    new: tuple[bytes, ...]
+    slot: bytes
+    """Slot of the last of these."""
+
+
 class _Row(msgspec.Struct, gc=False):
     pieces: dict[int, bytes]
     at: float
@@ -58,10 +70,8 @@ class Orders:
         self._forget = forget
         self._rows: dict[tuple[str, bytes], _Row] = {}
 
-    def grown(
-        self, site: str, fresh: Sequence[Value], now: float
-    ) -> Iterator[tuple[bytes, bytes, list[Value]]]:
-        """Yield (text, the pieces before, the new ones) for each row that `fresh` adds to."""
+    def grown(self, site: str, fresh: Sequence[Value], now: float) -> Iterator[Row]:
+        """Yield each row that `fresh` adds to, as it will be around the new pieces."""
         for slot, added in _numbered(fresh).items():
             for owner in (site, ""):
                 row = self._rows.get((owner, slot))
@@ -73,15 +83,14 @@ class Orders:
                 first = numbers.index(min(added))
                 last = numbers.index(max(added))
                 around = numbers[max(0, first - _AROUND) : last + 1 + _AROUND]
-                old = b"\n".join([before[number] for number in around if number in before])
-                values = list(added.values())
-                yield b"".join([pieces[number] for number in around]), old, values
-                said = [undone(pieces[number]) for number in around]
+                known = b"".join([before[number] for number in around if number in before])
+                new = tuple(value for _, value in added.values())
+                slot_of_last = next(reversed(added.values()))[0]
+                parts = tuple(pieces[number] for number in around)
+                yield Row(parts, known, new, slot_of_last)
+                said = tuple(undone(part) for part in parts)
                 if all(said):  # each piece may be encoded for itself
-                    yield b"".join(said), old, values
-                if numbers[-1] != numbers[last]:  # a row from before may go on behind it
-                    upto = [number for number in around if number <= numbers[last]]
-                    yield b"".join([pieces[number] for number in upto]), old, values
+                    yield Row(said, known, new, slot_of_last)
 
     def keep(self, site: str, fresh: Sequence[Value], now: float) -> None:
         """Remember pieces that leave."""

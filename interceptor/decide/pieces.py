@@ -25,7 +25,7 @@ SMALL: Final = 4
 
 _TINY: Final = 2
 _STEADY: Final = 1  # times after which a value that comes again is taken for a constant
-_SEEN: Final = 384 * 1024  # bytes of tokens that are remembered
+_SEEN: Final = 256 * 1024  # bytes of tokens that are remembered
 _TOKEN: Final = 1024  # bytes of a token that is remembered
 _VALUES: Final = 64  # new values of one unit that are taken
 _TOKEN_COST: Final = 150

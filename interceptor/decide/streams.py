@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from itertools import accumulate, islice
 from typing import Final, NamedTuple
 
@@ -21,6 +21,8 @@ from interceptor.scan.marks import LONGEST, Mark
 
 TAIL: Final = 384
 """Bytes of a stream that are kept: the longest credential in hexadecimal."""
+CUT: Final = b"\x1f"
+"""Stands between the values of a stream that is kept."""
 SIDE: Final = LONGEST - 1
 """Bytes on both sides of a boundary over which a mark may lie."""
 
@@ -59,23 +61,55 @@ Entry = tuple[str, bytes, bytes, bytes, bytes, float]
 if the value is followed in its slot alone."""
 
 
+class Bound(NamedTuple):
+    """Where an old end and a new value meet."""
+
+    key: Key
+    value: int
+    """Index of the value."""
+    before: bytes
+    """The old end, with cuts."""
+
+    def probe(self, value: bytes) -> bytes:
+        """Return what lies around the boundary."""
+        return self.before.replace(CUT, b"") + value[:SIDE]
+
+    @property
+    def begins(self) -> frozenset[int]:
+        """Offsets in the probe where values begin, but the first one, which may be cut off."""
+        return frozenset(accumulate(map(len, self.before.split(CUT))))
+
+
 class Text(NamedTuple):
     """Something to look at closely."""
 
-    text: bytes
-    before: bytes
-    """What was sent before."""
-    values: Sequence[Value]
-    """What is new."""
+    parts: tuple[bytes, ...]
+    """Values, in the order in which they are put together."""
+    known: bytes
+    """Those that were sent before."""
+    new: tuple[bytes, ...]
+    """Those that were not."""
+    slot: bytes
+    """Slot of the last of these."""
     encoded: bool
     """Whether it may be in an encoding."""
+
+    @property
+    def text(self) -> bytes:
+        """The values put together."""
+        return b"".join(self.parts)
+
+    @property
+    def ends(self) -> frozenset[int]:
+        """Offsets in `text` where values end."""
+        return frozenset(accumulate(map(len, self.parts)))
 
 
 class Suspect(msgspec.Struct, frozen=True, gc=False):
     """A stream in which a mark stands."""
 
     text: bytes
-    """Its end."""
+    """Its end, with cuts."""
     left: int
     """For so many more bytes it is looked at."""
     encoded: bool
@@ -100,7 +134,7 @@ class Journal:
         self._entries += entries
 
     def end(self, key: Key, most: int, now: float, entries: int = _JOURNAL) -> bytes:
-        """Return the last bytes of a stream, `most` or a few more.
+        """Return the last bytes of a stream with its cuts, `most` or a few more.
 
         Args:
             key: which one.
@@ -121,7 +155,7 @@ class Journal:
                 if value:
                     found.append(value)
                     size += len(value)
-        return b"".join(found[::-1])
+        return CUT.join(found[::-1])
 
 
 class Sorted:
@@ -182,6 +216,15 @@ class Sorted:
         if numbered and (fresh != 1 or len(order) > 1 or not is_bare(order[0])):
             self.numbered = pieces.fresh + pieces.again
 
+    def adds_to(self, watched: frozenset[bytes]) -> bool:
+        """Say whether a unit may add to one of some slots and kinds of place."""
+        for entry in self.entries:
+            if entry is not None and entry[3] and (_ALL in watched or entry[3] in watched):
+                return True
+        if _UNDONE in watched and len(self.values) > len(self.entries):
+            return True
+        return any(slot in watched for slot, _ in self.slots)
+
     def streams(self, site: str) -> dict[Key, list[int]]:
         """Return each stream that new values belong to, with the indexes of these."""
         found: dict[Key, list[int]] = {}
@@ -207,7 +250,7 @@ def steps(
     """Follow a stream through a unit.
 
     Args:
-        before: its end.
+        before: its end, with cuts.
         values: what is added.
         marks: for each of them whether the mark it brings is encoded; None: it brings none.
         suspect: the stream, if it was one already.
@@ -217,16 +260,17 @@ def steps(
     """
     left, encoded = (suspect.left, suspect.encoded) if suspect is not None else (0, False)
     texts: list[Text] = []
-    text = before
-    for count, (pair, mark) in enumerate(zip(values, marks, strict=True), 1):
-        text += pair[1]
+    old = before.split(CUT) if before else []
+    parts = [*old, *[value for _, value in values]]
+    for count, ((slot, value), mark) in enumerate(zip(values, marks, strict=True), 1):
         if mark is not None:
             left, encoded = TAIL, encoded or mark
         if left <= 0:
             continue
         if (before or count > 1) and (count == len(values) or count <= _STEPS):
-            texts.append(Text(text, before, values[:count], encoded))
-        left -= len(pair[1])
+            new = tuple(parts[len(old) : len(old) + count])
+            texts.append(Text((*old, *new), b"".join(old), new, slot, encoded))
+        left -= len(value)
     return (left, encoded), texts
 
 
@@ -240,20 +284,21 @@ def placed(
         yield index, mark, end - mark.size - (ends[index - 1] if index else 0)
 
 
-def goes_on(mark: Mark, text: bytes, start: int, *, small: bool = False) -> bool:
+def goes_on(mark: Mark, text: bytes, start: int, begins: Container[int] = ()) -> bool:
     """Say whether what begins with a mark may be a secret that goes on behind the end of `text`.
 
     Args:
         mark: stands in `text`.
-        text: a value, or what lies over the ends of two.
+        text: a value, or what lies over the ends of some.
         start: where the mark begins.
-        small: it was put together from small values, and may begin anywhere in it.
+        begins: where values begin, besides the first.
     """
     if mark.known:
         return True
     if text[start:].translate(None, _TOKEN):
         return False
-    return not (mark.short and start and not small and text[start - 1 : start].isalnum())
+    inside = start and start not in begins and text[start - 1 : start].isalnum()
+    return not (mark.short and inside)
 
 
 def _value_in(stream: bytes, entry: Entry) -> bytes:

@@ -22,7 +22,7 @@ from interceptor.scan.ruleset import Rule
 LONGEST: Final = 16
 """Bytes of the longest mark."""
 
-_TAKEN: Final = 8  # bytes of a prefix that make a mark: its last ones, the most telling
+_TAKEN: Final = 6  # bytes of a prefix that make a mark: its last ones, the most telling
 _LEAST: Final = 3  # bytes of a mark
 _TELLING: Final = 5  # bytes of a prefix that does not stand in random text by chance
 _CODED: Final = 4  # characters of an encoded mark
