@@ -108,7 +108,7 @@ def test_texts_within_files_are_read_and_named(scanner: ContentScanner) -> None:
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
         file.writestr("inner.txt", b"x " * 500 + ACME)
     (found,) = scan(scanner, archive.getvalue())
-    assert found.where.startswith("body:zip")
+    assert "zip" in (found.where + found.encoding)  # a view of the body, or a decoder
     assert (found.line, found.column) == (1, 1)
     (found,) = scan(scanner, gzip.compress(ACME))
     assert "gzip" in (found.where + found.encoding)
