@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from interceptor.scan.mirror import ROT13, core, shortened
-from interceptor.scan.ruleset import Rule, widest
+from interceptor.scan.ruleset import MACROS, Rule, widest
 from interceptor.scan.validators import VALIDATORS
 
 Way = tuple[int, str]
@@ -20,6 +20,7 @@ _AFTER = 256  # bytes behind a match that its validator sees
 _BOUNDARY = 4  # and before it, for the boundary on its left
 
 
+_CAPITAL = re.compile(r"(?<!\\)[A-Z]|[^\\]\\\\[A-Z]")
 _RUN = re.compile(rb"[A-Za-z0-9+/=_-]{1,256}")
 
 
@@ -28,6 +29,8 @@ class _Compiled(NamedTuple):
     before: int
     """Most bytes from the start of a match to a hit."""
     width: int
+    lower: bool
+    """Search what is in small letters: faster than a pattern without regard to case."""
 
 
 class CloseLook:
@@ -68,16 +71,20 @@ class CloseLook:
         compiled = self._patterns.get((number, bare, folded))
         if compiled is None:
             compiled = self._compiled(rule, number, bare=bare, folded=folded)
-        pattern, before, width = compiled
+        pattern, before, width, lower = compiled
         if way == "reversed":
             # The match of the turned pattern ends where the secret begins.
             base = end
             text = text[max(0, end - width - _AFTER) : end][::-1]
-            match = pattern.match(text)
+            match = pattern.match(text.lower() if lower else text)
         elif way:
             base = max(0, end - before)
             text = text[base : end + width + _AFTER].translate(ROT13)
-            match = _covering(pattern, text, 0, end - base, width)
+            match = _covering(pattern, text.lower() if lower else text, 0, end - base, width)
+        elif lower:
+            base = max(0, end - before)
+            text = text[base : end + width + _AFTER]
+            match = _covering(pattern, text.lower(), 0, end - base, width)
         else:
             base = 0
             match = _covering(pattern, text, max(0, end - before), end, width)
@@ -121,10 +128,14 @@ class CloseLook:
         return found.translate(ROT13) if way else found
 
     def _compiled(self, rule: Rule, number: int, *, bare: bool, folded: bool) -> _Compiled:
-        flags = re.IGNORECASE if rule.caseless or folded else re.NOFLAG
         own = core(rule.pattern)
+        lower = (rule.caseless or folded) and not _CAPITAL.search(
+            rule.pattern.replace(MACROS["is"], "")
+        )
+        flags = re.IGNORECASE if (rule.caseless or folded) and not lower else re.NOFLAG
         pattern = re.compile((own if bare else rule.pattern).encode("ascii"), flags)
-        entry = _Compiled(pattern, widest(shortened(own)) + _BOUNDARY, widest(own) + _BOUNDARY)
+        before, width = widest(shortened(own)) + _BOUNDARY, widest(own) + _BOUNDARY
+        entry = _Compiled(pattern, before, width, lower)
         self._patterns[number, bare, folded] = entry
         return entry
 
