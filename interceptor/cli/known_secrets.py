@@ -22,6 +22,7 @@ from interceptor.cli.secret_values import from_value, home_at
 from interceptor.policy.schema import Secrets
 from interceptor.scan.collected import Candidate, Collected
 from interceptor.scan.ruleset import Home
+from interceptor.scan.vendors import HEADERS
 from interceptor.scan.worth import LONGEST, SHORTEST, says_secret
 
 BIGGEST: Final = 1024 * 1024
@@ -67,10 +68,6 @@ WELL_KNOWN: Final[tuple[tuple[str, Reader | None], ...]] = (
 )
 """The usual places, and their reader where the name does not say it."""
 
-_API_PLACES: Final = (
-    *("header:authorization", "header:x-api-key", "header:api-key", "header:x-auth-token"),
-    *("header:x-vault-token", "header:private-token", "header:proxy-authorization"),
-)
 _BESIDE: Final = (
     *("BASE_URL", "API_URL", "URL", "API_BASE", "ENDPOINT", "API_ENDPOINT", "HOST", "ADDR"),
     *("SERVER", "SERVER_URL", "API_HOST", "INSTANCE", "INSTANCE_URL"),
@@ -179,7 +176,7 @@ def homes_beside(name: str, environ: Mapping[str, str]) -> tuple[Home, ...]:
             if service and "://" not in value:
                 port = environ.get(f"{stem}_PORT") or environ.get(f"{stem}PORT") or ""
                 value = f"{service}://{value}" + (f":{port}" if port.isdecimal() else "")
-            homes.update(dict.fromkeys(home_at(value, _API_PLACES)))
+            homes.update(dict.fromkeys(home_at(value, HEADERS)))
     return tuple(homes)
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from interceptor.policy.schema import Secrets
 from interceptor.scan.collected import Candidate, Collected, Guarded
 from interceptor.scan.ruleset import Home, KnownSecret, Rule
+from interceptor.scan.vendors import HEADERS, HOSTS, IN_URL
 from interceptor.scan.worth import worth
 from interceptor.verdict import Severity
 
@@ -36,8 +37,14 @@ _VENDORS: Final = {
     "gemini": "gcp",
     "google": "gcp",
     "cf": "cloudflare",
+    "confluence": "atlassian",
+    "copilot": "github",
     "dd": "datadog",
     "do": "digitalocean",
+    "jira": "atlassian",
+    "langchain": "langsmith",
+    "qwen": "dashscope",
+    "twine": "pypi",
 }
 """Words of variables that are not those of rule ids."""
 _NEVER_SENT: Final = frozenset(("AWS_SECRET_ACCESS_KEY", "aws_secret_access_key"))
@@ -138,7 +145,8 @@ def _values(candidate: Candidate, scanner: Scanner) -> list[tuple[bytes, tuple[H
 def _by_name(name: str, rules: Iterable[Rule]) -> tuple[Home, ...]:
     """Return homes of the vendor that a name begins with: OPENAI_API_KEY, github_token.
 
-    Headers only: what a vendor takes in a URL or body is for the very format that its rule knows.
+    Of rules headers only: what a vendor takes in a URL or body is for the very format that the rule
+    knows.
     """
     name = name.rpartition(":")[2]
     if name in _NEVER_SENT:
@@ -146,8 +154,12 @@ def _by_name(name: str, rules: Iterable[Rule]) -> tuple[Home, ...]:
     words = [word.lower() for word in _WORD.split(name) if word]
     while words and words[0] in _GENERIC:
         del words[0]
-    vendors = {_VENDORS.get(word, word) for word in (*words[:1], "".join(words[:2]))}
+    vendors = sorted({_VENDORS.get(word, word) for word in (*words[:1], "".join(words[:2]))})
     homes: dict[Home, None] = {}
+    for word in vendors:
+        for table, places in ((HOSTS, HEADERS), (IN_URL, ("url",))):
+            if word in table:
+                homes[Home(table[word], places)] = None
     for rule in rules:
         if rule.id.partition("-")[0] in vendors:
             for home in rule.home:

@@ -25,7 +25,7 @@ LONGEST: Final = 65_536
 _SECRET_WORDS: Final = _words(
     "key keys apikey apikeys token tokens authtoken secret secrets pass passwd password passwords "
     "passphrase pwd pw credential credentials cred creds auth authorization bearer dsn cookie "
-    "cookies private pat jwt sas salt pepper signature webhook otp pin seed mnemonic secretkey "
+    "cookies private pat jwt sas salt pepper signature webhook otp pin mnemonic secretkey "
     "privatekey accesskey accesstoken oauth pgpassword mysqlpwd sessiontoken"
 )
 _PLAIN_ENDS: Final = _words(

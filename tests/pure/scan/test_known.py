@@ -19,12 +19,14 @@ from hypothesis import strategies as st
 
 from interceptor.decide.findings import Weigher
 from interceptor.model import Target
+from interceptor.policy.patterns import parse_pattern
 from interceptor.policy.schema import Policy, SecretHome, Secrets
 from interceptor.scan.candidates import MOST, known_secrets
 from interceptor.scan.collected import Candidate, Collected, with_registries
 from interceptor.scan.engine import Scanner
 from interceptor.scan.known import LONGEST, SHORTEST, literals
 from interceptor.scan.ruleset import Home, KnownSecret, Rule, Ruleset
+from interceptor.scan.vendors import HOSTS, IN_URL
 from interceptor.scan.worth import looks_random, says_secret, worth
 from interceptor.verdict import Severity
 
@@ -200,6 +202,35 @@ def test_a_name_makes_a_secret_and_a_reason_unmakes_it() -> None:
     )
     assert set(known) == {"known:A_TOKEN"}
     assert unguarded == {"PGPASSWORD": "too short", "DB_PASSWORD": "dictionary word"}
+
+
+def test_a_key_of_no_format_is_at_home_at_the_vendor_of_its_name() -> None:
+    """Or the agent's own work would stop: no rule knows such a key in a header."""
+    known, _ = decide(
+        Candidate("MISTRAL_API_KEY", VALUE),
+        Candidate("SERPAPI_API_KEY", VALUE + b"2"),
+        Candidate("NEXT_PUBLIC_NOBODY_KEY", VALUE + b"3"),
+    )
+    places = {
+        (host, place)
+        for home in known["known:MISTRAL_API_KEY"].home
+        for host in home.hosts
+        for place in home.places
+    }
+    assert ("api.mistral.ai", "header:authorization") in places
+    assert all(place.startswith("header:") for _, place in places)
+    assert known["known:SERPAPI_API_KEY"].home == (Home(("serpapi.com",), ("url",)),)
+    assert known["known:NEXT_PUBLIC_NOBODY_KEY"].home == ()
+
+
+def test_hosts_of_vendors_are_no_wider_than_a_vendor() -> None:
+    for table in (HOSTS, IN_URL):
+        assert list(table) == [word.lower() for word in table]
+        for hosts in table.values():
+            for host in hosts:
+                pattern = parse_pattern(host)
+                assert pattern.host.count(".") >= 1, host
+                assert pattern.port is None
 
 
 def test_a_rule_makes_a_secret_of_any_name_and_gives_it_a_home() -> None:
