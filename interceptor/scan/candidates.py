@@ -157,13 +157,14 @@ def _by_name(name: str, rules: Iterable[Rule]) -> tuple[Home, ...]:
     vendors = sorted({_VENDORS.get(word, word) for word in (*words[:1], "".join(words[:2]))})
     homes: dict[Home, None] = {}
     for word in vendors:
-        for table, places in ((HOSTS, HEADERS), (IN_URL, ("url",))):
-            if word in table:
-                homes[Home(table[word], places)] = None
+        if word in HOSTS:
+            homes[Home(HOSTS[word], HEADERS)] = None
+        if word in IN_URL:
+            homes[Home(IN_URL[word], ("url",))] = None
     for rule in rules:
         if rule.id.partition("-")[0] in vendors:
             for home in rule.home:
-                places = tuple(place for place in home.places if place.startswith("header:"))
-                if places:
-                    homes[Home(home.hosts, places)] = None
+                headers = tuple(place for place in home.places if place.startswith("header:"))
+                if headers:
+                    homes[Home(home.hosts, headers)] = None
     return tuple(homes)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-HEADERS: Final = (
+HEADERS: Final[tuple[str, ...]] = (
     *("header:authorization", "header:x-api-key", "header:api-key", "header:x-auth-token"),
     *("header:x-vault-token", "header:private-token", "header:proxy-authorization"),
     *("header:x-access-token", "header:apikey", "header:x-token", "header:token"),
