@@ -47,6 +47,12 @@ _VENDORS: Final = {
     "twine": "pypi",
 }
 """Words of variables that are not those of rule ids."""
+_PLATFORMS: Final = frozenset(
+    b"azure aws gcp google alibaba tencent oracle ibm cloudflare vercel netlify heroku render "
+    b"fly supabase firebase digitalocean".decode().split()
+)
+"""Vendors that run everybody's programs below hosts of theirs: by its name alone, no key is at home
+at every host of such a domain."""
 _NEVER_SENT: Final = frozenset(("AWS_SECRET_ACCESS_KEY", "aws_secret_access_key"))
 """Keys that sign and never leave, not even to their vendor."""
 
@@ -162,9 +168,18 @@ def _by_name(name: str, rules: Iterable[Rule]) -> tuple[Home, ...]:
         if word in IN_URL:
             homes[Home(IN_URL[word], ("url",))] = None
     for rule in rules:
-        if rule.id.partition("-")[0] in vendors:
-            for home in rule.home:
-                headers = tuple(place for place in home.places if place.startswith("header:"))
-                if headers:
-                    homes[Home(home.hosts, headers)] = None
+        first, _, rest = rule.id.partition("-")
+        if first not in vendors:
+            continue
+        # AZURE_OPENAI_KEY is none of Azure's other keys.
+        exact = len(words) > 1 and rest.partition("-")[0] == words[1]
+        for home in rule.home:
+            headers = tuple(place for place in home.places if place.startswith("header:"))
+            hosts = tuple(
+                host
+                for host in home.hosts
+                if exact or first not in _PLATFORMS or not host.startswith("*.")
+            )
+            if headers and hosts:
+                homes[Home(hosts, headers)] = None
     return tuple(homes)

@@ -223,6 +223,22 @@ def test_a_key_of_no_format_is_at_home_at_the_vendor_of_its_name() -> None:
     assert known["known:NEXT_PUBLIC_NOBODY_KEY"].home == ()
 
 
+def test_a_platforms_name_alone_is_no_home_at_everybodys_hosts() -> None:
+    def rule(word: str, *hosts: str) -> Rule:
+        home = (Home(hosts, ("header:authorization",)),)
+        return Rule(id=word, title="x", pattern=f"{word}x", severity=Severity.LOW, home=home)
+
+    rules = (
+        rule("azure-function-key", "*.apps.example", "manage.example"),
+        rule("azure-openai-key", "*.models.example"),
+    )
+    names = ("AZURE_CLIENT_SECRET", "AZURE_OPENAI_API_KEY")
+    candidates = [Candidate(name, VALUE + name.encode()) for name in names]
+    known, _ = known_secrets(Collected(tuple(candidates)), scanner(*rules), Secrets())
+    hosts = [{host for home in secret.home for host in home.hosts} for secret in known]
+    assert hosts == [{"manage.example"}, {"manage.example", "*.models.example"}]
+
+
 def test_hosts_of_vendors_are_no_wider_than_a_vendor() -> None:
     for table in (HOSTS, IN_URL):
         assert list(table) == [word.lower() for word in table]
