@@ -51,7 +51,7 @@ _NAMED = {
 _STYLED = re.compile(rb"[A-Za-z](?:opf|fr|scr)\Z")
 
 _TOKEN = re.compile(
-    rb"(&(?:#(?:[xX]0{0,24}+[0-9A-Fa-f]{1,6}|0{0,24}+[0-9]{1,7});?+|[A-Za-z]{2,24};))"
+    rb"(&(?:#(?:[xX]0{0,24}[0-9A-Fa-f]{1,6}|0{0,24}[0-9]{1,7});?+|[A-Za-z]{2,24};))"
 )
 
 _CHOSEN = (

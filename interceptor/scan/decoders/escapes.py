@@ -25,17 +25,23 @@ _FOLDS = (
 _ESCAPE = (
     r"\\(?:u00[2-7]|u001[bB]|u\{|x\{|x[2-7]|x1[bB]|x[c-fC-F][0-9A-Fa-f]\\{1,8}x[89abAB]"
     r"|[01][0-7]{2}|01[0-7]{2}|00[4-7][0-7]|[4-7][0-7][^0-9A-Fa-f ]|3[0-7]{2}\\{1,8}2"
-    r"|/[A-Za-z0-9+/\\]|U000|\\{3}[\"'`/nrtu])"
+    r"|/[A-Za-z0-9+/\\]|U00|\\{3}[\"'`/nrtu])"
 )
 _AMONG = rf"\\u{_FOLDS}[A-Za-z0-9_]"
 _BEHIND = rf"[A-Za-z0-9_+/=-]{{6}}\\u{_FOLDS}"
-_STYLED = (
-    r"(?:\\u[fF][fF][0-5][0-9A-Fa-f]){4}",
-    r"(?:\\u[dD]83[5cC]\\u[dD][c-fC-F][0-9A-Fa-f]{2}){3}",
-    r"(?:\\u[dD][bB]40\\u[dD][cC][0-9A-Fa-f]{2}){3}",
+_STYLED = tuple(
+    rf"\\u{one}(?:\\u{one}){{3}}"
+    for one in (
+        "[fF][fF][0-5][0-9A-Fa-f]",
+        r"[dD]83[5cC]\\u[dD][c-fC-F][0-9A-Fa-f]{2}",
+        r"[dD][bB]40\\u[dD][cC][0-9A-Fa-f]{2}",
+    )
 )
 
-ESCAPE = re.compile(rf"{_ESCAPE}|\\u{_FOLDS}".encode())
+ESCAPE = re.compile(
+    rf"{_ESCAPE}|\\u{_FOLDS}(?:[A-Za-z0-9_]|(?<=[A-Za-z0-9_+/=-]{{6}}\\u....))"
+    rf"|{'|'.join(_STYLED)}".encode()
+)
 """An escape that may be part of a secret or of what stands around it."""
 
 ESCAPE_GATES = (_ESCAPE, _AMONG, _BEHIND, *_STYLED)
@@ -45,13 +51,13 @@ _DEPTH = 5  # times that a run of backslashes is halved: four times JSON within 
 _SINGLE = (
     (b"\\/", b"/"),
     (b'\\"', b'"'),
-    (b"\\'", b"'"),
     (b"\\n", b"\n"),
     (b"\\r", b"\r"),
     (b"\\t", b"\t"),
 )
-_BRACED = re.compile(rb"(\\[ux]\{0{0,24}+[0-9A-Fa-f]{1,6}\})")
-_OCTAL = re.compile(rb"(\\(?:0{0,2}(?:1[0-7]{2}|[4-7][0-7])|[0-3][0-7]{2}))")
+_BRACED = re.compile(rb"(\\[ux]\{0{0,24}[0-9A-Fa-f]{1,6}\})")
+# Not the `\000` of `\000041`, which is CSS.
+_OCTAL = re.compile(rb"(\\(?:0{0,2}(?:1[0-7]{2}|[4-7][0-7])|(?!00[0-7][0-9A-Fa-f])[0-3][0-7]{2}))")
 
 
 def unescaped(text: bytes) -> bytes:
@@ -60,6 +66,9 @@ def unescaped(text: bytes) -> bytes:
         if b"\\\\" not in text:
             break
         text = text.replace(b"\\\\", b"\\")
+    # First, since what other escapes lay bare may be CSS.
+    if _OCTAL.search(text) is not None:
+        text = replaced(text, _OCTAL, b"\\", _MEANINGS)
     if b"\\x" in text:
         marked = hex_pairs(text.replace(b"\\x", BACKSLASH_X), BACKSLASH_X)
         text = marked.replace(BACKSLASH_X, b"\\x")
@@ -67,8 +76,6 @@ def unescaped(text: bytes) -> bytes:
         text = replaced(text, _BRACED, b"\\", _MEANINGS)
     if b"\\u" in text or b"\\U" in text:
         text = _unicode(text)
-    if _OCTAL.search(text) is not None:
-        text = replaced(text, _OCTAL, b"\\", _MEANINGS)
     for escape, value in _SINGLE:
         text = text.replace(escape, value)
     return text
@@ -99,7 +106,7 @@ def _unicode(text: bytes) -> bytes:
         text = text.decode("utf-8", "surrogateescape").encode("raw_unicode_escape")
     out = text.decode("raw_unicode_escape", _KEEP)
     try:
-        return out.encode()
+        return out.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
         out = out.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
     try:
@@ -109,11 +116,12 @@ def _unicode(text: bytes) -> bytes:
 
 
 _CSS = re.compile(rb"(\\(?:0{0,4}[2-7][0-9A-Fa-f])(?:\r\n|[ \t\r\n\f])?)")
-_CSS_SEEN = re.compile(rb"\\0{0,4}[2-7][0-9A-Fa-f](?:[ \t\r\n\f]|\\0{0,4}[2-7][0-9A-Fa-f])")
+CSS_SEEN = re.compile(rb"\\0{0,4}[2-7][0-9A-Fa-f](?:[ \t\r\n\f]|\\0{0,4}[2-7][0-9A-Fa-f])")
+"""Evidence of CSS, whose escapes others read as octal ones."""
 
 
 def _css(text: bytes, _seen: Seen) -> Iterator[tuple[str, bytes]]:
-    pieces = [replaced(piece, _CSS, b"\\", _CSS_MEANINGS) for piece in cut(text, (_CSS_SEEN,))]
+    pieces = [replaced(piece, _CSS, b"\\", _CSS_MEANINGS) for piece in cut(text, (CSS_SEEN,))]
     yield "css", b"\n".join(pieces)
 
 

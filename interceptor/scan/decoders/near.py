@@ -15,21 +15,31 @@ included."""
 _KEPT = 4096  # distinct tokens remembered; every `&#x..;` of a natural text is among far fewer
 _BLOCK = 16_384  # what is split at a time: its pieces stay in the cache
 _TOKEN = 64  # longer than any token
+# Where tokens are many but of few kinds, a pass for each kind is cheaper.
+_SAMPLE, _CROWD, _KINDS = 1024, 64, 8
 
 
-def cut(text: bytes, evidence: Sequence[re.Pattern[bytes]], reach: int = REACH) -> list[bytes]:
-    """Cut `text` down to the stretches where one of `evidence` matches, with `reach` around each.
+def cut(
+    text: bytes, evidence: Sequence[re.Pattern[bytes]], view: bytes | None = None
+) -> list[bytes]:
+    """Cut `text` down to the stretches where one of `evidence` matches, with `REACH` around each.
 
     A text that is short is one stretch, whether or not there is evidence.
+
+    Args:
+        text: any bytes.
+        evidence: begins with a fixed byte, or `re` is slow.
+        view: what is searched instead of `text`, byte for byte.
     """
-    if len(text) <= 2 * reach:
+    if len(text) <= 2 * REACH:
         return [text]
+    view = text if view is None else view
     spans: list[tuple[int, int]] = []
     for pattern in evidence:
         at = 0
-        while (found := pattern.search(text, at)) is not None:
-            at = found.start() + reach  # what lies between has `reach` behind it, too
-            spans.append((at - 2 * reach, at + reach))
+        while (found := pattern.search(view, at)) is not None:
+            at = found.start() + REACH  # what lies between has `REACH` behind it, too
+            spans.append((at - 2 * REACH, at + REACH))
     return [text[start:end] for start, end in merged(spans)]
 
 
@@ -77,8 +87,20 @@ def replaced(text: bytes, token: re.Pattern[bytes], mark: bytes, meaning: Replac
         if stop < size:  # not through a token
             last = text.rfind(mark, stop - _TOKEN, stop)
             stop = last if last > start else stop
-        pieces = token.split(text[start:stop])
-        pieces[1::2] = map(meaning.__getitem__, pieces[1::2])
-        out += pieces
+        out += _block(text[start:stop], token, meaning)
         start = stop
     return b"".join(out)
+
+
+def _block(block: bytes, token: re.Pattern[bytes], meaning: Replacements) -> list[bytes]:
+    sample = token.findall(block, 0, _SAMPLE)
+    if len(sample) > _CROWD and len(set(sample)) <= _KINDS:
+        distinct = set(token.findall(block))
+        if len(distinct) <= _KINDS:
+            # The longer first: `&#65` may be the beginning of another.
+            for one in sorted(distinct, key=len, reverse=True):
+                block = block.replace(one, meaning[one])
+            return [block]
+    pieces: list[bytes] = token.split(block)
+    pieces[1::2] = map(meaning.__getitem__, pieces[1::2])
+    return pieces

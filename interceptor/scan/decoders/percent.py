@@ -19,7 +19,7 @@ PERCENT = re.compile(
 """An escape of ASCII, or of the beginning of a character in UTF-8."""
 
 PERCENT_GATES = (
-    r"%(?:0[09AaDd]|[2-7][0-9A-Fa-f]|1[Bb]%5[Bb])",
+    "%[0-7]",  # a literal: for a text full of them a sixth of the time that two digits take
     r"%u[0-9A-Fa-f]{4}",
     # Characters that may be taken for ASCII or for nothing, among ASCII: `interceptor.scan.decoders
     # .folding`. A name in Cyrillic letters is escaped from end to end.
@@ -72,7 +72,7 @@ def unquote(text: bytes) -> bytes:
         text = replaced(text, _UNICODE, b"%", _UNICODES)
     text = hex_pairs(text, b"%")
     if b"\xc0" in text or b"\xc1" in text or b"\xe0\x81" in text or b"\xf0\x80\x81" in text:
-        text = _OVERLONG.sub(_shortest, text)
+        text = _OVERLONG.sub(lambda found: _SHORTEST[found[1]], text)
     return text
 
 
@@ -90,11 +90,14 @@ def _unicode(token: bytes) -> bytes:
 _UNICODES = Replacements(_unicode)
 
 
-def _shortest(found: re.Match[bytes]) -> bytes:
+def _shortest(token: bytes) -> bytes:
     number = 0
-    for byte in found.group():
+    for byte in token:
         number = number << 6 | byte & 0x3F
     return bytes((number & 0x7F,))
+
+
+_SHORTEST = Replacements(_shortest)
 
 
 _FORM = re.compile(

@@ -11,9 +11,11 @@ from interceptor.scan.decoders.near import cut
 
 # One `=41` alone also stands in queries, `a=41&b=42` in all of them: two must be near each other
 # in one token, unless it is the equals sign itself or a line that goes on.
-_TWO = r"=[2-7][0-9A-Fa-f][A-Za-z0-9_-]{0,16}=[2-7][0-9A-Fa-f]"
+_ONE = "=(?:[2-7][0-9A-Fa-f]|0[09ADad])"
+_TWO = f"{_ONE}[A-Za-z0-9_-]{{0,16}}{_ONE}"
+_UTF8 = "=[C-F][0-9A-F]=[89AB][0-9A-F]"
 _BREAK = r"=[ \t]{0,4}\r?\n[A-Za-z0-9]"
-_SEEN = (re.compile(_TWO.encode()), re.compile(b"=3D"), re.compile(_BREAK.encode()))
+_SEEN = tuple(re.compile(one.encode()) for one in (_TWO, "=3D", _UTF8, _BREAK))
 _PADDED = re.compile(rb"=[ \t]{1,64}+(?=[\r\n])")
 
 
@@ -30,5 +32,7 @@ def unquoted(text: bytes) -> bytes:
     return binascii.a2b_qp(text)
 
 
-QUOTED_PRINTABLE = Decoder("quoted-printable", (_TWO, "=3D", rf"[A-Za-z0-9+/_-]{_BREAK}"), _decode)
+QUOTED_PRINTABLE = Decoder(
+    "quoted-printable", (_TWO, "=3D", _UTF8, rf"[A-Za-z0-9+/_-]{_BREAK}"), _decode
+)
 """Quoted-printable, as mail programs write it."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from interceptor.scan.decoders.entities import ENTITY, ENTITY_GATES, unreferenced
-from interceptor.scan.decoders.escapes import CSS, ESCAPE, ESCAPE_GATES, unescaped
+from interceptor.scan.decoders.escapes import CSS, CSS_SEEN, ESCAPE, ESCAPE_GATES, unescaped
 from interceptor.scan.decoders.folding import FOLDING
 from interceptor.scan.decoders.model import Decoder, Seen
 from interceptor.scan.decoders.near import cut
@@ -20,9 +20,9 @@ from interceptor.scan.decoders.wide import CONTROLS, UTF7, WIDE
 
 _EVIDENCE = (PERCENT, ENTITY, ESCAPE)
 _STEPS = (
-    (b"%", "percent", unquote),
-    (b"&", "entities", unreferenced),
-    (b"\\", "escapes", unescaped),
+    ("percent", PERCENT, unquote),
+    ("entities", ENTITY, unreferenced),
+    ("escapes", ESCAPE, unescaped),
 )
 
 
@@ -32,8 +32,10 @@ def _unescape(text: bytes, _seen: Seen) -> Iterator[tuple[str, bytes]]:
     out: list[bytes] = []
     for piece in cut(text, _EVIDENCE):
         plain = piece
-        for mark, name, undone in _STEPS:
-            if mark in plain:
+        for name, evidence, undone in _STEPS:
+            if name == "escapes" and len(plain) != len(piece) and CSS_SEEN.search(plain):
+                break  # two readings: let each have its turn
+            if evidence.search(plain) is not None:
                 size = len(plain)
                 plain = undone(plain)
                 if len(plain) != size:
@@ -41,7 +43,7 @@ def _unescape(text: bytes, _seen: Seen) -> Iterator[tuple[str, bytes]]:
         if len(plain) != len(piece):
             out.append(plain)
     if changed:
-        yield "+".join(name for _, name, _ in _STEPS if name in changed), b"\n".join(out)
+        yield "+".join(name for name, _, _ in _STEPS if name in changed), b"\n".join(out)
 
 
 UNESCAPE = Decoder("unescape", (*PERCENT_GATES, *ENTITY_GATES, *ESCAPE_GATES), _unescape)
@@ -52,10 +54,10 @@ TEXTS: tuple[Decoder, ...] = (
     FORM,
     CSS,
     QUOTED_PRINTABLE,
-    WIDE,
+    *WIDE,
     UTF7,
     CONTROLS,
     FOLDING,
-    SEPARATED,
+    *SEPARATED,
 )
 """Decoders of texts."""

@@ -8,41 +8,64 @@ from collections.abc import Iterator
 from interceptor.scan.decoders.model import Decoder, Seen
 from interceptor.scan.decoders.near import cut
 
-_SIXTEEN = re.compile(rb"\x00[\x21-\x7e]\x00[\x21-\x7e]\x00[\x21-\x7e]\x00[\x21-\x7e]")
-_THIRTYTWO = re.compile(rb"\x00\x00\x00[\x21-\x7e]\x00\x00\x00[\x21-\x7e]\x00\x00\x00")
-# A character beyond Latin-1 among ASCII: whoever only drops the zeros does not see it.
-_LITTLE = re.compile(rb"[A-Za-z0-9_]\x00(?:[\x00-\xff][\x01-\xff])++[A-Za-z0-9_]\x00")
-_BIG = re.compile(rb"\x00[A-Za-z0-9_](?:[\x01-\xff][\x00-\xff])++\x00[A-Za-z0-9_]")
+_TEXT = r"[\t\n\r -~]"
+_WORD = "[A-Za-z0-9_]"
+# First byte of a character that may be taken for ASCII or for nothing, or of one in plane 1 or 14.
+_PAGE = r"[\x03-\x06\x20-\x24\xd8-\xdf\xfe\xff]"
+_FULL = r"[\x10-\x5a]"
 
-
-def _wide(text: bytes, _seen: Seen) -> Iterator[tuple[str, bytes]]:
-    pieces = cut(text, (_SIXTEEN, _THIRTYTWO))
-    # ASCII without its zeros is ASCII, whatever its width, byte order and offset.
-    name = "utf-32" if any(_THIRTYTWO.search(piece) for piece in pieces) else "utf-16"
-    yield name, b"\n".join([piece.translate(None, b"\0") for piece in pieces])
-    if name == "utf-16":
-        for pattern, codec in ((_LITTLE, "utf-16-le"), (_BIG, "utf-16-be")):
-            decoded = [_decoded(piece, pattern, codec) for piece in pieces]
-            if any(decoded):
-                yield name, b"\n".join(decoded)
-
-
-def _decoded(text: bytes, evidence: re.Pattern[bytes], codec: str) -> bytes:
-    found = evidence.search(text)
-    if found is None:
-        return b""
-    return text[found.start() & 1 :].decode(codec, "ignore").encode("utf-8", "ignore")
-
-
-WIDE = Decoder(
-    "utf-16",
-    (
-        r"[\x21-\x7e]\x00[\x21-\x7e]\x00[\x21-\x7e]\x00[\x21-\x7e]\x00[\x21-\x7e]\x00",
-        r"[\x21-\x7e]\x00\x00\x00[\x21-\x7e]\x00\x00\x00[\x21-\x7e]\x00\x00\x00[\x21-\x7e]\x00",
-    ),
-    _wide,
+# Text (t) and zeros in turn, in a copy where nothing else is left.
+_KINDS = bytes(
+    0x30 if not byte else 0x74 if byte in b"\t\n\r" or 32 <= byte < 127 else 0x20
+    for byte in range(256)
 )
-"""UTF-16 and UTF-32 (Unicode chapter 3.10), either byte order."""
+_NARROW = (re.compile(b"t0" * 9 + b"t"), re.compile(b"t000" * 9 + b"t"))
+# Between ASCII, or full-width: whoever only drops the zeros does not see these.
+_LITTLE = re.compile(
+    rf"\x00(?<={_WORD}\x00)(?:[\x00-\xff]{_PAGE}){{1,3}}{_WORD}\x00"
+    rf"|\xff(?<={_FULL}\xff)(?:{_FULL}\xff){{5}}".encode()
+)
+_BIG = re.compile(
+    rf"\x00{_WORD}(?:{_PAGE}[\x00-\xff]){{1,3}}\x00{_WORD}|\xff{_FULL}(?:\xff{_FULL}){{5}}".encode()
+)
+
+
+def _narrowed(text: bytes, _seen: Seen) -> Iterator[tuple[str, bytes]]:
+    """Drop the zeros: ASCII is ASCII then, whatever its width, byte order and offset."""
+    pieces = cut(text, _NARROW, text.translate(_KINDS))
+    yield "utf-16", b"\n".join([piece.translate(None, b"\0") for piece in pieces])
+
+
+def _decoded(text: bytes, _seen: Seen) -> Iterator[tuple[str, bytes]]:
+    for pattern, before, codec in ((_LITTLE, 1, "utf-16-le"), (_BIG, 0, "utf-16-be")):
+        pieces = []
+        for piece in cut(text, (pattern,)):
+            found = pattern.search(piece)
+            if found is not None:
+                whole = piece[(found.start() - before) & 1 :]
+                pieces.append(whole.decode(codec, "ignore").encode("utf-8", "ignore"))
+        if pieces:
+            yield "utf-16", b"\n".join(pieces)
+
+
+WIDE = (
+    Decoder(
+        "utf-16",
+        (f"(?:{_TEXT}\\x00){{10}}", f"(?:{_TEXT}\\x00\\x00\\x00){{9}}{_TEXT}\\x00"),
+        _narrowed,
+    ),
+    Decoder(
+        "utf-16",
+        (
+            rf"{_WORD}\x00(?:[\x00-\xff]{_PAGE}){{1,3}}{_WORD}\x00",
+            rf"\x00{_WORD}(?:{_PAGE}[\x00-\xff]){{1,3}}\x00{_WORD}",
+            rf"(?:{_FULL}\xff){{6}}",
+            rf"(?:\xff{_FULL}){{6}}",
+        ),
+        _decoded,
+    ),
+)
+"""UTF-16 and UTF-32 (Unicode chapter 3.10), either byte order; the name does not tell which."""
 
 # Base64 of UTF-16 with high bytes of zero: what it looks like by chance once in a gigabyte.
 _SHIFTED = r"\+A[C-H][AEIMQUYcgkosw048](?:-|A[I-Za-f][AQgw])"
@@ -62,7 +85,7 @@ UTF7 = Decoder("utf-7", (_SHIFTED,), _utf7)
 """UTF-7 (RFC 2152)."""
 
 _CONTROLS = bytes((*range(9), *range(14, 32), 127))
-_CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f\x7f](?<=[A-Za-z0-9_-]{4}.)[A-Za-z0-9_-]{4}", re.DOTALL)
+_CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f\x7f](?<=[ -~]{4}.)[ -~]{8}", re.DOTALL)
 _TERMINAL = r"\x1b\[[0-9;]{0,16}[A-Za-z]"
 _SEQUENCE = re.compile(_TERMINAL.encode())
 
@@ -78,8 +101,9 @@ def _controls(text: bytes, _seen: Seen) -> Iterator[tuple[str, bytes]]:
 CONTROLS = Decoder(
     "controls",
     (
-        r"[A-Za-z0-9_-]{4}[\x00-\x08\x0e-\x1f\x7f][A-Za-z0-9_-]{4}",
-        rf"[A-Za-z0-9_-]{_TERMINAL}|{_TERMINAL}[A-Za-z0-9_-]",
+        r"[\x00-\x08\x0e-\x1f\x7f][ -~]{8}",
+        rf"[A-Za-z0-9_-]{_TERMINAL}",
+        rf"{_TERMINAL}[A-Za-z0-9_-]",
     ),
     _controls,
 )
