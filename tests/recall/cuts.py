@@ -12,7 +12,7 @@ from interceptor.verdict import Finding, Reason, Verdict
 from tests.recall.encodings import BY_NAME
 from tests.recall.examples import applies, secrets
 
-_BEFORE = b"lorem ipsum " * (STRIDE // 12 + 1)
+_BEFORE = b"Lorem, ipsum: 7; " * (STRIDE // 17 + 1)
 
 UNDER = ("plain", "base64", "hex", "percent", "escapes-u", "reversed", "full-width", "gzip+base64")
 """Encodings that a full run cuts."""

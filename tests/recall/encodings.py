@@ -43,7 +43,13 @@ class Encoding(NamedTuple):
 
 
 def _each(template: str) -> Encode:
+    """Every byte escaped."""
     return lambda data: "".join(template.format(byte) for byte in data).encode()
+
+
+def _each_character(template: str) -> Encode:
+    """Every character escaped by its code point."""
+    return lambda data: "".join(template.format(ord(char)) for char in data.decode()).encode()
 
 
 def _wrapped(data: bytes) -> bytes:
@@ -63,12 +69,13 @@ def _hexdump(data: bytes) -> bytes:
 def _named(data: bytes) -> bytes:
     """Character references: names where HTML has one, numbers in turn otherwise."""
     out = []
-    for number, byte in enumerate(data):
-        name = _NAMES.get(byte)
+    for number, char in enumerate(data.decode()):
+        code = ord(char)
+        name = _NAMES.get(code)
         if name:
             out.append(f"&{name};")
         else:
-            out.append(f"&#{byte};" if number % 2 else f"&#x{byte:04X};")
+            out.append(f"&#{code};" if number % 2 else f"&#x{code:04X};")
     return "".join(out).encode()
 
 
@@ -112,7 +119,7 @@ def _joined_lines(data: bytes) -> bytes:
 
 def _full_width(data: bytes) -> bytes:
     shifted = {code: code + 0xFEE0 for code in range(0x21, 0x7F)}
-    return data.decode("latin-1").translate(shifted).encode()
+    return data.decode().translate(shifted).encode()
 
 
 def _data_uri(data: bytes) -> bytes:
@@ -135,9 +142,9 @@ ENCODINGS: tuple[Encoding, ...] = (
     Encoding("base58", _base58, chains=False),
     Encoding("ascii85", lambda data: base64.a85encode(data, adobe=True), chains=False),
     Encoding("base85", base64.b85encode, chains=False),
-    Encoding("entities", _each("&#{};")),
+    Encoding("entities", _each_character("&#{};")),
     Encoding("entities-named", _named),
-    Encoding("escapes-u", _each("\\u{:04x}")),
+    Encoding("escapes-u", _each_character("\\u{:04x}")),
     Encoding("escapes-x", _each("\\x{:02x}")),
     Encoding("escapes-octal", _each("\\{:03o}")),
     Encoding("quoted-printable", _quoted_printable),
