@@ -19,6 +19,8 @@ _PREFIX = b" \t>|#*;%"
 _NEXT = rb"(?:(?:\\{1,4}[rn]){0,2}\\{0,4}+[\"'`]\s{0,64}+[,+.&|]?+\s{0,64}+\\{0,4}+[\"'`])"
 # The next literal ends with the run, too, and is no key.
 _ENDS = rb"(?=(?:\\{1,4}[rn]){0,2}={0,2}+\\{0,4}+[\"'`]\s{0,64}+(?:[^:\s]|\Z))"
+_TAIL = 2048  # characters that a credential takes at most, encoded a few times
+_WIDTHS = frozenset((60, 64, 70, 72, 76))  # of lines, as programs wrap them
 _BREAKS = frozenset(b"\r\n\\\"'`")
 
 
@@ -71,27 +73,32 @@ class Alphabet:
         """Find the runs, each as far as its line goes."""
         return runs(text, self._marks, self.least)
 
-    def whole(self, text: bytes, start: int, end: int) -> tuple[bytes, int]:
-        """Return the run of a span with its further lines, and where it ends."""
+    def collect(self, text: bytes, start: int, end: int, found: list[bytes]) -> int:
+        """Append the run of a span, with its further lines; return where they end.
+
+        A word at the start of the next line may belong to it or not: the run without the last line
+        is appended, too, as far as it matters.
+        """
+        run = text[start:end]
         if end < len(text) and text[end] in _BREAKS:
             more = self._more.match(text, end)
             if more:
-                return text[start:end] + self._between.sub(b"", more[0]), more.end()
-        return text[start:end], end
+                lines = self._between.split(more[0])
+                whole = run + b"".join(lines)
+                found += [whole[: -len(lines[-1])][-_TAIL:], whole]
+                if len(run) not in _WIDTHS:  # no wrapping, perhaps, but a list
+                    found += [run, *(line for line in lines if len(line) >= self.least)]
+                return more.end()
+        found.append(run)
+        return end
 
     def runs(self, text: bytes) -> list[bytes]:
         """Find the runs, wrapped ones put together."""
-        found = []
+        found: list[bytes] = []
         done = 0
-        following = text + b" "
         for start, end in runs(text, self._marks, self.least):
-            if start < done:
-                continue
-            if following[end] in _BREAKS:
-                run, done = self.whole(text, start, end)
-                found.append(run)
-            else:
-                found.append(text[start:end])
+            if start >= done:
+                done = self.collect(text, start, end, found)
         return found
 
 

@@ -11,7 +11,7 @@ from typing import Final
 from interceptor.scan.decoders.alphabet import Alphabet, fresh
 from interceptor.scan.decoders.compressed import at_start
 from interceptor.scan.decoders.model import Decoder, Seen
-from interceptor.scan.decoders.noise import kept
+from interceptor.scan.decoders.strand import Reading, kept, strand
 from interceptor.scan.decoders.streams import Found
 from interceptor.scan.mirror import ROT13
 
@@ -30,10 +30,7 @@ def _table(alphabet: bytes) -> bytes:
 
 
 _STANDARD: Final = _table(_UPPER)
-_ALPHABETS: Final = (
-    (Alphabet(_UPPER, MIN_BASE32), _UPPER),
-    (Alphabet(_UPPER.lower(), MIN_BASE32), _UPPER.lower()),
-)
+_ALPHABETS: Final = (Alphabet(_UPPER, MIN_BASE32), Alphabet(_UPPER.lower(), MIN_BASE32))
 # Letters of hexadecimal digests alone do not make a run of these.
 _REST: Final = (
     ("base32hex", _table(_DIGITS.upper()), _DIGITS + _DIGITS.upper()),
@@ -41,31 +38,28 @@ _REST: Final = (
 )
 
 
-def base32_phases(digits: bytes) -> list[bytes]:
-    """Decode a run at each of its alignments.
-
-    Args:
-        digits: of base 32 as `int` takes them, `0` to `v`.
-    """
+def _readings(digits: bytes) -> list[Reading]:
+    """Decode digits of base 32, as `int` takes them, at each alignment."""
     number = int(digits, 32)
-    size = (5 * len(digits) + 7) // 8
-    return [(number >> shift).to_bytes(size, "big") for shift in range(8)]
+    bits = 5 * len(digits)
+    size = (bits + 7) // 8
+    return [((number >> by).to_bytes(size, "big"), 8 * size - bits + by) for by in range(8)]
 
 
 def decode_base32(text: bytes, seen: Seen) -> Found:
     """Decode every run of a text, plain, reversed and in ROT13."""
-    found = [run for alphabet, _ in _ALPHABETS for run in alphabet.runs(text)]
+    found = [run for alphabet in _ALPHABETS for run in alphabet.runs(text)]
     new = fresh(found, "base32", seen)
     if not new:
         return
-    joined = b"AAAAAAAA".join(new)
-    turned = b"NNNNNNNN".join(new).translate(ROT13)
-    for name, run in (
-        ("base32", joined),
-        ("reversed>base32", joined[::-1]),
+    plain = strand([run.translate(_STANDARD) for run in new], b"0" * 8)
+    turned = strand([run.translate(ROT13).translate(_STANDARD) for run in new], b"0" * 8)
+    for name, way in (
+        ("base32", plain),
+        ("reversed>base32", plain.turned_round()),
         ("rot13>base32", turned),
     ):
-        yield name, kept(base32_phases(run.translate(_STANDARD)))
+        yield name, kept(way, 5, _readings(way.text))
     for run in new:
         for name, out in at_start(_exact(run.translate(_STANDARD))):
             yield f"base32>{name}", out
@@ -75,7 +69,8 @@ def decode_token(token: bytes) -> Found:
     """Decode a run of letters of one case and digits in the rarer alphabets."""
     for name, table, members in _REST:
         if not token.translate(None, members):
-            yield name, kept(base32_phases(token.translate(table)))
+            way = strand([token.translate(table)], b"")
+            yield name, kept(way, 5, _readings(way.text))
 
 
 def _exact(digits: bytes) -> bytes:

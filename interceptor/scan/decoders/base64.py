@@ -15,10 +15,11 @@ from pybase64 import b64decode
 
 from interceptor.scan.decoders.alphabet import Alphabet, fresh
 from interceptor.scan.decoders.base32 import MIN_BASE32, decode_token
-from interceptor.scan.decoders.compressed import LONG, Tries, at_start, start_bits
+from interceptor.scan.decoders.compressed import SIZES, at_start, start_bits
 from interceptor.scan.decoders.model import Decoder, Seen
-from interceptor.scan.decoders.noise import SMALL, is_noise, kept
+from interceptor.scan.decoders.noise import SMALL, is_noise
 from interceptor.scan.decoders.radix import from_token
+from interceptor.scan.decoders.strand import Reading, kept, strand
 from interceptor.scan.mirror import ROT13
 
 MIN_BASE64 = 20
@@ -28,7 +29,7 @@ _CHARACTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/
 _HEX = b"0123456789ABCDEFabcdef"
 _UUID = re.compile(rb"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\Z")
 _RUNS: Final = Alphabet(_CHARACTERS, MIN_BASE64, literals=True)
-_LONGEST_TOKEN: Final = 512
+_LONGEST_TOKEN: Final = 2048
 _DIGESTS: Final = frozenset((32, 40, 48, 56, 64, 96, 128))
 
 # Pieces that were encoded one by one, each with its padding.
@@ -37,21 +38,23 @@ _BETWEEN_PADDING = re.compile(rb"=[A-Za-z0-9+/_-]{2,}+=")
 _PIECE = re.compile(rb"([A-Za-z0-9+/_-]++)(={0,2})")
 
 
-def _heads(tries: Tries) -> frozenset[bytes]:
-    """Two first characters of what `at_start` tries something on, in the standard alphabet."""
-    bits = start_bits(tries)
+def _heads(size: int) -> frozenset[bytes]:
+    """Two first characters of what `at_start` tries something on."""
+    bits = start_bits(size)
     return frozenset(bytes((_CHARACTERS[word >> 6], _CHARACTERS[word & 63])) for word in bits)
 
 
-_HEADS = _heads(Tries.SHORT)
-_LONG_HEADS = _heads(Tries.LONG)
-_TURNED_HEADS = _heads(Tries.USUAL)
+_HEADS: Final = tuple((4 * size // 3, _heads(size)) for size in SIZES)
+_TURNED_HEADS: Final = _heads(-1)
 
 
 def base64_phases(run: bytes) -> list[bytes]:
     """Decode a run of base64 characters (either alphabet, no padding) at each of its alignments."""
-    standard = _standard(run)
-    return [_exact(standard[offset:]) for offset in range(4)]
+    return [out for out, _ in _readings(_standard(run))]
+
+
+def _readings(text: bytes) -> list[Reading]:
+    return [(_exact(text[offset:]), -6 * offset) for offset in range(4)]
 
 
 def _standard(run: bytes) -> bytes:
@@ -73,7 +76,7 @@ def decode_base64(text: bytes, seen: Seen) -> Iterator[tuple[str, bytes]]:
     """Decode every run of a text, plain, reversed and in ROT13."""
     found: list[bytes] = []
     pieces: list[bytes] = []
-    done = 0
+    done = decoded = 0
     for start, end in _RUNS.spans(text):
         if start < done:
             continue
@@ -83,10 +86,11 @@ def decode_base64(text: bytes, seen: Seen) -> Iterator[tuple[str, bytes]]:
             continue
         if size in _DIGESTS and not text[start:end].translate(None, _HEX):
             continue
-        if text[end : end + 1] == b"=" and text[end + 1 : end + 3].lstrip(b"=").isalnum():
-            pieces += _padded(text, start)[0]
-        run, done = _RUNS.whole(text, start, end)
-        found.append(run)
+        padded = start >= decoded and text[end : end + 1] == b"="
+        if padded and text[end + 1 : end + 3].lstrip(b"=").isalnum():
+            more, decoded = _padded(text, start)
+            pieces += more
+        done = _RUNS.collect(text, start, end, found)
     new = fresh(found, "base64", seen)
     if pieces:
         yield "base64", b"\n".join(pieces)
@@ -95,38 +99,37 @@ def decode_base64(text: bytes, seen: Seen) -> Iterator[tuple[str, bytes]]:
 
 
 def _decoded(found: list[bytes]) -> Iterator[tuple[str, bytes]]:
-    joined = _standard(b"AAAA".join(found))
-    turned = _standard(b"NNNN".join(found)).translate(ROT13)
-    ways = (("base64", joined), ("reversed>base64", joined[::-1]), ("rot13>base64", turned))
-    if len(joined) < SMALL // 3:
-        # Most often there is nothing: one look for all of them.
-        out = b"\n".join(base64_phases(b"AAAA".join([run for _, run in ways])))
-        if not is_noise(out):
-            for name, run in ways:
-                yield name, b"\n".join(base64_phases(run))
-    else:
-        for name, run in ways:
-            yield name, kept(base64_phases(run))
+    found = [_standard(run) for run in found]
+    plain = strand(found, b"AAAA")
+    turned = strand([run.translate(ROT13) for run in found], b"AAAA")
+    ways = (("base64", plain), ("reversed>base64", plain.turned_round()), ("rot13>base64", turned))
+    # Most often there is nothing: one look for all of them, if they are short.
+    if len(plain.text) > SMALL // 12 or not is_noise(
+        b"\n".join(base64_phases(b"AAAA".join([way.text for _, way in ways])))
+    ):
+        for name, way in ways:
+            yield name, kept(way, 6, _readings(way.text))
     for run in found:
         yield from _tried(run)
 
 
 def _tried(run: bytes) -> Iterator[tuple[str, bytes]]:
     """Undo what a run is only as a whole: compressed data, or one number."""
-    if run[:2] in (_HEADS if len(run) < LONG else _LONG_HEADS):
+    size = len(run)
+    if run[:2] in next(heads for least, heads in _HEADS if size >= least):
         yield from _compressed("base64", run, usual=False)
     if run[:-3:-1] in _TURNED_HEADS:
         yield from _compressed("reversed>base64", run[::-1], usual=True)
     if run[:2].translate(ROT13) in _TURNED_HEADS:
         yield from _compressed("rot13>base64", run.translate(ROT13), usual=True)
-    if len(run) <= _LONGEST_TOKEN and run.isalnum():
+    if size <= _LONGEST_TOKEN and run.isalnum():
         yield from from_token(run)
-        if len(run) >= MIN_BASE32 and (run.islower() or run.isupper()):
+        if size >= MIN_BASE32 and (run.islower() or run.isupper()):
             yield from decode_token(run)
 
 
 def _compressed(way: str, run: bytes, *, usual: bool) -> Iterator[tuple[str, bytes]]:
-    for name, out in at_start(_exact(_standard(run)), usual=usual):
+    for name, out in at_start(_exact(run), usual=usual):
         yield f"{way}>{name}", out
 
 

@@ -15,7 +15,7 @@ from interceptor.scan.decoders.alphabet import Alphabet, fresh
 from interceptor.scan.decoders.compressed import at_start
 from interceptor.scan.decoders.lanes import from_base85
 from interceptor.scan.decoders.model import Decoder, Seen
-from interceptor.scan.decoders.noise import kept
+from interceptor.scan.decoders.noise import is_noise
 from interceptor.scan.decoders.streams import Found
 
 MIN_BASE85 = 20
@@ -69,12 +69,11 @@ def _decoding(variant: _Variant) -> Callable[[bytes, Seen], Found]:
 
 def _decode(variant: _Variant, text: bytes, seen: Seen) -> Found:
     rare = variant.rare
-    found = []
+    found: list[bytes] = []
     done = 0
     for start, end in variant.runs.spans(text):
         if start >= done and _varied(text[start:end], rare):
-            run, done = variant.runs.whole(text, start, end)
-            found.append(run)
+            done = variant.runs.collect(text, start, end, found)
     if b"\\" in rare:  # a string of JSON holds two characters for some digits
         found += [_ESCAPED.sub(rb"\1", run) for run in found if b"\\" in run]
     new = fresh(found, variant.name, seen)
@@ -82,8 +81,7 @@ def _decode(variant: _Variant, text: bytes, seen: Seen) -> Found:
         return
     joined = _Joined(variant, new)
     outputs = joined.outputs(plain=len(new) <= _FEW)
-    if outputs:
-        yield variant.name, kept(outputs)
+    yield variant.name, b"\n".join([out for out in outputs if not is_noise(out)])
     if len(new) <= _FEW:
         for run in new:
             yield from _compressed(variant, run)
@@ -101,7 +99,7 @@ def _varied(run: bytes, rare: bytes) -> bool:
     """Say whether characters are mixed as in base85, where a third each are capitals and not."""
     size = len(run)
     return (
-        (size - len(run.translate(None, rare))) * 32 >= size
+        (size - len(run.translate(None, rare))) * 64 >= size
         and (size - len(run.translate(None, _CAPITALS))) * 12 >= size
         and len(run.translate(None, _SMALL_LETTERS)) * 3 >= size
     )
@@ -142,7 +140,7 @@ class _Joined:
             group, digits = divmod(end - offset, 5)
             stop = 4 * group + max(0, digits - 1)
             upto = min(len(out), 4 * -((offset - following) // 5))
-            out[stop:upto] = bytes(max(0, upto - stop))
+            out[stop:upto] = b"\n" * max(0, upto - stop)
         return bytes(out)
 
 

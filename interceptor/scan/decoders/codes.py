@@ -42,16 +42,17 @@ def _decimal(text: bytes, seen: Seen) -> Found:
 
 
 _OCTALS = re.compile(
-    rb"(?:0?o?[01][0-7]{2}[ ,\\]{1,3}+){%d,}(?:0?o?[01][0-7]{2})?" % (SHORTEST - 1)
+    rb"(?:(?:0o[01]?[0-7]{2}|0?[01][0-7]{2})[ ,\\]{1,3}+){%d,}(?:0o[01]?[0-7]{2}|0?[01][0-7]{2})?"
+    % (SHORTEST - 1)
 )
-_OCTAL = re.compile(rb"[01][0-7]{2}(?![0-7])")
+_OCTAL_SPACES = bytes(byte if byte in b"01234567" else 32 for byte in range(256))
 
 
 def _octal(text: bytes, seen: Seen) -> Found:
-    """Decode lists of three octal digits."""
+    """Decode lists of octal digits."""
     new = fresh(_OCTALS.findall(text), "octal", seen)
     if new:
-        lists = [_OCTAL.findall(run) for run in new]
+        lists = [run.replace(b"0o", b"").translate(_OCTAL_SPACES).split() for run in new]
         yield "octal", b"\n".join([bytes([int(code, 8) for code in codes]) for codes in lists])
 
 
@@ -142,7 +143,7 @@ _CALL_GATE: Final = (
 
 CODES: tuple[Decoder, ...] = (
     Decoder("decimal", (r"[0-9, \t\r\n;]{40}",), _decimal),
-    Decoder("octal", (r"(?:[01][0-7]{2}[ ,\\]){12}", r"(?:0o?[01][0-7]{2}[, ]{1,2}){12}"), _octal),
+    Decoder("octal", (r"(?:[01][0-7]{2}[ ,\\]){12}", r"(?:0o[01]?[0-7]{2}[, ]{1,2}){12}"), _octal),
     Decoder("binary", (r"[01b ,_\r\n\t\x22'-]{107}", r"[01]{88}"), _binary),
     Decoder(
         "chr",

@@ -9,11 +9,13 @@ nothing is left out silently, and time grows with what came out.
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
+from zlib import crc32
 
+from interceptor.scan.decoders.magics import BZIP2, GZIP, MAGICS, XZ, ZIP, ZLIB, ZSTD
 from interceptor.scan.decoders.model import Decoder, Seen
+from interceptor.scan.decoders.noise import is_noise
 from interceptor.scan.decoders.streams import (
     SHORTEST,
     SLICE,
@@ -33,18 +35,6 @@ PIXELS: Final = 1 << 16
 
 _ZSTD_SLICE: Final = 64  # four bytes may make a block of 128 KiB (RFC 8878 section 3.1.1.2.2)
 _BROTLI_SHORT: Final = 2048
-
-_GZIP = b"\x1f\x8b\x08"
-_ZLIB = (b"x\x9c", b"x\xda", b"x\x01", b"x^")  # a window of 32 KiB (RFC 1950 section 2.2)
-_ZSTD = b"\x28\xb5\x2f\xfd"
-_BZIP2 = b"BZh"
-_XZ = b"\xfd7zXZ\0"
-_ZIP = b"PK\x03\x04"
-
-LONG_MAGICS: Final = (_GZIP, _ZSTD, _BZIP2, _XZ, _ZIP)
-"""Magic numbers that are not met by chance."""
-MAGICS: Final = (*LONG_MAGICS, *_ZLIB)
-"""What shows compressed data, where it has a magic number."""
 
 
 def _deflate_begins(text: bytes, at: int) -> bool:
@@ -86,6 +76,12 @@ def _zip_body(text: bytes, at: int) -> int:
         return -1
     at += 30 + int.from_bytes(head[26:28], "little") + int.from_bytes(head[28:30], "little")
     return at if _deflate_begins(text, at) else -1
+
+
+def _xz_begins(text: bytes, at: int) -> int:
+    """Return `at` if the header's checksum is right there, or -1."""
+    flags = text[at + 6 : at + 8]
+    return at if crc32(flags) == int.from_bytes(text[at + 8 : at + 12], "little") else -1
 
 
 def _here(_text: bytes, at: int) -> int:
@@ -131,18 +127,18 @@ class _Kind(NamedTuple):
 
 
 _KINDS: Final = (
-    _Kind("gzip", (r"\x1f\x8b\x08[\x00-\x1f]",), (_GZIP,), _gzip_body, Inflate, trailer=8),
+    _Kind("gzip", (r"\x1f\x8b\x08[\x00-\x1f]",), (GZIP,), _gzip_body, Inflate, trailer=8),
     _Kind(
         "zlib",
         (r"x[\x01\x5e\x9c\xda]" + _class(b for b in range(256) if b & 6 != 6),),
-        _ZLIB,
+        ZLIB,
         _zlib_body,
         Inflate,
     ),
-    _Kind("zip", (r"PK\x03\x04",), (_ZIP,), _zip_body, Inflate),
-    _Kind("zstd", (r"\x28\xb5\x2f\xfd",), (_ZSTD,), _here, Zstd, slice_=_ZSTD_SLICE),
-    _Kind("bzip2", (r"BZh[1-9]1AY&SY",), (_BZIP2,), _here, Bzip2),
-    _Kind("xz", (r"\xfd7zXZ\x00",), (_XZ,), _here, Xz),
+    _Kind("zip", (r"PK\x03\x04",), (ZIP,), _zip_body, Inflate),
+    _Kind("zstd", (r"\x28\xb5\x2f\xfd",), (ZSTD,), _here, Zstd, slice_=_ZSTD_SLICE),
+    _Kind("bzip2", (r"BZh[1-9]1AY&SY",), (BZIP2,), _here, Bzip2),
+    _Kind("xz", (r"\xfd7zXZ\x00",), (XZ,), _xz_begins, Xz),
 )
 
 
@@ -161,33 +157,34 @@ _BROTLI_USUAL = _brotli_heads((0x0B, 0x0F))  # 22 and 24: what tools and librari
 _BROTLI_ANY = _brotli_heads((0x3, 0x5, 0x7, 0x9, 0xB, 0xD, 0xF)) | frozenset(
     byte for byte in range(256) if byte & 0x1F in (0x02, 0x0A) or byte & 0x0F in (0x00, 0x04)
 )
-_DEFLATE = frozenset(byte for byte in range(256) if byte & 7 in (2, 3, 4, 5))
-LONG: Final = 256
-"""Bytes (or characters) from which on rarer beginnings are tried."""
+SIZES: Final = (256, 40, 0)
+"""From how many bytes on there are more beginnings that are tried, in falling order."""
 
 
-class Tries(enum.Enum):
-    """What `at_start` tries."""
+def start_bits(size: int) -> frozenset[int]:
+    """Return the first twelve bits of data that `at_start` tries something on.
 
-    SHORT = enum.auto()
-    """On little data: zlib, and what has no magic number where it begins as usual."""
-    LONG = enum.auto()
-    """On much: all beginnings of these."""
-    USUAL = enum.auto()
-    """What has a magic number, and brotli of the usual windows."""
-
-
-def start_bits(tries: Tries) -> frozenset[int]:
-    """Return the first twelve bits of data that `at_start` tries something on."""
-    bits = {magic[0] << 4 | magic[1] >> 4 for magic in (MAGICS if tries is Tries.USUAL else _ZLIB)}
-    bare: set[int] = set()
-    if tries is Tries.LONG:
-        bare = {*_BROTLI_ANY, *_DEFLATE}
-    else:
-        bare = set(_BROTLI_USUAL)
-        if tries is Tries.SHORT:
-            bare.update(byte for byte in _DEFLATE if byte & 7 in (3, 5))
+    Args:
+        size: bytes of the data, one of `SIZES`; -1: see `at_start`, `usual`.
+    """
+    bits = {magic[0] << 4 | magic[1] >> 4 for magic in (MAGICS if size < 0 else ZLIB)}
+    bare = {byte for byte in range(256) if _may_be_brotli(byte, size)}
+    if size >= 0:
+        bare.update(byte for byte in range(256) if _may_be_deflate(byte, size))
     return frozenset(bits | {head << 4 | low for head in bare for low in range(16)})
+
+
+def _may_be_brotli(head: int, size: int) -> bool:
+    return head in (_BROTLI_ANY if size >= SIZES[0] else _BROTLI_USUAL)
+
+
+def _may_be_deflate(head: int, size: int) -> bool:
+    """Say whether deflate begins so with so much data (RFC 1951 section 3.2.3).
+
+    Fixed codes in a last block; dynamic ones take some space; more blocks, if there is much.
+    """
+    kind = head & 7
+    return kind == 3 or (kind == 5 and size >= SIZES[1]) or (kind in (2, 4) and size >= SIZES[0])
 
 
 def at_start(data: bytes, *, usual: bool = False) -> Found:
@@ -198,28 +195,21 @@ def at_start(data: bytes, *, usual: bool = False) -> Found:
 
     Args:
         data: all of it, from its start.
-        usual: see `Tries.USUAL`; if not, what has a magic number of more than two bytes is left to
-            its own decoder.
+        usual: try all that has a magic number, and brotli of the usual windows. If not, what has a
+            magic number of more than two bytes is left to its own decoder.
     """
-    if len(data) < SHORTEST:
+    size = len(data)
+    if size < SHORTEST:
         return
     head = data[0]
-    if data.startswith(MAGICS if usual else _ZLIB):
+    if data.startswith(MAGICS if usual else ZLIB):
         for kind in _KINDS:
             if data.startswith(kind.magics):
                 yield from kind.decode(data, set())
-    elif head in _DEFLATE and not usual and _worth(data) and _opens(Inflate(), data[:48]):
+    elif not usual and _may_be_deflate(head, size) and _opens(Inflate(), data[:48]):
         yield from _whole("deflate", data, Inflate(), SLICE)
-    heads = _BROTLI_ANY if len(data) >= LONG and not usual else _BROTLI_USUAL
-    if head in heads and _opens(Brotli(), data[:16]):
-        yield from _whole("brotli", data, Brotli(), 1 if len(data) <= _BROTLI_SHORT else 64)
-
-
-def _worth(data: bytes) -> bool:
-    """Say whether deflate would begin so with so much data (RFC 1951 section 3.2.3)."""
-    kind = data[0] & 7
-    # Fixed codes in a last block; dynamic ones take some space; more blocks, if there is much.
-    return kind == 3 or (kind == 5 and len(data) >= 40) or len(data) >= LONG
+    if _may_be_brotli(head, -1 if usual else size) and _opens(Brotli(), data[:16]):
+        yield from _whole("brotli", data, Brotli(), 1 if size <= _BROTLI_SHORT else 64)
 
 
 def _opens(stream: Stream, data: bytes) -> bool:
@@ -234,14 +224,20 @@ def _opens(stream: Stream, data: bytes) -> bool:
 def _whole(name: str, data: bytes, stream: Stream, slice_: int) -> Found:
     reader = Reader(name, data)
     yield from reader.read(stream, 0, follows=False, slice_=slice_)
-    yield from reader.rest()
+    for chain, out in reader.rest():
+        if not is_noise(out):
+            yield chain, out
 
+
+_BARE = frozenset(
+    byte for byte in range(256) if _may_be_deflate(byte, SIZES[0]) or _may_be_brotli(byte, SIZES[0])
+)
 
 COMPRESSED: tuple[Decoder, ...] = (
     *(Decoder(kind.name, kind.gates, kind.decode) for kind in _KINDS),
     Decoder(
         "deflate",
-        ("^" + _class(_DEFLATE | _BROTLI_ANY) + r"[\x00-\xff]{0,14}[\x80-\xff]",),
+        ("^" + _class(_BARE) + r"[\x00-\xff]{0,14}[\x80-\xff]",),
         lambda text, _seen: at_start(text),
     ),
 )

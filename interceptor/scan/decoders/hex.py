@@ -8,10 +8,10 @@ from collections.abc import Callable
 from typing import Final
 
 from interceptor.scan.decoders.alphabet import Alphabet, fresh
-from interceptor.scan.decoders.compressed import LONG, Tries, at_start, start_bits
+from interceptor.scan.decoders.compressed import SIZES, at_start, start_bits
 from interceptor.scan.decoders.model import Decoder, Seen
-from interceptor.scan.decoders.noise import kept
 from interceptor.scan.decoders.sieve import Sieve
+from interceptor.scan.decoders.strand import Reading, kept, strand
 from interceptor.scan.decoders.streams import SHORTEST, Found
 from interceptor.scan.mirror import ROT13
 
@@ -22,19 +22,22 @@ _DIGITS = b"0123456789abcdefABCDEF"
 _RUNS: Final = Alphabet(_DIGITS, MIN_HEX)
 
 
-def _heads(tries: Tries) -> frozenset[bytes]:
-    bits = start_bits(tries)
+def _heads(size: int) -> frozenset[bytes]:
+    bits = start_bits(size)
     return frozenset((form % word).encode() for word in bits for form in ("%03x", "%03X"))
 
 
-_HEADS: Final = _heads(Tries.SHORT)
-_LONG_HEADS: Final = _heads(Tries.LONG)
+_HEADS: Final = tuple((2 * size, _heads(size)) for size in SIZES)
 
 
 def hex_phases(run: bytes) -> list[bytes]:
     """Decode a run of hexadecimal digits at both alignments."""
+    return [out for out, _ in _readings(run)]
+
+
+def _readings(run: bytes) -> list[Reading]:
     size = len(run)
-    return [unhexlify(run[: size & ~1]), unhexlify(run[1 : 1 + (size - 1 & ~1)])]
+    return [(unhexlify(run[: size & ~1]), 0), (unhexlify(run[1 : 1 + (size - 1 & ~1)]), -4)]
 
 
 def decode_hex(text: bytes, seen: Seen) -> Found:
@@ -42,14 +45,17 @@ def decode_hex(text: bytes, seen: Seen) -> Found:
     new = fresh(_RUNS.runs(text), "hex", seen)
     if new:
         yield from _decoded(new)
-        yield "reversed>hex", kept(hex_phases(b"0000".join(new)[::-1]))
+        way = strand(new, b"0000").turned_round()
+        yield "reversed>hex", kept(way, 4, _readings(way.text))
 
 
 def _decoded(found: list[bytes]) -> Found:
-    yield "hex", kept(hex_phases(b"0000".join(found)))
+    way = strand(found, b"0000")
+    yield "hex", kept(way, 4, _readings(way.text))
     for run in found:
-        if run[:3] in (_HEADS if len(run) < LONG else _LONG_HEADS):
-            for name, inner in at_start(unhexlify(run[: len(run) & ~1])):
+        size = len(run)
+        if run[:3] in next(heads for least, heads in _HEADS if size >= least):
+            for name, inner in at_start(unhexlify(run[: size & ~1])):
                 yield f"hex>{name}", inner
 
 
@@ -78,7 +84,7 @@ _NOT_DIGITS = bytes(byte for byte in range(256) if byte not in _DIGITS)
 # A line of a dump: the offset, the bytes; a column of characters may follow.
 _DUMPED = re.compile(
     rb"(?<![0-9A-Fa-f])(?:0[xX])?[0-9A-Fa-f]{4,16}+:?+[ \t]{1,4}+"
-    rb"((?:(?:[0-9A-Fa-f]{2}){1,4}[ \t-]{1,3}+){1,32}(?:(?:[0-9A-Fa-f]{2}){1,4}(?!\w))?)"
+    rb"((?:(?:[0-9A-Fa-f]{2}){1,4}[ \t-]{1,3}+){0,32}(?:(?:[0-9A-Fa-f]{2}){1,4}(?!\w))?)"
 )
 _DUMP: Final = Sieve(
     r"[0-9A-Fa-f]{4}:?[ \t]{1,4}(?:[0-9A-Fa-f]{2}){1,4}[ \t](?:[0-9A-Fa-f]{2}){1,4}[ \t]"
@@ -136,7 +142,8 @@ HEX: tuple[Decoder, ...] = (
         "hex",
         (
             *_gates(_PAIR, _BETWEENS, 6),
-            *_gates(f"0[xX]{_PAIR}", ("[, ]{1,2}",), 3),
+            *_gates("[0-9A-Fa-f][0-9A-Fa-f]", (":",), 12),
+            *_gates("0[xX][0-9A-Fa-f][0-9A-Fa-f]", ("[, ]{1,2}",), 3),
             *_gates(_PAIR * 2, (" ",), 3),
             *_gates(_PAIR * 4, (" ",), 2),
         ),

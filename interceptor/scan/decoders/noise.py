@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from interceptor.scan.decoders.alphabet import marks
-from interceptor.scan.decoders.compressed import MAGICS
+from interceptor.scan.decoders.magics import MAGICS
 from interceptor.scan.decoders.sieve import Sieve
 
 SMALL: Final = 1024
@@ -52,14 +52,6 @@ def is_noise(out: bytes) -> bool:
         b"1" * 12 not in marked
         and b"10101010" not in marked
         and b"10001000" not in marked
-        and b"1" * 20 not in out.translate(_MARK_FOLDABLE)
+        and b"1" * 24 not in out.translate(_MARK_FOLDABLE)
         and not any(magic in out for magic in MAGICS)
     )
-
-
-def kept(phases: list[bytes]) -> bytes:
-    """Join those of several readings of the same runs that are no noise."""
-    if len(phases[0]) * len(phases) <= SMALL:
-        out = b"\n".join(phases)
-        return b"" if is_noise(out) else out
-    return b"\n".join([out for out in phases if not is_noise(out)])

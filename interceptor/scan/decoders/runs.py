@@ -21,6 +21,8 @@ _LINE = re.compile(rb"\n[ \t>|#*]*+")
 
 def _narrow(text: bytes, seen: Seen) -> Found:
     """Decode runs that are wrapped into lines too short to be noticed one by one."""
+    while b"\\\\" in text:
+        text = text.replace(b"\\\\", b"\\")
     for escaped, plain in ((b"\\n", b"\n"), (b"\\r", b""), (b"\r", b""), (b"\\\n", b"\n")):
         text = text.replace(escaped, plain)
     joined = _LINE.sub(b"", text)
@@ -32,7 +34,7 @@ _ONE = "[A-Za-z0-9+/_-]"
 _END = r"(?:[\r\n\x22'\\<;,)\]}&]|$)"
 _NARROW = tuple(
     gate
-    for line in (r"\r?\n", r"(?:\\r)?\\n", r"\\\r?\n", r"\r?\n> ?")
+    for line in (r"\r?\n", r"(?:\\{1,4}r)?\\{1,4}n", r"\\\r?\n", r"\r?\n> ?")
     for gate in (
         # Two lines that hold nothing else, and one that is padded.
         line.removeprefix(r"\r?") + _ONE + "{4,19}" + line + _ONE + "{1,19}" + _END,
