@@ -43,22 +43,45 @@ def open_database(patterns: Sequence[Pattern], folder: Path | None) -> Any:
     Raises:
         RulePatternError: a pattern that Vectorscan refuses.
     """
-    import hyperscan
-
     if folder is None:
         return compile_database(patterns)
+    key = key_of(patterns)
+    database = cached_database(key, folder)
+    return store_database(patterns, key, folder) if database is None else database
+
+
+def key_of(patterns: Sequence[Pattern]) -> str:
+    """Return the name of compiled patterns in the cache: a digest of all they depend on."""
+    import hyperscan
+
     version = hyperscan.__version__  # type: ignore[attr-defined]
     stamp = repr((version, [(p.text, p.caseless, p.once) for p in patterns])).encode()
-    key = hashlib.blake2b(stamp, digest_size=16).hexdigest()
+    return hashlib.blake2b(stamp, digest_size=16).hexdigest()
+
+
+def cached_database(key: str, folder: Path) -> Any:
+    """Load compiled patterns from the cache; None if they are not there, or of no use here."""
+    import hyperscan
+
     body = cache.load(folder, key)
-    if body is not None:
-        try:
-            database = hyperscan.loadb(body, hyperscan.HS_MODE_BLOCK)
-            database.scratch = hyperscan.Scratch(database)
-        except hyperscan.HyperscanError:  # another machine's features
-            pass
-        else:
-            return database
+    if body is None:
+        return None
+    try:
+        database: Any = hyperscan.loadb(body, hyperscan.HS_MODE_BLOCK)
+    except hyperscan.HyperscanError:  # another machine's features
+        return None
+    database.scratch = hyperscan.Scratch(database)
+    return database
+
+
+def store_database(patterns: Sequence[Pattern], key: str, folder: Path) -> Any:
+    """Compile patterns and put them into the cache.
+
+    Raises:
+        RulePatternError: a pattern that Vectorscan refuses.
+    """
+    import hyperscan
+
     database = compile_database(patterns)
     cache.store(folder, key, hyperscan.dumpb(database))
     return database

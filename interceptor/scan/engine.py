@@ -19,17 +19,12 @@ from typing import Any
 
 import msgspec
 
-from interceptor.scan.database import (
-    Hit,
-    RulePatternError,
-    collect_hit,
-    open_database,
-)
+from interceptor.scan.database import Hit, RulePatternError, collect_hit
 from interceptor.scan.decoders import GATES, MAX_DEPTH, Seen, decode
 from interceptor.scan.decoders.joined import FIELDS, join_fields, wordy
 from interceptor.scan.known_matcher import KnownMatcher, Meaning, compile_matcher, load_matcher
 from interceptor.scan.marks import Marks
-from interceptor.scan.plan import may_be_split, plan_of
+from interceptor.scan.plan import may_be_split, open_plan
 from interceptor.scan.ruleset import KnownSecret, Rule, Ruleset
 from interceptor.scan.spans import CloseLook, Rejected, Way
 
@@ -127,11 +122,10 @@ class Scanner:
         Raises:
             RulePatternError: a pattern that Vectorscan refuses.
         """
-        plan = plan_of(rules.rules, cache_dir)
-        plain = open_database(plan.plain, cache_dir)
-        folded = open_database(plan.folded, cache_dir) if plan.folded else None
-        scanner = cls(rules, plain, folded, plan.named, plan.ways)
-        scanner.marks = Marks.build(plan.marks, cache_dir)
+        opened = open_plan(rules.rules, cache_dir)
+        plan = opened.plan
+        scanner = cls(rules, opened.plain, opened.folded, plan.named, plan.ways)
+        scanner.marks = Marks.of(opened.marks, plan.marks, plan.literals)
         return scanner.with_secrets(secrets, key) if secrets else scanner
 
     def with_secrets(self, secrets: Sequence[KnownSecret], key: bytes) -> Scanner:

@@ -10,10 +10,9 @@ from __future__ import annotations
 import base64
 import codecs
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from interceptor.scan.database import Hit, Pattern, collect_hit, compile_database, open_database
+from interceptor.scan.database import Hit, Pattern, collect_hit, compile_database
 from interceptor.scan.fragments import prefixes
 from interceptor.scan.mirror import core
 from interceptor.scan.patterns import parsed
@@ -52,22 +51,21 @@ class Marks:
     """Finds marks. One thread at a time: `clone` gives another for a second thread."""
 
     def __init__(self, parts: Sequence[_Part]) -> None:
-        """Use `Marks.build`."""
+        """Use `Marks.of`."""
         self._parts = tuple(parts)
 
     @classmethod
-    def build(cls, table: Sequence[tuple[bytes, bool, Mark]], folder: Path | None) -> Marks:
-        """Make the matcher of the marks of rules.
+    def of(cls, database: Any, kinds: Sequence[Mark], literals: bytes) -> Marks:
+        """Return the marks of rules.
 
         Args:
-            table: see `mark_table`.
-            folder: cache of compiled databases, see `interceptor.scan.database`; None: no cache.
+            database: their literals, compiled; None: there are none.
+            kinds: all that a mark may be.
+            literals: for each literal the index of its kind.
         """
-        if not table:
+        if database is None:
             return cls(())
-        patterns = [_pattern(literal, caseless=caseless) for literal, caseless, _ in table]
-        database = open_database(patterns, folder)
-        return cls(((database, database.scratch, tuple(mark for _, _, mark in table)),))
+        return cls(((database, database.scratch, tuple(kinds[index] for index in literals)),))
 
     def with_known(self, body: bytes, marks: Sequence[Mark]) -> Marks:
         """Return these and those of known secrets, as `compile_known` made them."""
@@ -125,12 +123,13 @@ def compile_known(literals: Iterable[tuple[bytes, bool]]) -> tuple[bytes, tuple[
         return b"", ()
     import hyperscan
 
-    patterns = [_pattern(data, caseless=caseless) for data, caseless in begins]
+    patterns = [mark_pattern(data, caseless=caseless) for data, caseless in begins]
     body: bytes = hyperscan.dumpb(compile_database(patterns))
     return body, tuple(Mark(len(data), known=True) for data, _ in begins)
 
 
-def _pattern(literal: bytes, *, caseless: bool) -> Pattern:
+def mark_pattern(literal: bytes, *, caseless: bool) -> Pattern:
+    """Return the pattern of one literal."""
     text = ("\\x" + literal.hex(" ").replace(" ", "\\x")).encode("ascii")
     return Pattern(text, "marks", caseless=caseless)
 

@@ -31,7 +31,8 @@ class MirrorError(Exception):
 _BOUNDARY = "(?:^|"
 _ENOUGH = 16  # bytes of a repeat that a hit takes
 _EVIDENCE = 3  # bytes of fixed text before it
-_PLENTY = 7  # so many need nothing after them
+_FEW = 6  # members of a set that counts as one of them
+_PLENTY = 5  # so many need nothing after them
 
 
 def core(pattern: str) -> str:
@@ -119,6 +120,8 @@ def _short(items: list[Any], known: int) -> tuple[list[Any], bool]:
             known += 1
         elif known >= _PLENTY:
             return items[:at], True
+        elif name == "IN" and len(value) <= _FEW:
+            known += 1
         elif name == "BRANCH":
             arms = [_short(list(_flat(arm)), known) for arm in value[1]]
             if all(cut for _, cut in arms):

@@ -9,15 +9,21 @@ import hashlib
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from interceptor.scan import cache
-from interceptor.scan.database import Pattern
+from interceptor.scan.database import (
+    Pattern,
+    cached_database,
+    compile_database,
+    key_of,
+    store_database,
+)
 from interceptor.scan.decoders import GATES, gate_name
 from interceptor.scan.fragments import fragment_gates
-from interceptor.scan.marks import Mark, mark_table
+from interceptor.scan.marks import Mark, mark_pattern, mark_table
 from interceptor.scan.mirror import (
     MirrorError,
     core,
@@ -33,18 +39,34 @@ _MAKERS: Final = ("mirror.py", "fragments.py", "marks.py", "patterns.py", "plan.
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """Patterns of all databases but that of known secrets."""
+    """What hits mean, and where the databases lie."""
 
-    plain: tuple[Pattern, ...]
-    """Rules, gates, rules turned round and in ROT13, evidence of fields, in this order."""
     ways: tuple[Way, ...]
     """Of the turned rules."""
-    folded: tuple[Pattern, ...]
-    """For host names."""
     named: tuple[int, ...]
-    """Indexes of the rules in it."""
-    marks: tuple[tuple[bytes, bool, Mark], ...]
-    """See `interceptor.scan.marks`."""
+    """Indexes of the rules in the database of host names."""
+    marks: tuple[Mark, ...]
+    """Kinds of marks, see `interceptor.scan.marks`."""
+    literals: bytes
+    """For each literal of marks the index of its kind."""
+    keys: tuple[str, str, str]
+    """Of the databases of everything, of host names and of marks, in the cache."""
+
+
+class Opened(NamedTuple):
+    """The databases of some rules."""
+
+    plain: Any
+    folded: Any
+    """None: no rule looks at host names."""
+    marks: Any
+    """None: no rule may be found in pieces."""
+    plan: Plan
+
+
+class _Made(NamedTuple):
+    plan: Plan
+    patterns: tuple[list[Pattern], list[Pattern], list[Pattern]]
 
 
 def may_be_split(rule: Rule) -> bool:
@@ -52,32 +74,58 @@ def may_be_split(rule: Rule) -> bool:
     return rule.kind == "prefixed" if rule.split is None else rule.split
 
 
-def plan_of(rules: Sequence[Rule], folder: Path | None) -> Plan:
-    """Return the plan for some rules, from the cache if it is there.
+def open_plan(rules: Sequence[Rule], folder: Path | None) -> Opened:
+    """Return the databases of some rules, from the cache as far as they are there.
 
     Args:
         rules: in the order that findings count them by.
         folder: see `interceptor.scan.cache`; None: no cache.
+
+    Raises:
+        RulePatternError: a pattern that Vectorscan refuses.
     """
     if folder is None:
-        return _make(rules)
+        made = _make(rules)
+        plain, folded, marks = (compile_database(p) if p else None for p in made.patterns)
+        return Opened(plain, folded, marks, made.plan)
+    again: _Made | None = None
+    key = _key(rules)
+    plan = _stored(folder, key)
+    if plan is None:
+        again = _make(rules)
+        plan = again.plan
+        cache.store(folder, key, msgspec.msgpack.encode(plan))
+    databases: list[Any] = []
+    for number, name in enumerate(plan.keys):
+        database = cached_database(name, folder) if name else None
+        if name and database is None:
+            again = again or _make(rules)
+            database = store_database(again.patterns[number], name, folder)
+        databases.append(database)
+    plain, folded, marks = databases
+    return Opened(plain, folded, marks, plan)
+
+
+def _key(rules: Sequence[Rule]) -> str:
     digest = hashlib.blake2b(digest_size=16)
     for name in _MAKERS:
         digest.update((resources.files("interceptor.scan") / name).read_bytes())
     told = [(r.id, r.pattern, r.caseless, r.surfaces, may_be_split(r)) for r in rules]
-    digest.update(repr((GATES, told)).encode())
-    stored = cache.load(folder, digest.hexdigest())
-    if stored is not None:
-        try:
-            return msgspec.msgpack.decode(stored, type=Plan)
-        except (msgspec.DecodeError, msgspec.ValidationError):  # pragma: no cover - sealed
-            pass
-    plan = _make(rules)
-    cache.store(folder, digest.hexdigest(), msgspec.msgpack.encode(plan))
-    return plan
+    digest.update(repr((key_of(()), GATES, told)).encode())
+    return digest.hexdigest()
 
 
-def _make(rules: Sequence[Rule]) -> Plan:
+def _stored(folder: Path, key: str) -> Plan | None:
+    stored = cache.load(folder, key)
+    if stored is None:
+        return None
+    try:
+        return msgspec.msgpack.decode(stored, type=Plan)
+    except (msgspec.DecodeError, msgspec.ValidationError):  # pragma: no cover - sealed
+        return None
+
+
+def _make(rules: Sequence[Rule]) -> _Made:
     own = [
         Pattern(shortened(core(rule.pattern)).encode("ascii"), f"rule {rule.id}", rule.caseless)
         for rule in rules
@@ -93,13 +141,17 @@ def _make(rules: Sequence[Rule]) -> Plan:
         for gate in fragment_gates(core(rule.pattern) for rule in split)
     ]
     named = tuple(number for number, rule in enumerate(rules) if "name" in rule.surfaces)
-    return Plan(
-        plain=(*own, *gates, *turned, *fragments),
-        ways=tuple(ways),
-        folded=tuple(own[number]._replace(caseless=True) for number in named),
-        named=named,
-        marks=mark_table(split),
+    table = mark_table(split)
+    marks = tuple(dict.fromkeys(mark for _, _, mark in table))
+    kinds = {mark: number for number, mark in enumerate(marks)}
+    patterns = (
+        [*own, *gates, *turned, *fragments],
+        [own[number]._replace(caseless=True) for number in named],
+        [mark_pattern(literal, caseless=caseless) for literal, caseless, _ in table],
     )
+    first, second, third = (key_of(p) if p else "" for p in patterns)
+    literals = bytes(kinds[mark] for _, _, mark in table)
+    return _Made(Plan(tuple(ways), named, marks, literals, (first, second, third)), patterns)
 
 
 def _turned(rules: Sequence[Rule], own: Sequence[Pattern]) -> tuple[list[Pattern], list[Way]]:
