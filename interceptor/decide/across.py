@@ -55,7 +55,7 @@ class Across:
         for raw in found:
             mark = raw.rule, raw.digest
             if mark not in apart and self._plausible(raw, together, ends):
-                how = FIELDS if mark in within else REQUESTS
+                how = FIELDS if not text.known or mark in within else REQUESTS
                 chain = f"{how}>{raw.encoding}" if raw.encoding else how
                 yield msgspec.structs.replace(raw, encoding=chain)
 

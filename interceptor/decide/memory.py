@@ -17,6 +17,7 @@ from interceptor.decide.order import Orders
 from interceptor.decide.pieces import Pieces, Reader, Site
 from interceptor.decide.streams import (
     CUT,
+    ORDINARY,
     SIDE,
     TAIL,
     Bound,
@@ -73,7 +74,10 @@ class SplitMemory:
 
     @property
     def scanner(self) -> Scanner:
-        """What finds secrets; another one may be set, for this thread alone."""
+        """What finds secrets; another one may be set, for this thread alone.
+
+        What it finds in pieces are those that are sent from then on.
+        """
         return self._scanner
 
     @scanner.setter
@@ -81,6 +85,7 @@ class SplitMemory:
         self._scanner = scanner
         whole = self._reader.pass_over
         self._across = Across(scanner, self._key, self._decoded_bytes, whole)
+        self._reader.forget()
 
     @property
     def size(self) -> int:
@@ -124,7 +129,7 @@ class SplitMemory:
         site = pieces.site
         if now - site.at > FORGET and site.tails:
             self._drop_tails(site)
-        unit = pieces.unit = Sorted(pieces, now)
+        unit = pieces.unit = Sorted(pieces, self._reader.agent.small, now)
         values, tails = unit.values, site.tails
         probes = [value for _, value in values]
         bounds: list[Bound] = []
@@ -150,7 +155,7 @@ class SplitMemory:
         unit = pieces.unit
         if unit is None:
             self.look(pieces, now)
-            unit = pieces.unit = Sorted(pieces, now)
+            unit = pieces.unit = Sorted(pieces, self._reader.agent.small, now)
         site = pieces.site
         tails = site.tails
         for slot, index in unit.slots:
@@ -181,8 +186,11 @@ class SplitMemory:
             grown = self._orders.grown(pieces.site.name, unit.numbered, now)
             rows += [Text(*row, encoded=False) for row in grown]
         if 0 < pieces.head < len(pieces.fresh):  # in the order in which the request has them
-            new = tuple(value for _, value in pieces.fresh)
-            rows.append(Text(new, b"", new, pieces.fresh[-1][0], encoded=False))
+            local = pieces.local
+            followed = [p for p in pieces.fresh if p[0] not in ORDINARY and p not in local]
+            if followed:
+                new = tuple(value for _, value in followed)
+                rows.append(Text(new, b"", new, followed[-1][0], encoded=False))
         return rows
 
     def _probe_wide(
@@ -221,6 +229,7 @@ class SplitMemory:
         """Look at the streams in which marks stand, or stood before."""
         values = unit.values
         marked: dict[int, bool] = {}
+        far: dict[int, bool] = {}
         over: dict[tuple[Key, int], bool] = {}
         texts: list[Text] = []
         for at, mark, start in placed(hits, probes):
@@ -229,10 +238,16 @@ class SplitMemory:
             if other < 0:
                 if goes_on(mark, probe, start):
                     marked[at] = mark.encoded or marked.get(at, False)
+                    # Who reads about a format sends its prefix alone, and then other things. With a
+                    # short one, only what ends where a value does will be found behind it.
+                    sure = mark.known or mark.encoded or mark.short
+                    if sure or start + mark.size < len(probe):
+                        far[at] = mark.encoded or far.get(at, False)
             elif other < len(bounds):
                 bound = bounds[other]
-                inside = start >= len(probe) - len(values[bound.value][1][:SIDE])
-                if not inside and goes_on(mark, probe, start, bound.begins):
+                meet = len(probe) - len(values[bound.value][1][:SIDE])
+                lies_over = start < meet < start + mark.size
+                if lies_over and goes_on(mark, probe, start, bound.begins):
                     place = bound.key, bound.value
                     over[place] = mark.encoded or over.get(place, False)
             else:
@@ -242,7 +257,8 @@ class SplitMemory:
             suspect = self._suspects.get(key)
             if suspect is not None and now - suspect.at > FORGET:
                 suspect = None
-            marks = [marked.get(index, over.get((key, index))) for index in indexes]
+            own = marked if key[0] and key[1][0] else far
+            marks = [own.get(index, over.get((key, index))) for index in indexes]
             if suspect is None and not any(mark is not None for mark in marks):
                 continue
             before = self._end(key, pieces.site, suspect, now)

@@ -69,10 +69,11 @@ class Orders:
         self.size = 0
         self._forget = forget
         self._rows: dict[tuple[str, bytes], _Row] = {}
+        self._indexes: set[bytes] = set()
 
     def grown(self, site: str, fresh: Sequence[Value], now: float) -> Iterator[Row]:
         """Yield each row that `fresh` adds to, as it will be around the new pieces."""
-        for slot, added in _numbered(fresh).items():
+        for slot, added in _numbered(fresh, self._indexes_in(fresh)).items():
             for owner in (site, ""):
                 row = self._rows.get((owner, slot))
                 before = row.pieces if row is not None and row.at > now - self._forget else {}
@@ -94,7 +95,10 @@ class Orders:
 
     def keep(self, site: str, fresh: Sequence[Value], now: float) -> None:
         """Remember pieces that leave."""
-        for slot, added in _numbered(fresh).items():
+        indexes = self._indexes_in(fresh)
+        if len(indexes) == 1 and len(self._indexes) < _MOST:
+            self._indexes.add(indexes[0][0])
+        for slot, added in _numbered(fresh, indexes).items():
             for owner in (site, ""):
                 row = self._rows.get((owner, slot))
                 if row is None:
@@ -112,6 +116,26 @@ class Orders:
         if self.size > _SIZE:
             self._shrink()
 
+    def _indexes_in(self, fresh: Sequence[Value]) -> list[Value]:
+        """Return the value that numbers the others, or two of which one may.
+
+        It is told by its key, by its place in the path, because its like did so before, or because
+        there is no other number.
+        """
+        if len(fresh) < 2:
+            return []
+        numbers = [pair for pair in fresh if len(pair[1]) <= _NUMBER and pair[1].isdigit()]
+        for pair in numbers:
+            if is_index(pair):
+                return [pair]
+        for pair, following in pairwise(fresh):
+            if following[0] == b"/#" and pair[0][:1] == b"/" and pair in numbers:
+                return [pair]  # `/3/piece`
+        for pair in numbers:
+            if pair[0] in self._indexes:
+                return [pair]
+        return numbers if len(numbers) <= 2 else []
+
     def _shrink(self) -> None:
         """Forget a quarter of the rows, what was quiet for longest first."""
         for key in sorted(self._rows, key=self._age)[: -(-len(self._rows) // 4)]:
@@ -125,10 +149,14 @@ def _cost(row: _Row) -> int:
     return sum(_COST + len(value) for value in row.pieces.values())
 
 
-def _numbered(fresh: Sequence[Value]) -> dict[bytes, dict[int, Value]]:
-    """Return {slot: {number: (slot, piece)}} of values that say their place in a row."""
+def _numbered(fresh: Sequence[Value], indexes: Sequence[Value]) -> dict[bytes, dict[int, Value]]:
+    """Return {slot: {number: (slot, piece)}} of values that say their place in a row.
+
+    Args:
+        fresh: new values of a unit.
+        indexes: those of them that number the others.
+    """
     found: dict[bytes, dict[int, Value]] = {}
-    index = _index(fresh)
     for pair in fresh:
         slot, value = pair
         if len(value) > _LONGEST:
@@ -143,23 +171,10 @@ def _numbered(fresh: Sequence[Value]) -> dict[bytes, dict[int, Value]]:
                 piece = _after_total(bare)
                 if piece:
                     found.setdefault(slot + b"\0", {})[int(value[:size])] = (slot, piece)
-        if index is not None and pair is not index:
-            found.setdefault(slot + b"\0#", {})[int(index[1])] = pair
+        for index in indexes:
+            if pair is not index:
+                found.setdefault(slot + b"\0#", {})[int(index[1])] = pair
     return found
-
-
-def _index(fresh: Sequence[Value]) -> Value | None:
-    """Return the value that numbers the others: by its key, or because it is the only number."""
-    if len(fresh) < 2:
-        return None
-    numbers = [pair for pair in fresh if len(pair[1]) <= _NUMBER and pair[1].isdigit()]
-    for pair in numbers:
-        if is_index(pair):
-            return pair
-    for pair, following in pairwise(fresh):
-        if following[0] == b"/#" and pair[0][:1] == b"/" and pair in numbers:
-            return pair  # `/3/piece`
-    return numbers[0] if len(numbers) == 1 else None
 
 
 def _after_total(text: bytes) -> bytes:

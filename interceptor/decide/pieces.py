@@ -14,6 +14,7 @@ from interceptor.decide.values import (
     Value,
     body_tokens,
     cut,
+    is_text,
     pair_values,
     plain,
     segment_value,
@@ -107,8 +108,8 @@ class Pieces:
     """What is new in one unit, for one `look` and one `keep`."""
 
     __slots__ = (
-        *("again", "body", "elsewhere", "fresh", "head", "items", "pairs", "place", "short"),
-        *("site", "suspects", "tokens", "unit", "url"),
+        *("again", "body", "elsewhere", "fresh", "head", "items", "local", "pairs", "place"),
+        *("short", "site", "suspects", "tokens", "unit", "url"),
     )
 
     def __init__(self, site: Site) -> None:
@@ -125,6 +126,8 @@ class Pieces:
         self.body = 0
         self.again: list[Value] = []
         """Small values that equal the last in their slot for this site, but may be other pieces."""
+        self.local: list[Value] = []
+        """New values that are small and were sent elsewhere before, always the same."""
         self.elsewhere: list[Value] = []
         """Those of them that do not equal the last in their slot for any site."""
         self.short: list[tuple[bytes, bytes, bytes]] = []
@@ -184,7 +187,7 @@ class Reader:
         site = self.sites.get(host) or self._new_site(host)
         pieces = Pieces(site)
         pieces.place = slot
-        if value[:1] in (b"{", b"[") or not value.isascii():
+        if value[:1] in (b"{", b"[") or not is_text(value):
             self._read_body(b"", value, pieces, self._repeats(site))
         else:
             self._take((slot.encode(), cut(value)), value, pieces)
@@ -205,6 +208,12 @@ class Reader:
             site.pairs = frozenset(pieces.pairs)
         if pieces.items:
             site.items = frozenset(pieces.items)
+        for slot, value in pieces.fresh:
+            if slot in self.agent.small and len(value) > SMALL:
+                # What was last there is no small value now.
+                self.agent.note(slot, b"")
+                if slot in site.small:
+                    site.note(slot, b"")
         if pieces.short:
             for slot, value, _ in pieces.short:
                 site.note(slot, value)
@@ -218,6 +227,15 @@ class Reader:
                 self.size += _TOKEN_COST + len(token)
         if self.size > _SEEN:
             self._forget_tokens(len(seen) // 4)
+
+    def forget(self) -> None:
+        """Take everything for new, as if it had not been sent."""
+        self._seen.clear()
+        self._whole.clear()
+        self.size = 0
+        for site in self.sites.values():
+            site.url = ""
+            site.pairs = site.items = _NOTHING
 
     def drop(self, site: Site) -> None:
         """Forget a site."""
@@ -312,6 +330,8 @@ class Reader:
         site = pieces.site
         if site.small.get(slot) != value:
             pieces.fresh.append(pair)
+            if self.agent.small.get(slot) == value and slot not in self.agent.varying:
+                pieces.local.append(pair)
         elif site.changes(slot, value, self.agent.varying):
             pieces.again.append(pair)
             if self.agent.small.get(slot) != value:

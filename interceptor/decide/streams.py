@@ -38,7 +38,7 @@ _UNDONE: Final = b"\0undone;"
 
 _TOKEN: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~+/=:%"
 """Bytes of credentials that have a format."""
-_ORDINARY: Final = frozenset(
+ORDINARY: Final = frozenset(
     b"accept accept-charset accept-encoding accept-language authorization baggage cache-control "
     b"content-encoding content-type date dnt expect forwarded from idempotency-key "
     b"if-match if-modified-since if-none-match if-range if-unmodified-since keep-alive newrelic "
@@ -56,9 +56,9 @@ Key = tuple[str, bytes]
 """Names a stream: site, or "" for all of them; slot, or kind of place."""
 
 
-Entry = tuple[str, bytes, bytes, bytes, bytes, float]
-"""(site, slot, value, kind of place, what the value says in an encoding, time). The kind is empty
-if the value is followed in its slot alone."""
+Entry = tuple[str, bytes, bytes, bytes, bytes, float, bool]
+"""(site, slot, value, kind of place, what the value says in an encoding, time, whether it counts
+for the site alone). The kind is empty if the value is followed in its slot alone."""
 
 
 class Bound(NamedTuple):
@@ -147,10 +147,10 @@ class Journal:
         size = 0
         found: list[bytes] = []
         for entry in islice(reversed(self._entries), entries):
-            site, _, _, _, _, at = entry
+            site, _, _, _, _, at, local = entry
             if size >= most or at <= oldest:
                 break
-            if not owner or site == owner:
+            if site == owner if owner else not local:
                 value = _value_in(stream, entry)
                 if value:
                     found.append(value)
@@ -170,8 +170,8 @@ class Sorted:
 
     __slots__ = ("entries", "numbered", "slots", "small", "values")
 
-    def __init__(self, pieces: Pieces, now: float) -> None:
-        """Sort what is new."""
+    def __init__(self, pieces: Pieces, small: Container[bytes], now: float) -> None:
+        """Sort what is new; `small` are the slots in which there were small values before."""
         site = pieces.site.name
         order = pieces.fresh
         if pieces.head < pieces.body:
@@ -196,21 +196,22 @@ class Sorted:
             if said:  # each piece may be encoded for itself
                 slots.append((_UNDONE + slot, len(values)))
                 values.append((slot, said))
-            if len(value) <= _SMALL and not value.isdigit():
+            if (len(value) <= _SMALL or slot in small) and not value.isdigit():
                 self.small.append(index)
                 if said:
                     self.small.append(len(values) - 1)
             numbered = numbered or value[0] in _DIGITS or slot[-1] in _DIGITS
             if index < fresh:
                 first = slot[0]
-                if slot in _ORDINARY or (len(value) < 5 and is_index(pair)):
+                if slot in ORDINARY or (len(value) < 5 and is_index(pair)):
                     kind = b""
                 else:
                     kind = _BODY if first == 46 else _URL if first in b"/?" else _HEAD
-                entries.append((site, slot, value, kind, said, now))
+                local = pair in pieces.local
+                entries.append((site, slot, value, kind, said, now, local))
             # A piece that comes twice may be meant twice, or be sent twice: once so, once so.
             elif pair in pieces.elsewhere:
-                entries.append((site, slot, value, b"", said, now))
+                entries.append((site, slot, value, b"", said, now, False))
             else:
                 entries.append(None)
         if numbered and (fresh != 1 or len(order) > 1 or not is_bare(order[0])):
@@ -226,22 +227,34 @@ class Sorted:
         return any(slot in watched for slot, _ in self.slots)
 
     def streams(self, site: str) -> dict[Key, list[int]]:
-        """Return each stream that new values belong to, with the indexes of these."""
+        """Return each stream that new values belong to, with the indexes of these.
+
+        The narrow ones come first: there is least between pieces.
+        """
         found: dict[Key, list[int]] = {}
+        wide: list[tuple[bytes, int]] = []
         for slot, index in self.slots:
             found.setdefault((site, slot), []).append(index)
             entry = self.entries[index] if index < len(self.entries) else None
-            if entry is None and index < len(self.entries):
-                continue
-            found.setdefault(("", slot), []).append(index)
-            if entry is None:
-                wide: tuple[bytes, ...] = (_UNDONE,)
-            else:
-                wide = (entry[3], _ALL) if entry[3] else ()
-            for stream in wide:
-                found.setdefault((site, stream), []).append(index)
+            if entry is not None:
+                if not entry[6]:
+                    found.setdefault(("", slot), []).append(index)
+                if entry[3]:
+                    wide += ((entry[3], index), (_ALL, index))
+            elif index >= len(self.entries):
+                found.setdefault(("", slot), []).append(index)
+                wide.append((_UNDONE, index))
+        wide.sort(key=_is_all)
+        for stream, index in wide:
+            found.setdefault((site, stream), []).append(index)
+            entry = self.entries[index] if index < len(self.entries) else None
+            if entry is None or not entry[6]:
                 found.setdefault(("", stream), []).append(index)
         return found
+
+
+def _is_all(one: tuple[bytes, int]) -> bool:
+    return one[0] == _ALL
 
 
 def steps(
@@ -303,7 +316,7 @@ def goes_on(mark: Mark, text: bytes, start: int, begins: Container[int] = ()) ->
 
 def _value_in(stream: bytes, entry: Entry) -> bytes:
     """Return what an entry adds to a stream."""
-    _, slot, value, kind, said, _ = entry
+    _, slot, value, kind, said, _, _ = entry
     if stream[0]:
         return value if slot == stream else b""
     if stream == _ALL:

@@ -10,6 +10,8 @@ import binascii
 from collections.abc import Callable
 from typing import Final
 
+from interceptor.wire.protobuf import texts
+
 Value = tuple[bytes, bytes]
 """(slot, value). A slot is the place where the value stands: `/users` below such a segment of a
 path, `?key` in a query, `name` of a header, `cookie;name`, `.key` in a body."""
@@ -32,6 +34,7 @@ _CLOSING: Final = frozenset(b"|}|]|,|, |}}|]}|}]|},|}, |],|], |},{|}, {|}, {|]}]
 # No UTF-8 text holds these bytes, so they can stand for what is escaped (RFC 8259 section 7).
 _BACKSLASH: Final = b"\xff\xfe"
 _QUOTE: Final = b"\xff\xfd"
+_CONTROLS: Final = bytes(byte for byte in range(32) if byte not in b"\t\r\n") + b"\x7f"
 _PRINTABLE: Final = bytes(byte if 33 <= byte <= 126 else 32 for byte in range(256))
 _HEX: Final = b"0123456789abcdefABCDEF"
 _BASE64: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_"
@@ -69,7 +72,8 @@ def body_tokens(content_type: bytes, body: bytes) -> tuple[list[bytes], Read]:
         tokens = body.split(boundary) if len(boundary) > 2 else [body]
         read: Read = _part
     elif body[:1] in (b"{", b"[") or b"json" in kind:
-        # Within a string a quote is escaped, so this is found between members and items alone.
+        # Within a string a quote is escaped, so this stands between members and items, or where a
+        # string ends in a comma, which pieces of secrets do not.
         tokens = _on_one_line(body).split(b',"')
         first = tokens[0].lstrip(_STRUCTURE)
         tokens[0] = first[1:] if first[:1] == b'"' else b'":' + first
@@ -77,17 +81,20 @@ def body_tokens(content_type: bytes, body: bytes) -> tuple[list[bytes], Read]:
     elif kind.startswith(b"application/x-www-form-urlencoded"):
         tokens = body.split(b"&")
         read = _field
-    elif body.isascii():
+    elif is_text(body):
         tokens = [body.strip()]
         read = _text
-    else:  # the printable runs of binary messages: fields of Protocol Buffers and the like
-        if len(body) > _BINARY:
-            body = body[: _BINARY // 2] + b"\0" + body[-_BINARY // 2 :]
-        tokens = body.translate(_PRINTABLE).split()
+    else:
+        tokens = _of_binary(kind, body)
         read = _text
     if len(tokens) > _TOKENS:
         tokens = tokens[: _TOKENS // 4] + tokens[-_TOKENS // 4 * 3 :]
     return tokens, read
+
+
+def is_text(body: bytes) -> bool:
+    """Say whether bytes are ASCII text: no controls but those of blanks."""
+    return body.isascii() and len(body.translate(None, _CONTROLS)) == len(body)
 
 
 def leaves(text: bytes) -> list[Value]:
@@ -135,7 +142,7 @@ def plain(value: bytes) -> bytes:
         pieces = [first]
         for part in rest:
             try:
-                pieces += (binascii.unhexlify(part[:2]), part[2:])
+                pieces += (binascii.unhexlify(part[:2]) or b"%", part[2:])
             except binascii.Error:
                 pieces += (b"%", part)
         value = b"".join(pieces)
@@ -156,7 +163,9 @@ def undone(value: bytes) -> bytes:
     The text may be as short as a single character: only many of them together mean something.
     """
     if len(value) % 2 == 0 and not value.translate(None, _HEX):
-        return _text_of(binascii.unhexlify(value))
+        said = _text_of(binascii.unhexlify(value))
+        if said:
+            return said
     if value[0] not in _FIRST:
         return b""
     body = value.rstrip(b"=")
@@ -185,6 +194,16 @@ def _member(token: bytes) -> list[Value]:
 
 def _text(token: bytes) -> list[Value]:
     return [(b".", cut(token))]
+
+
+def _of_binary(kind: bytes, body: bytes) -> list[bytes]:
+    """Strings of Protocol Buffers, of other binary messages the printable runs."""
+    if len(body) > _BINARY:
+        body = body[: _BINARY // 2] + b"\0" + body[-_BINARY // 2 :]
+    elif kind.startswith(b"application/grpc") and body[:1] == b"\0":
+        body = body[5:]  # length-prefixed message
+    found = texts(body)
+    return body.translate(_PRINTABLE).split() if found is None else found
 
 
 def _part(token: bytes) -> list[Value]:
