@@ -32,8 +32,11 @@ TIMEOUT = 5.0
 REASON = "X-Egressguard-Reason"
 LABEL = 40
 
-_SIGNS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-_MOVED = str.maketrans(_SIGNS, _SIGNS[5:] + _SIGNS[:5])
+_MOVED = {
+    ord(each): signs[(at + 5) % len(signs)]
+    for signs in ("abcdefghijklmnopqrstuvwxyz", "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "0123456789")
+    for at, each in enumerate(signs)
+}
 
 FORMS: dict[str, Callable[[str], str]] = {
     "": lambda text: text,
