@@ -68,7 +68,6 @@ class SplitMemory:
         self._orders = Orders(FORGET)
         self._journal = Journal(FORGET)
         self._suspects: dict[Key, Suspect] = {}
-        self._watched: frozenset[bytes] = frozenset()
         self._streams = 0
         self.scanner = scanner
 
@@ -146,7 +145,7 @@ class SplitMemory:
             rows = self._rows(pieces, unit, now)
             probes += [row.text for row in rows]
         hits = self._scanner.marks.find(b"\n".join(probes))
-        if not hits and not (self._watched and unit.adds_to(self._watched)):
+        if not hits and not (self._suspects and unit.adds_to(self._suspects, site.name)):
             return []
         return self._look_closely(pieces, unit, bounds, rows, probes, hits, now)
 
@@ -170,7 +169,6 @@ class SplitMemory:
         self._journal.note([entry for entry in unit.entries if entry is not None])
         if pieces.suspects is not None:
             self._suspects = pieces.suspects
-            self._watched = frozenset([slot for _, slot in self._suspects])
         if unit.numbered:
             self._orders.keep(site.name, unit.numbered, now)
         self._reader.remember(pieces)

@@ -217,14 +217,20 @@ class Sorted:
         if numbered and (fresh != 1 or len(order) > 1 or not is_bare(order[0])):
             self.numbered = pieces.fresh + pieces.again
 
-    def adds_to(self, watched: frozenset[bytes]) -> bool:
-        """Say whether a unit may add to one of some slots and kinds of place."""
+    def adds_to(self, streams: Container[Key], site: str) -> bool:
+        """Say whether a unit for `site` may add to one of some streams."""
         for entry in self.entries:
-            if entry is not None and entry[3] and (_ALL in watched or entry[3] in watched):
-                return True
-        if _UNDONE in watched and len(self.values) > len(self.entries):
+            if entry is not None and entry[3]:
+                kind = entry[3]
+                if (site, _ALL) in streams or (site, kind) in streams:
+                    return True
+                if not entry[6] and (("", _ALL) in streams or ("", kind) in streams):
+                    return True
+        if len(self.values) > len(self.entries) and (
+            (site, _UNDONE) in streams or ("", _UNDONE) in streams
+        ):
             return True
-        return any(slot in watched for slot, _ in self.slots)
+        return any((site, slot) in streams or ("", slot) in streams for slot, _ in self.slots)
 
     def streams(self, site: str) -> dict[Key, list[int]]:
         """Return each stream that new values belong to, with the indexes of these.

@@ -21,7 +21,7 @@ from interceptor.scan.ruleset import Rule
 LONGEST: Final = 16
 """Bytes of the longest mark."""
 
-_TAKEN: Final = 6  # bytes of a prefix that make a mark: its last ones, the most telling
+_TAKEN: Final = 6  # bytes of a prefix that make a mark
 _LEAST: Final = 3  # bytes of a mark
 _TELLING: Final = 5  # bytes of a prefix that does not stand in random text by chance
 _CODED: Final = 4  # characters of an encoded mark
@@ -139,7 +139,7 @@ def _of_rule(rule: Rule) -> Iterator[tuple[bytes, bool, Mark]]:
     pattern = core(rule.pattern)
     begins = [begin for begin in prefixes(pattern) if len(begin) >= _LEAST]
     for text in begins or _inner(pattern):
-        literal = text[-_TAKEN:].encode("latin-1")
+        literal = _most_telling(text).encode("latin-1")
         short = len(text) < _TELLING and bool(begins)
         fold = rule.caseless
         yield literal, fold, Mark(len(literal), short)
@@ -149,6 +149,17 @@ def _of_rule(rule: Rule) -> Iterator[tuple[bytes, bool, Mark]]:
         yield turned, fold, Mark(len(literal), short)
         for coded, caseless in _encoded(literal):
             yield coded, caseless, Mark(len(coded), encoded=True)
+
+
+def _most_telling(text: str) -> str:
+    """Return the part of a prefix that is no part of words: with signs, digits, capitals within."""
+
+    def telling(window: str) -> int:
+        rare = [not (c.isascii() and c.islower()) for c in window]
+        return sum(rare) + sum(rare[1:-1])
+
+    windows = [text[at : at + _TAKEN] for at in range(max(1, len(text) - _TAKEN + 1))]
+    return max(windows, key=telling)
 
 
 def _encoded(literal: bytes) -> Iterator[tuple[bytes, bool]]:
