@@ -18,7 +18,7 @@ from interceptor.scan.decoders.percent import BACKSLASH_X, character, hex_pairs
 # Code points, in the hexadecimal digits of an escape, that may be taken for ASCII or for nothing.
 _FOLDS = (
     r"(?:00[aA][dD]|0[23-5][0-9A-Fa-f]{2}|061[cC]|115[fF]|1160|1[37][0-9A-Fa-f]{2}|180[b-fB-F]"
-    r"|1[dD][0-9A-Fa-f]{2}|20(?:0[b-fB-F]|1[0-3]|24|2[a-eA-E]|44|[6-9dDeE][0-9A-Fa-f])"
+    r"|1[dD][0-9A-Fa-f]{2}|20(?:0[b-fB-F]|1[0-2]|24|2[a-eA-E]|44|[6-9dDeE][0-9A-Fa-f])"
     r"|21[0-8][0-9A-Fa-f]|24[6-9A-Fa-f][0-9A-Fa-f]|3164|2[cC][0-9A-Fa-f]{2}|[aA]4[dDeEfF][0-9A-Fa-f]|[aA][bB][0-9A-Fa-f]{2}|[fF][eE][0-9A-Fa-f]{2}"
     r"|[fF][fF][0-9A-Fa-f]{2}|[dD]83[cCdD]|[dD][bB]40)"
 )
@@ -34,7 +34,7 @@ _STYLED = tuple(
     for one in (
         "[fF][fF][0-5][0-9A-Fa-f]",
         r"[dD]83[5cC]\\u[dD][c-fC-F][0-9A-Fa-f]{2}",
-        r"[dD][bB]40\\u[dD][cC][0-9A-Fa-f]{2}",
+        r"[dD][bB]40\\u[dD][cCdD][0-9A-Fa-f]{2}",
     )
 )
 
@@ -66,7 +66,9 @@ def unescaped(text: bytes) -> bytes:
         if b"\\\\" not in text:
             break
         text = text.replace(b"\\\\", b"\\")
-    # First, since what other escapes lay bare may be CSS.
+    # These first: what the others lay bare is for the next pass, and may be CSS.
+    for escape, value in _SINGLE:
+        text = text.replace(escape, value)
     if _OCTAL.search(text) is not None:
         text = replaced(text, _OCTAL, b"\\", _MEANINGS)
     if b"\\x" in text:
@@ -76,8 +78,6 @@ def unescaped(text: bytes) -> bytes:
         text = replaced(text, _BRACED, b"\\", _MEANINGS)
     if b"\\u" in text or b"\\U" in text:
         text = _unicode(text)
-    for escape, value in _SINGLE:
-        text = text.replace(escape, value)
     return text
 
 

@@ -39,7 +39,7 @@ _T = "[A-Za-z0-9_]"
 _LETTERS = {
     r"\xe1": (r"[\x8e-\x99\xaa\xb4-\xb7][\x80-\xbf]",),
     r"\xe2": (
-        r"\x80[\x90-\x93\xa4\xbf]",
+        r"\x80[\x90-\x92\xa4\xbf]",
         r"(?:\x81[\x84\xb0-\xbf]|\x82[\x80-\x9c]|\x83[\x90-\xb0])",
         r"(?:\x84[\x80-\xa1\xa3-\xbf]|\x85[\x80-\xbf]|\x88[\x92\x95\xa3\xb6])",
         r"[\x91-\x93\xb1-\xb4][\x80-\xbf]",
@@ -100,7 +100,7 @@ _INSERTED = re.compile(
 
 # Which bytes are letters or digits (t), first bytes of alphabets that look like ASCII (f), what
 # follows those (c), others that may stand in a word (o): ordinary text in such an alphabet has
-# hardly any `tf` or `fct`.
+# hardly any `tfc` or `fct`.
 _KINDS = bytearray(b" " * 256)
 for _from, _to, _kind in (
     *((0x21, 0x7F, b"o"), (0x30, 0x3A, b"t"), (0x41, 0x5B, b"t"), (0x5F, 0x60, b"t")),
@@ -109,7 +109,7 @@ for _from, _to, _kind in (
     (0xF3, 0xF4, b"o"),
 ):
     _KINDS[_from:_to] = _kind * (_to - _from)
-_FEW = re.compile(rb"f(?:(?<=tf)|ct)")  # the quicker way where there are few
+_FEW = re.compile(rb"fc(?:(?<=tfc)|t)")  # the quicker way where there are few
 
 # A word that may be mixed, with characters of those first bytes; hardly one of Chinese.
 _MIXED = re.compile(
@@ -206,7 +206,7 @@ def _spans(text: bytes) -> list[tuple[int, int]]:
     if kinds.count(b"f") < len(kinds) >> 5:
         places.judge(partial(_start, _FEW, kinds))
     else:
-        places.judge(partial(kinds.find, b"tf"))
+        places.judge(partial(kinds.find, b"tfc"))
         places.judge(partial(kinds.find, b"fct"))
     return merged(places.spans)
 
@@ -285,8 +285,8 @@ _GATES = (
         r"\xf0\x9d[\x90-\x9f]",
         r"\xf0\x9f[\x84-\x87]",
     ),
-    rf"{_T}\xe2\x80[\x90-\x93\xa4\xbf]",
-    rf"\xe2\x80[\x90-\x93\xa4\xbf]{_T}",
+    rf"{_T}\xe2\x80[\x90-\x92\xa4\xbf]",
+    rf"\xe2\x80[\x90-\x92\xa4\xbf]{_T}",
     rf"[\xc9\xca\xcc-\xd6][\x80-\xbf]{_T}",
     # The last letter of a token, in Cyrillic or Greek.
     rf"{_T}\xd0[\x85\x86\x88\x90\x92\x95\x9a\x9c-\x9e\xa0-\xa3\xa5\xb0\xb5\xbe]",

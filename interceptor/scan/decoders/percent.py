@@ -27,7 +27,7 @@ PERCENT_GATES = (
     r"[A-Za-z0-9_-]{3}%[C-Fc-f][0-9A-Fa-f]%[89ABab]",
     r"%[Ee][Ff]%[Bb][CDcd]%[89ABab][0-9A-Fa-f]%[Ee][Ff]%[Bb][CDcd]",
     r"%[Ff]0%9[DdFf]%[89ABab][0-9A-Fa-f]%[89ABab][0-9A-Fa-f]%[Ff]0%9[DdFf]",
-    r"%[Ff]3%[Aa]0%8[01]%[89ABab][0-9A-Fa-f]%[Ff]3%[Aa]0",
+    r"%[Ff]3%[Aa]0%8[0-7]%[89ABab][0-9A-Fa-f]%[Ff]3%[Aa]0",
     r"%(?:[Cc][01]%[89ABab]|[Ee]0%[89])",  # UTF-8 that is longer than need be
 )
 """Where there is something to undo."""
