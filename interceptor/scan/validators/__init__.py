@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from interceptor.scan.validators.assignments import assigned, looks_drawn
+from interceptor.scan.validators.assignments import assigned, assigned_line, drawn, looks_drawn
 from interceptor.scan.validators.base58 import bitcoin_address, monero_address, wif
 from interceptor.scan.validators.bech32 import bech32_text, segwit_address
 from interceptor.scan.validators.bip39 import recovery_phrase
@@ -24,8 +24,8 @@ from interceptor.scan.validators.iban import account_number
 from interceptor.scan.validators.identity import social_security
 from interceptor.scan.validators.jwt import jwe_token, jwt_token
 from interceptor.scan.validators.keypairs import solana_keypair
-from interceptor.scan.validators.pem import pem_key
-from interceptor.scan.validators.urls import real_password, url_password
+from interceptor.scan.validators.pem import der_key, pem_key
+from interceptor.scan.validators.urls import basic_credentials, real_password, url_password
 from interceptor.scan.validators.variety import (
     entropy_of,
     filled_in,
@@ -46,7 +46,9 @@ VALIDATORS: dict[str, Validator] = {
     "whole-varied": whole_varied,
     "whole-mixed": whole_mixed,
     "key-id": key_id,
+    "drawn": drawn,
     "assigned": assigned,
+    "assigned-line": assigned_line,
     "crc32": crc_token,
     "luhn": lambda secret, _after: luhn(secret),
     "card": card,
@@ -66,8 +68,10 @@ VALIDATORS: dict[str, Validator] = {
     "jwt": jwt_token,
     "jwe": jwe_token,
     "pem": pem_key,
+    "der-key": der_key,
     "url-password": url_password,
     "password": real_password,
+    "basic-credentials": basic_credentials,
 }
 """Validators by the name that rule files use."""
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 import itertools
 import re
 
+from interceptor.scan.validators.ethereum import PUBLISHED_KEYS
 from interceptor.scan.validators.variety import entropy_of, is_placeholder
 
 _VALUE = re.compile(rb"[^\s\"'`<>&;,)(\\|]{0,200}")
 _TEMPLATE = re.compile(rb"\$[A-Za-z_{(]|\$\$|\{|\}|<|>|%[sd(]|\[|\]|://|\.\.|::|->|=>")
+_CALLS = (b"(", b"[", b"{")  # the value was the name of a function, not a string
 _LOWER, _UPPER, _DIGIT, _OTHER = range(4)
 _CLASS = bytes(
     _DIGIT
@@ -38,18 +40,41 @@ def looks_drawn(value: bytes, least: int = 12) -> bool:
     """
     if len(value) < least or _TEMPLATE.search(value) or is_placeholder(value):
         return False
+    if value.lower().removeprefix(b"0x").startswith(PUBLISHED_KEYS):
+        return False
     classes = value.translate(_CLASS)
     digits = classes.count(_DIGIT)
     letters = classes.count(_LOWER) + classes.count(_UPPER)
     if digits < 2 or letters < 3 or classes.count(_OTHER) * 3 > len(value):
         return False
-    changes = sum(a != b for a, b in itertools.pairwise(classes))
+    changes = sum(a != b and _OTHER not in (a, b) for a, b in itertools.pairwise(classes))
     if changes < max(4, len(value) // 4) or entropy_of(value) < 2.9:
         return False
     return _MADE_UP.search(value) is None or changes * 2 > len(value)
 
 
+def drawn(secret: bytes, _after: bytes) -> bool:
+    """Pass what looks drawn at random, for prefixes that stand by chance among long identifiers."""
+    return looks_drawn(secret)
+
+
 def assigned(secret: bytes, after: bytes) -> bool:
     """Pass the value of an assignment, read on in `after` to its end, if it looks drawn."""
+    rest, follows = _rest(after)
+    return follows not in _CALLS and looks_drawn(secret + rest)
+
+
+def assigned_line(secret: bytes, after: bytes) -> bool:
+    """Pass the same where no quotes mark its end, but not the value of a header field.
+
+    Such a field ends with CRLF, or with the text. A line of settings may, too, and is let pass.
+    """
+    rest, follows = _rest(after)
+    return follows not in _CALLS and follows not in (b"", b"\r") and looks_drawn(secret + rest)
+
+
+def _rest(after: bytes) -> tuple[bytes, bytes]:
+    """Return the rest of a value, and the byte behind it."""
     found = _VALUE.match(after)
-    return looks_drawn(secret + (found[0] if found is not None else b""))
+    rest = found[0] if found is not None else b""
+    return rest, after[len(rest) : len(rest) + 1]

@@ -26,7 +26,9 @@ _LANGUAGES = (
     "chinese_traditional",
 )
 _ESCAPED = re.compile(rb"\\+[nrt]")
-_PHRASE = re.compile(rb"[a-z\x80-\xff]++(?:[^a-z\x80-\xff]{1,10}+[a-z\x80-\xff]++){11,23}+")
+_WORDS = re.compile(
+    rb"[^a-z\x80-\xff]{0,8}+([a-z\x80-\xff]++(?:[^a-z\x80-\xff]{1,10}+[a-z\x80-\xff]++){11,63}+)"
+)
 _BITS = (1 << 18) - 1  # a multiple of the 20 480 words, less one: one other word in thirteen passes
 _SPACE = re.compile(rb"[^a-z\x80-\xff]+")
 # Phrases that development nodes (Hardhat, Anvil, Ganache) give to everybody's test accounts.
@@ -40,25 +42,42 @@ _PUBLISHED = frozenset(
 
 
 def recovery_phrase(secret: bytes, after: bytes) -> bool:
-    """Pass 12, 15, 18, 21 or 24 words of one list whose checksum holds.
+    """Pass words among which are 12, 15, 18, 21 or 24 of one list whose checksum holds.
 
-    `secret` begins with the first word and holds a dozen; `after` may hold the rest of them.
+    `secret` holds the first dozen, the first of which may have a number before it; `after` may hold
+    more. The phrase begins with one of the first dozen.
     """
     text = _ESCAPED.sub(b" ", secret + after).lower()
     if not text.isascii():
         text = _decomposed(text)
-    found = _PHRASE.match(text)
+    found = _WORDS.match(text)
     if found is None:
         return False
-    words = _SPACE.split(found[0])
+    words = _SPACE.split(found[1])
+    start = 0
+    while start < 12 and start + 12 <= len(words):
+        unknown = _unknown(words, start)
+        if unknown < 0 and _proved(words[start : start + 24]):
+            return True
+        start = max(start, unknown) + 1
+    return False
+
+
+def _unknown(words: list[bytes], start: int) -> int:
+    """Return the index of the last of a dozen words that is on no list; -1 if all may be."""
     known = _filter()
-    for word in words[:12]:
-        bit = zlib.crc32(word) & _BITS
+    for index in range(start + 11, start - 1, -1):
+        bit = zlib.crc32(words[index]) & _BITS
         if not known[bit >> 3] >> (bit & 7) & 1:
-            return False
+            return index
+    return -1
+
+
+def _proved(words: list[bytes]) -> bool:
     for language in _LANGUAGES:
-        listed = _word_list(language)
-        numbers = _numbers(words, listed)
+        numbers = _numbers(words, _word_list(language))
+        if numbers[:12] == sorted(numbers[:12]):
+            continue  # a list of words in the order of the alphabet
         if any(_checks(numbers[:count]) for count in range(12, len(numbers) + 1, 3)):
             return b" ".join(words[:12]) not in _PUBLISHED
     return False

@@ -81,8 +81,8 @@ _PUBLISHED = frozenset(
 _TEST_BLOCKS = (b"400000", b"424242", b"520082")
 """Ranges out of which processors publish dozens of test numbers (declined, disputed, ...)."""
 
-_GROUPS = re.compile(rb"[0-9]++(?:([ -])[0-9]++(?:\1[0-9]++)*+)?")
-_SHAPES = frozenset(((4, 4, 4, 4), (4, 4, 4, 4, 3), (4, 6, 5), (4, 6, 4), (4, 4, 4, 1), (4, 5, 6)))
+_GROUPS = re.compile(rb"[0-9]{1,32}(?:([ +-])[0-9]{1,8}(?:\1[0-9]{1,8}){0,6})?")
+_SHAPES = frozenset(((4, 4, 4, 4), (4, 4, 4, 4, 3), (4, 6, 5), (4, 6, 4), (4, 5, 6)))
 _EXPIRY = re.compile(
     rb"\W{0,6}(?:0[1-9]|1[0-2])(?: ?[/-] ?|%2[fF])?(?:20)?(?:2[4-9]|3[0-9])(?![0-9])"
 )
@@ -122,8 +122,17 @@ def card(secret: bytes, after: bytes) -> bool:
             and (_EXPIRY.match(rest) is not None or _CARD_WORDS.search(near) is not None)
         )
     groups = found[0].split(found[1])
-    shape = tuple(len(group) for group in groups)
-    return shape in _SHAPES and is_card(b"".join(groups))
+    if text[found.end() : found.end() + 1].isalpha():
+        return False
+    if max(map(int, groups[:4])) - min(map(int, groups[:4])) < 200:
+        return False  # consecutive numbers, as in tables of code points
+    # An expiry date or a security code may follow; more groups of four are columns of a table.
+    return any(
+        tuple(map(len, groups[: len(shape)])) == shape
+        and len(b"".join(groups[len(shape) :])) in (0, 2, 3, 5, 7)
+        and is_card(b"".join(groups[: len(shape)]))
+        for shape in _SHAPES
+    )
 
 
 def whole_card(secret: bytes, after: bytes) -> bool:

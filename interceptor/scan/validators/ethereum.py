@@ -7,8 +7,7 @@ from interceptor.scan.validators.variety import varied
 
 _ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 _HEX = frozenset(b"0123456789abcdefABCDEF")
-# How the keys begin that every Hardhat and Anvil node gives to its test accounts.
-_PUBLISHED = (
+PUBLISHED_KEYS = (
     b"ac0974bec39a17e3",
     b"59c6995e998f97a5",
     b"5de4111afa1a4b94",
@@ -20,13 +19,14 @@ _PUBLISHED = (
     b"dbda1821b80551c9",
     b"2a871d0798f97d79",
 )
+"""How the keys begin that every Hardhat and Anvil node gives to its test accounts."""
 
 
 def ethereum_key(secret: bytes, after: bytes) -> bool:
     """Pass 64 hexadecimal digits that are a private key of secp256k1, and nobody's test key."""
     if len(secret) != 64 or not _HEX.issuperset(secret) or after[:1].isalnum():
         return False
-    if secret.lower().startswith(_PUBLISHED) or not varied(secret, after):
+    if secret.lower().startswith(PUBLISHED_KEYS) or not varied(secret, after):
         return False
     return 0 < int(secret, 16) < _ORDER
 

@@ -18,4 +18,5 @@ def social_security(secret: bytes, after: bytes) -> bool:
     area, group, serial = digits[:3], digits[3:5], digits[5:]
     if area in (b"000", b"666") or area[:1] == b"9" or group == b"00" or serial == b"0000":
         return False
-    return digits not in _PUBLISHED and len(set(digits)) > 2
+    # 111-22-3333 and its like are what documentation writes.
+    return digits not in _PUBLISHED and any(len(set(p)) > 1 for p in (area, group, serial))
