@@ -24,9 +24,9 @@ from interceptor.scan.decoders import GATES, MAX_DEPTH, Seen, decode
 from interceptor.scan.decoders.joined import FIELDS, join_fields, wordy
 from interceptor.scan.known_matcher import KnownMatcher, Meaning, compile_matcher, load_matcher
 from interceptor.scan.marks import Marks
-from interceptor.scan.plan import may_be_split, open_plan
+from interceptor.scan.plan import Opened, may_be_split, open_plan
 from interceptor.scan.ruleset import KnownSecret, Rule, Ruleset
-from interceptor.scan.spans import CloseLook, Rejected, Way
+from interceptor.scan.spans import CloseLook, Rejected
 
 __all__ = ["CLEAN", "DECODED_BYTES", "RawFinding", "RulePatternError", "Scan", "Scanner", "Witness"]
 
@@ -82,9 +82,7 @@ class Scanner:
         marks: by which a part of a secret is told, for those that may be found in pieces.
     """
 
-    def __init__(
-        self, rules: Ruleset, plain: Any, folded: Any, named: Sequence[int], ways: Sequence[Way]
-    ) -> None:
+    def __init__(self, rules: Ruleset, opened: Opened) -> None:
         """Use `Scanner.build`."""
         self.rules: tuple[Rule, ...] = rules.rules
         self.marks = Marks(())
@@ -92,15 +90,22 @@ class Scanner:
         self._shipped = rules
         self._count = len(rules.rules)
         self._first_mirror = self._count + len(GATES)
-        self._first_fragment = self._first_mirror + len(ways)
-        self._plain = plain
-        self._folded = folded
-        self._named = tuple(named)  # indexes of the rules in that database
+        self._ways = opened.plan.ways
+        self._first_fragment = self._first_mirror + len(self._ways)
+        self._plain = opened.plain
+        self._folded = opened.folded
+        self._named = opened.plan.named  # indexes of the rules in that database
+        self._pieces = opened.joined
+        self._joins = opened.plan.joins
+        self._split = tuple(may_be_split(rule) for rule in rules.rules)
         self._known: _Known | None = None
-        self._ways = tuple(ways)
-        self._joins = tuple(may_be_split(rule) for rule in rules.rules)
         self._close = CloseLook(rules.rules)
-        self._scratches = [plain.scratch, folded and folded.scratch, None]
+        self._scratches = [
+            opened.plain.scratch,
+            opened.folded and opened.folded.scratch,
+            None,
+            opened.joined and opened.joined.scratch,
+        ]
 
     @classmethod
     def build(
@@ -124,7 +129,7 @@ class Scanner:
         """
         opened = open_plan(rules.rules, cache_dir)
         plan = opened.plan
-        scanner = cls(rules, opened.plain, opened.folded, plan.named, plan.ways)
+        scanner = cls(rules, opened)
         scanner.marks = Marks.of(opened.marks, plan.marks, plan.literals)
         return scanner.with_secrets(secrets, key) if secrets else scanner
 
@@ -149,6 +154,7 @@ class Scanner:
             _scratches=[
                 *other.__dict__["_scratches"][:2],
                 known.database.scratch if known else None,
+                other.__dict__["_scratches"][3],
             ],
             _shipped=rules,
             marks=self.marks.with_known(*(matcher.marks if matcher else (b"", ()))),
@@ -206,15 +212,16 @@ class Scanner:
                     continue
                 for name, decoded, last in decode(text, mask, seen):
                     budget -= len(decoded)
-                    below: list[Hit] = []
-                    self._plain.scan(
-                        decoded, collect_hit, context=below, scratch=self._scratches[0]
-                    )
                     longer = f"{chain}>{name}" if chain else name
                     if last:
-                        self._examine_joined(decoded, longer, below, look)
-                    elif below or self._known is not None:
-                        following.append((decoded, longer, below))
+                        self._examine_joined(decoded, longer, look)
+                    else:
+                        below: list[Hit] = []
+                        self._plain.scan(
+                            decoded, collect_hit, context=below, scratch=self._scratches[0]
+                        )
+                        if below or self._known is not None:
+                            following.append((decoded, longer, below))
                     if budget < 0:
                         return Scan(tuple(look.found), incomplete=True)
             if not following:
@@ -224,12 +231,8 @@ class Scanner:
 
     def scan_joined(self, data: bytes, key: bytes = b"") -> list[RawFinding]:
         """Scan values that were put together: no decoding, only rules that may be found so."""
-        hits: list[Hit] = []
-        self._plain.scan(data, collect_hit, context=hits, scratch=self._scratches[0])
-        if not hits and self._known is None:
-            return []
         look = _Look("head", key, joined=True, witness=None)
-        self._examine(data, "", hits, look)
+        self._examine_joined(data, "", look)
         return look.found
 
     def scan_folded(self, data: bytes, encoding: str, key: bytes = b"") -> list[RawFinding]:
@@ -237,45 +240,50 @@ class Scanner:
         hits: list[Hit] = []
         if self._folded is not None:
             self._folded.scan(data, collect_hit, context=hits, scratch=self._scratches[1])
-        hits = [(self._named[index], end) for index, end in hits]
         look = _Look("name", key, joined=False, witness=None, folded=True)
-        self._examine(data, encoding, hits, look)
+        self._note([(self._named[index], "", end) for index, end in hits], data, encoding, look)
         return look.found
 
     def _join_fields(self, text: bytes, chain: str, look: _Look) -> int:
         """Look at values of neighbouring fields together; return the bytes looked at."""
         joined = join_fields(text, look.ends)
         look.ends.clear()
-        hits: list[Hit] = []
-        self._plain.scan(joined, collect_hit, context=hits, scratch=self._scratches[0])
-        self._examine_joined(joined, f"{chain}>{FIELDS}" if chain else FIELDS, hits, look)
+        self._examine_joined(joined, f"{chain}>{FIELDS}" if chain else FIELDS, look)
         return len(joined)
 
-    def _examine_joined(self, text: bytes, chain: str, hits: list[Hit], look: _Look) -> None:
+    def _examine_joined(self, text: bytes, chain: str, look: _Look) -> None:
+        """Note what stands in joined text, where only rules that may be found in pieces count."""
+        hits: list[Hit] = []
+        if self._pieces is not None:
+            self._pieces.scan(text, collect_hit, context=hits, scratch=self._scratches[3])
         look.joined, before = True, look.joined
-        self._examine(text, chain, hits, look)
+        self._note([(*self._joins[index], end) for index, end in hits], text, chain, look)
         look.joined = before
-        look.ends.clear()
 
     def _examine(self, text: bytes, chain: str, hits: list[Hit], look: _Look) -> int:
         """Note findings of the hits, and known secrets; return the decoders called for."""
         mask = 0
         count = self._count
+        close: list[tuple[int, str, int]] = []
+        for index, end in hits:
+            if index < count:
+                close.append((index, "", end))
+            elif index < self._first_mirror:
+                mask |= _BITS[index - count]
+            elif index >= self._first_fragment:
+                look.ends.append(end)
+            else:
+                close.append((*self._ways[index - self._first_mirror], end))
+        self._note(close, text, chain, look)
+        return mask
+
+    def _note(self, hits: list[tuple[int, str, int]], text: bytes, chain: str, look: _Look) -> None:
+        """Look closely at (rule, way, offset) hits and note what is a secret."""
         spans: dict[tuple[int, str, int], int] = {}
         counts: dict[int, int] = {}
         rejected: Rejected = set()
-        for index, end in hits:
-            if index < count:
-                number, way = index, ""
-            elif index < self._first_mirror:
-                mask |= _BITS[index - count]
-                continue
-            elif index >= self._first_fragment:
-                look.ends.append(end)
-                continue
-            else:
-                number, way = self._ways[index - self._first_mirror]
-            if counts.get(number, 0) >= _PER_RULE or (look.joined and not self._joins[number]):
+        for number, way, end in hits:
+            if counts.get(number, 0) >= _PER_RULE or (look.joined and not self._split[number]):
                 continue
             span = self._close.span(
                 number,
@@ -300,7 +308,6 @@ class Scanner:
             look.note(RawFinding(number, start, end, name, digest), text)
         if self._known is not None:
             self._examine_known(self._known, text, chain, look)
-        return mask
 
     def _counts(self, secret: bytes, way: str, key: bytes) -> bool:
         """Say whether a secret counts towards the most that are reported of one rule."""

@@ -6,7 +6,7 @@ To read, turn and cut hundreds of patterns takes hundreds of milliseconds; a sta
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -49,8 +49,10 @@ class Plan(msgspec.Struct, frozen=True):
     """Kinds of marks, see `interceptor.scan.marks`."""
     literals: bytes
     """For each literal of marks the index of its kind."""
-    keys: tuple[str, str, str]
-    """Of the databases of everything, of host names and of marks, in the cache."""
+    joins: tuple[Way, ...]
+    """Of the patterns for joined text: (index of the rule, way or "")."""
+    keys: tuple[str, str, str, str]
+    """Of the databases of everything, of host names, of marks and of joined text, in the cache."""
 
 
 class Opened(NamedTuple):
@@ -61,12 +63,14 @@ class Opened(NamedTuple):
     """None: no rule looks at host names."""
     marks: Any
     """None: no rule may be found in pieces."""
+    joined: Any
+    """The rules that may be found in pieces, turned or not; None: there are none."""
     plan: Plan
 
 
 class _Made(NamedTuple):
     plan: Plan
-    patterns: tuple[list[Pattern], list[Pattern], list[Pattern]]
+    patterns: tuple[list[Pattern], list[Pattern], list[Pattern], list[Pattern]]
 
 
 def may_be_split(rule: Rule) -> bool:
@@ -86,8 +90,7 @@ def open_plan(rules: Sequence[Rule], folder: Path | None) -> Opened:
     """
     if folder is None:
         made = _make(rules)
-        plain, folded, marks = (compile_database(p) if p else None for p in made.patterns)
-        return Opened(plain, folded, marks, made.plan)
+        return _opened((compile_database(p) if p else None for p in made.patterns), made.plan)
     again: _Made | None = None
     key = _key(rules)
     plan = _stored(folder, key)
@@ -102,8 +105,12 @@ def open_plan(rules: Sequence[Rule], folder: Path | None) -> Opened:
             again = again or _make(rules)
             database = store_database(again.patterns[number], name, folder)
         databases.append(database)
-    plain, folded, marks = databases
-    return Opened(plain, folded, marks, plan)
+    return _opened(databases, plan)
+
+
+def _opened(databases: Iterable[Any], plan: Plan) -> Opened:
+    plain, folded, marks, joined = databases
+    return Opened(plain, folded, marks, joined, plan)
 
 
 def _key(rules: Sequence[Rule]) -> str:
@@ -148,10 +155,19 @@ def _make(rules: Sequence[Rule]) -> _Made:
         [*own, *gates, *turned, *fragments],
         [own[number]._replace(caseless=True) for number in named],
         [mark_pattern(literal, caseless=caseless) for literal, caseless, _ in table],
+        [*(own[number] for number, rule in enumerate(rules) if may_be_split(rule)), *turned],
     )
-    first, second, third = (key_of(p) if p else "" for p in patterns)
-    literals = bytes(kinds[mark] for _, _, mark in table)
-    return _Made(Plan(tuple(ways), named, marks, literals, (first, second, third)), patterns)
+    straight = [(number, "") for number, rule in enumerate(rules) if may_be_split(rule)]
+    first, second, third, fourth = (key_of(p) if p else "" for p in patterns)
+    plan = Plan(
+        ways=tuple(ways),
+        named=named,
+        marks=marks,
+        literals=bytes(kinds[mark] for _, _, mark in table),
+        joins=(*straight, *ways),
+        keys=(first, second, third, fourth),
+    )
+    return _Made(plan, patterns)
 
 
 def _turned(rules: Sequence[Rule], own: Sequence[Pattern]) -> tuple[list[Pattern], list[Way]]:
