@@ -165,6 +165,7 @@ class _Worker:
             self.record,
             loop,
         )
+        self.judge.tick(time.monotonic())  # before the first request: what it leaves has a time
         flusher = loop.create_task(self._flush())
         control.setblocking(False)  # noqa: FBT003
         try:
@@ -198,8 +199,8 @@ class _Worker:
     async def _flush(self) -> None:
         """Write `finished` events out even when no verdict follows them."""
         while True:
-            await asyncio.sleep(_FLUSH_SECONDS)
             self.judge.tick(time.monotonic())
+            await asyncio.sleep(_FLUSH_SECONDS)
             with contextlib.suppress(EvidenceError):
                 self.log.flush()
 
