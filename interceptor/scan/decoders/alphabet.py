@@ -21,6 +21,7 @@ _NEXT = rb"(?:(?:\\{1,4}[rn]){0,2}\\{0,4}+[\"'`]\s{0,64}+[,+.&|]?+\s{0,64}+\\{0,
 _ENDS = rb"(?=(?:\\{1,4}[rn]){0,2}={0,2}+\\{0,4}+[\"'`]\s{0,64}+(?:[^:\s]|\Z))"
 _TAIL = 2048  # characters that a credential takes at most, encoded a few times
 _WIDTHS = frozenset((60, 64, 70, 72, 76))  # of lines, as programs wrap them
+_QUOTE = re.compile(rb"[\"'`]")
 _BREAKS = frozenset(b"\r\n\\\"'`")
 
 
@@ -49,7 +50,7 @@ def runs(text: bytes, table: bytes, least: int) -> list[tuple[int, int]]:
 class Alphabet:
     """The characters of an encoding, and how their runs go on in the next line."""
 
-    __slots__ = ("_between", "_marks", "_more", "least")
+    __slots__ = ("_backslash", "_between", "_literals", "_marks", "_more", "_strip", "least")
 
     def __init__(self, characters: bytes, least: int, *, literals: bool = False) -> None:
         """Take the alphabet.
@@ -62,7 +63,11 @@ class Alphabet:
         self.least = least
         self._marks = marks(characters)
         one = b"[" + re.escape(characters) + b"]"
-        line = _LINE % re.escape(bytes(byte for byte in _PREFIX if byte not in characters))
+        prefix = bytes(byte for byte in _PREFIX if byte not in characters)
+        self._strip = prefix + b"\\"
+        self._literals = literals
+        self._backslash = b"\\" in characters
+        line = _LINE % re.escape(prefix)
         breaks = b"(?:" + line + b")+" + one + b"++"
         if literals:
             breaks = b"(?:" + breaks + b"|" + _NEXT + one + b"{2,}+" + _ENDS + b")"
@@ -80,17 +85,29 @@ class Alphabet:
         is appended, too, as far as it matters.
         """
         run = text[start:end]
+        more = None
         if end < len(text) and text[end] in _BREAKS:
             more = self._more.match(text, end)
-            if more:
-                lines = self._between.split(more[0])
-                whole = run + b"".join(lines)
-                found += [whole[: -len(lines[-1])][-_TAIL:], whole]
-                if len(run) not in _WIDTHS:  # no wrapping, perhaps, but a list
-                    found += [run, *(line for line in lines if len(line) >= self.least)]
-                return more.end()
-        found.append(run)
-        return end
+        if more is None:
+            found.append(run)
+            return end
+        listed = self._literals and _QUOTE.search(more[0]) is not None
+        exactly = listed or self._backslash
+        lines = self._between.split(more[0]) if exactly else self._lines(more[0])
+        whole = run + b"".join(lines)
+        found += [whole[: -len(lines[-1])][-_TAIL:], whole]
+        if listed or len(run) not in _WIDTHS:  # no wrapping, perhaps, but a list
+            found += [run, *(line for line in lines if len(line) >= self.least)]
+        return more.end()
+
+    def _lines(self, text: bytes) -> list[bytes]:
+        """Split what begins with a line break, without a pattern: that would be slow."""
+        while b"\\\\" in text:
+            text = text.replace(b"\\\\", b"\\")
+        for escaped, plain in ((b"\\r", b""), (b"\\n", b"\n"), (b"\r", b"\n")):
+            text = text.replace(escaped, plain)
+        strip = self._strip
+        return [line.strip(strip) for line in text.split(b"\n")]
 
     def runs(self, text: bytes) -> list[bytes]:
         """Find the runs, wrapped ones put together."""

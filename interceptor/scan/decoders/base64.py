@@ -14,7 +14,7 @@ from typing import Final
 from pybase64 import b64decode
 
 from interceptor.scan.decoders.alphabet import Alphabet, fresh
-from interceptor.scan.decoders.base32 import MIN_BASE32, decode_token
+from interceptor.scan.decoders.base32 import decode_token
 from interceptor.scan.decoders.compressed import SIZES, at_start, start_bits
 from interceptor.scan.decoders.model import Decoder, Seen
 from interceptor.scan.decoders.noise import SMALL, is_noise
@@ -29,6 +29,7 @@ _CHARACTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/
 _HEX = b"0123456789ABCDEFabcdef"
 _UUID = re.compile(rb"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\Z")
 _RUNS: Final = Alphabet(_CHARACTERS, MIN_BASE64, literals=True)
+_LEAST_WHOLE: Final = 24
 _LONGEST_TOKEN: Final = 2048
 _DIGESTS: Final = frozenset((32, 40, 48, 56, 64, 96, 128))
 
@@ -44,7 +45,7 @@ def _heads(size: int) -> frozenset[bytes]:
     return frozenset(bytes((_CHARACTERS[word >> 6], _CHARACTERS[word & 63])) for word in bits)
 
 
-_HEADS: Final = tuple((4 * size // 3, _heads(size)) for size in SIZES)
+_LONG_HEADS, _HEADS, _SHORT_HEADS = map(_heads, SIZES)
 _TURNED_HEADS: Final = _heads(-1)
 
 
@@ -108,7 +109,7 @@ def _decoded(found: list[bytes]) -> Iterator[tuple[str, bytes]]:
         b"\n".join(base64_phases(b"AAAA".join([way.text for _, way in ways])))
     ):
         for name, way in ways:
-            yield name, kept(way, 6, _readings(way.text))
+            yield name, kept(way, 6, _readings(way.text), turned=name != "base64")
     for run in found:
         yield from _tried(run)
 
@@ -116,7 +117,9 @@ def _decoded(found: list[bytes]) -> Iterator[tuple[str, bytes]]:
 def _tried(run: bytes) -> Iterator[tuple[str, bytes]]:
     """Undo what a run is only as a whole: compressed data, or one number."""
     size = len(run)
-    if run[:2] in next(heads for least, heads in _HEADS if size >= least):
+    if size < _LEAST_WHOLE:
+        return
+    if run[:2] in (_SHORT_HEADS if size < 54 else _HEADS if size < 342 else _LONG_HEADS):
         yield from _compressed("base64", run, usual=False)
     if run[:-3:-1] in _TURNED_HEADS:
         yield from _compressed("reversed>base64", run[::-1], usual=True)
@@ -124,7 +127,7 @@ def _tried(run: bytes) -> Iterator[tuple[str, bytes]]:
         yield from _compressed("rot13>base64", run.translate(ROT13), usual=True)
     if size <= _LONGEST_TOKEN and run.isalnum():
         yield from from_token(run)
-        if size >= MIN_BASE32 and (run.islower() or run.isupper()):
+        if run.islower() or run.isupper():
             yield from decode_token(run)
 
 

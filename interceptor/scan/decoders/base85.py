@@ -18,8 +18,8 @@ from interceptor.scan.decoders.model import Decoder, Seen
 from interceptor.scan.decoders.noise import is_noise
 from interceptor.scan.decoders.streams import Found
 
-MIN_BASE85 = 20
-"""Characters of the shortest run that is decoded: 16 bytes."""
+MIN_BASE85 = 25
+"""Characters of the shortest run that is decoded: 20 bytes."""
 _FEW = 8  # runs, up to which each is tried by itself
 _GROUPS = 4  # first digits in a row that fit readable bytes
 
@@ -99,8 +99,8 @@ def _varied(run: bytes, rare: bytes) -> bool:
     """Say whether characters are mixed as in base85, where a third each are capitals and not."""
     size = len(run)
     return (
-        (size - len(run.translate(None, rare))) * 64 >= size
-        and (size - len(run.translate(None, _CAPITALS))) * 12 >= size
+        (size - len(run.translate(None, _CAPITALS))) * 12 >= size
+        and (size - len(run.translate(None, rare))) * 64 >= size
         and len(run.translate(None, _SMALL_LETTERS)) * 3 >= size
     )
 

@@ -10,8 +10,9 @@ nothing is left out silently, and time grows with what came out.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from itertools import chain
 from typing import Final, NamedTuple
-from zlib import crc32
+from zlib import crc32, decompressobj, error
 
 from interceptor.scan.decoders.magics import BZIP2, GZIP, MAGICS, XZ, ZIP, ZLIB, ZSTD
 from interceptor.scan.decoders.model import Decoder, Seen
@@ -84,6 +85,15 @@ def _xz_begins(text: bytes, at: int) -> int:
     return at if crc32(flags) == int.from_bytes(text[at + 8 : at + 12], "little") else -1
 
 
+def _zstd_begins(text: bytes, at: int) -> int:
+    """Return `at` unless reserved bits are set, or a dictionary is asked for, or -1.
+
+    RFC 8878 section 3.1.1.1.1.
+    """
+    descriptor = text[at + 4 : at + 5]
+    return at if descriptor and not descriptor[0] & 0x0B else -1
+
+
 def _here(_text: bytes, at: int) -> int:
     return at
 
@@ -136,7 +146,7 @@ _KINDS: Final = (
         Inflate,
     ),
     _Kind("zip", (r"PK\x03\x04",), (ZIP,), _zip_body, Inflate),
-    _Kind("zstd", (r"\x28\xb5\x2f\xfd",), (ZSTD,), _here, Zstd, slice_=_ZSTD_SLICE),
+    _Kind("zstd", (r"\x28\xb5\x2f\xfd",), (ZSTD,), _zstd_begins, Zstd, slice_=_ZSTD_SLICE),
     _Kind("bzip2", (r"BZh[1-9]1AY&SY",), (BZIP2,), _here, Bzip2),
     _Kind("xz", (r"\xfd7zXZ\x00",), (XZ,), _xz_begins, Xz),
 )
@@ -161,6 +171,19 @@ SIZES: Final = (256, 40, 0)
 """From how many bytes on there are more beginnings that are tried, in falling order."""
 
 
+def _deflate_heads(size: int) -> frozenset[int]:
+    """First bytes of deflate data, if there is so much of it (RFC 1951 section 3.2.3).
+
+    Fixed codes in a last block; dynamic ones take some space; more blocks, if there is much.
+    """
+    kinds = (2, 3, 4, 5) if size >= SIZES[0] else (3, 5) if size >= SIZES[1] else (3,)
+    return frozenset(byte for byte in range(256) if byte & 7 in kinds)
+
+
+_DEFLATE: Final = tuple((size, _deflate_heads(size)) for size in SIZES)
+_BARE: Final = _BROTLI_ANY | _DEFLATE[0][1]
+
+
 def start_bits(size: int) -> frozenset[int]:
     """Return the first twelve bits of data that `at_start` tries something on.
 
@@ -168,26 +191,13 @@ def start_bits(size: int) -> frozenset[int]:
         size: bytes of the data, one of `SIZES`; -1: see `at_start`, `usual`.
     """
     bits = {magic[0] << 4 | magic[1] >> 4 for magic in (MAGICS if size < 0 else ZLIB)}
-    bare = {byte for byte in range(256) if _may_be_brotli(byte, size)}
+    heads = _BROTLI_ANY if size >= SIZES[0] else _BROTLI_USUAL
     if size >= 0:
-        bare.update(byte for byte in range(256) if _may_be_deflate(byte, size))
-    return frozenset(bits | {head << 4 | low for head in bare for low in range(16)})
+        heads |= _deflate_heads(size)
+    return frozenset(bits | {head << 4 | low for head in heads for low in range(16)})
 
 
-def _may_be_brotli(head: int, size: int) -> bool:
-    return head in (_BROTLI_ANY if size >= SIZES[0] else _BROTLI_USUAL)
-
-
-def _may_be_deflate(head: int, size: int) -> bool:
-    """Say whether deflate begins so with so much data (RFC 1951 section 3.2.3).
-
-    Fixed codes in a last block; dynamic ones take some space; more blocks, if there is much.
-    """
-    kind = head & 7
-    return kind == 3 or (kind == 5 and size >= SIZES[1]) or (kind in (2, 4) and size >= SIZES[0])
-
-
-def at_start(data: bytes, *, usual: bool = False) -> Found:
+def at_start(data: bytes, *, usual: bool = False) -> Iterable[tuple[str, bytes]]:
     """Undo the compression of what is compressed as a whole: raw deflate and brotli, too.
 
     These two have no magic number; what does not begin like them in one of the usual ways is left
@@ -200,38 +210,38 @@ def at_start(data: bytes, *, usual: bool = False) -> Found:
     """
     size = len(data)
     if size < SHORTEST:
-        return
-    head = data[0]
+        return ()
     if data.startswith(MAGICS if usual else ZLIB):
-        for kind in _KINDS:
-            if data.startswith(kind.magics):
-                yield from kind.decode(data, set())
-    elif not usual and _may_be_deflate(head, size) and _opens(Inflate(), data[:48]):
-        yield from _whole("deflate", data, Inflate(), SLICE)
-    if _may_be_brotli(head, -1 if usual else size) and _opens(Brotli(), data[:16]):
-        yield from _whole("brotli", data, Brotli(), 1 if size <= _BROTLI_SHORT else 64)
-
-
-def _opens(stream: Stream, data: bytes) -> bool:
-    """Say whether the first bytes can be read: most that are no such stream are soon damaged."""
-    try:
-        stream.feed(data, 64)
-    except DamagedError:
-        return False
-    return True
+        kinds = [kind for kind in _KINDS if data.startswith(kind.magics)]
+        return chain.from_iterable(kind.decode(data, set()) for kind in kinds)
+    head = data[0]
+    found: tuple[Found, ...] = ()
+    if not usual and head in next(heads for least, heads in _DEFLATE if size >= least):
+        # Most that is no such data is damaged soon: that is the quickest way to tell.
+        try:
+            decompressobj(-15).decompress(data[:48], 64)
+        except error:
+            pass
+        else:
+            found = (_whole("deflate", data, Inflate(), SLICE),)
+    if head in (_BROTLI_ANY if size >= SIZES[0] and not usual else _BROTLI_USUAL):
+        try:
+            Brotli().feed(data[:16], 64)
+        except DamagedError:
+            pass
+        else:
+            slice_ = 1 if size <= _BROTLI_SHORT else 64
+            found = (*found, _whole("brotli", data, Brotli(), slice_))
+    return chain.from_iterable(found)
 
 
 def _whole(name: str, data: bytes, stream: Stream, slice_: int) -> Found:
     reader = Reader(name, data)
     yield from reader.read(stream, 0, follows=False, slice_=slice_)
-    for chain, out in reader.rest():
+    for named, out in reader.rest():
         if not is_noise(out):
-            yield chain, out
+            yield named, out
 
-
-_BARE = frozenset(
-    byte for byte in range(256) if _may_be_deflate(byte, SIZES[0]) or _may_be_brotli(byte, SIZES[0])
-)
 
 COMPRESSED: tuple[Decoder, ...] = (
     *(Decoder(kind.name, kind.gates, kind.decode) for kind in _KINDS),

@@ -27,7 +27,7 @@ def _heads(size: int) -> frozenset[bytes]:
     return frozenset((form % word).encode() for word in bits for form in ("%03x", "%03X"))
 
 
-_HEADS: Final = tuple((2 * size, _heads(size)) for size in SIZES)
+_LONG_HEADS, _HEADS, _SHORT_HEADS = map(_heads, SIZES)
 
 
 def hex_phases(run: bytes) -> list[bytes]:
@@ -54,7 +54,8 @@ def _decoded(found: list[bytes]) -> Found:
     yield "hex", kept(way, 4, _readings(way.text))
     for run in found:
         size = len(run)
-        if run[:3] in next(heads for least, heads in _HEADS if size >= least):
+        heads = _SHORT_HEADS if size < 80 else _HEADS if size < 512 else _LONG_HEADS
+        if run[:3] in heads:
             for name, inner in at_start(unhexlify(run[: size & ~1])):
                 yield f"hex>{name}", inner
 

@@ -39,20 +39,21 @@ def strand(runs: list[bytes], gap: bytes) -> Strand:
     return Strand(gap.join(runs), tuple(cuts))
 
 
-def kept(run: Strand, bits: int, readings: list[Reading]) -> bytes:
+def kept(run: Strand, bits: int, readings: list[Reading], *, turned: bool = False) -> bytes:
     """Join the readings of a strand that are no noise; runs end with a line end there.
 
     Args:
         run: what was read.
         bits: that a character stands for.
         readings: at each alignment.
+        turned: see `is_noise`.
     """
     outs = [out for out, _ in readings]
     if len(outs[0]) * len(outs) <= SMALL:
         if is_noise(b"\n".join(outs)):
             return b""
     else:
-        readings = [reading for reading in readings if not is_noise(reading[0])]
+        readings = [reading for reading in readings if not is_noise(reading[0], turned=turned)]
     return b"\n".join([_parted(out, run.cuts, bits, shift) for out, shift in readings])
 
 

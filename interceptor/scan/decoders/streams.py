@@ -192,6 +192,7 @@ class Reader:
         self._parts: list[bytes] = []
         self._size = 0
         self._before = b""
+        self._count = 0
 
     def read(
         self, stream: Stream, at: int, *, follows: bool, slice_: int = SLICE, most: int = 0
@@ -243,7 +244,9 @@ class Reader:
 
     def _joined(self) -> bytes:
         out = self._before + b"".join(self._parts)
-        self._before = out[-OVERLAP:]
+        # Numbered, so that what repeats itself is not taken for what was seen, and counts.
+        self._before = b"%d\n" % self._count + out[-OVERLAP:]
+        self._count += 1
         self._parts = []
         self._size = 0
         return out
