@@ -6,6 +6,7 @@ what follows a run that ends at a line break or a quote.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable
 
@@ -50,8 +51,6 @@ def runs(text: bytes, table: bytes, least: int) -> list[tuple[int, int]]:
 class Alphabet:
     """The characters of an encoding, and how their runs go on in the next line."""
 
-    __slots__ = ("_backslash", "_between", "_literals", "_marks", "_more", "_strip", "least")
-
     def __init__(self, characters: bytes, least: int, *, literals: bool = False) -> None:
         """Take the alphabet.
 
@@ -61,18 +60,25 @@ class Alphabet:
             literals: whether a run may go on in the next of several string literals.
         """
         self.least = least
-        self._marks = marks(characters)
-        one = b"[" + re.escape(characters) + b"]"
-        prefix = bytes(byte for byte in _PREFIX if byte not in characters)
-        self._strip = prefix + b"\\"
+        self._characters = characters
         self._literals = literals
-        self._backslash = b"\\" in characters
-        line = _LINE % re.escape(prefix)
-        breaks = b"(?:" + line + b")+" + one + b"++"
-        if literals:
+        self._marks = marks(characters)
+        self._prefix = bytes(byte for byte in _PREFIX if byte not in characters)
+
+    @functools.cached_property
+    def _more(self) -> re.Pattern[bytes]:
+        """The lines that follow a run."""
+        one = b"[" + re.escape(self._characters) + b"]"
+        breaks = b"(?:" + _LINE % re.escape(self._prefix) + b")+" + one + b"++"
+        if self._literals:
             breaks = b"(?:" + breaks + b"|" + _NEXT + one + b"{2,}+" + _ENDS + b")"
-        self._more = re.compile(b"(?:" + breaks + b")+")
-        self._between = re.compile(line + b"|" + _NEXT if literals else line)
+        return re.compile(b"(?:" + breaks + b")+")
+
+    @functools.cached_property
+    def _between(self) -> re.Pattern[bytes]:
+        """What stands between two lines."""
+        line = _LINE % re.escape(self._prefix)
+        return re.compile(line + b"|" + _NEXT if self._literals else line)
 
     def spans(self, text: bytes) -> list[tuple[int, int]]:
         """Find the runs, each as far as its line goes."""
@@ -92,7 +98,7 @@ class Alphabet:
             found.append(run)
             return end
         listed = self._literals and _QUOTE.search(more[0]) is not None
-        exactly = listed or self._backslash
+        exactly = listed or b"\\" in self._characters
         lines = self._between.split(more[0]) if exactly else self._lines(more[0])
         whole = run + b"".join(lines)
         found += [whole[: -len(lines[-1])][-_TAIL:], whole]
@@ -106,7 +112,7 @@ class Alphabet:
             text = text.replace(b"\\\\", b"\\")
         for escaped, plain in ((b"\\r", b""), (b"\\n", b"\n"), (b"\r", b"\n")):
             text = text.replace(escaped, plain)
-        strip = self._strip
+        strip = self._prefix + b"\\"
         return [line.strip(strip) for line in text.split(b"\n")]
 
     def runs(self, text: bytes) -> list[bytes]:

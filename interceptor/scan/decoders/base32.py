@@ -18,7 +18,6 @@ from interceptor.scan.mirror import ROT13
 MIN_BASE32 = 24
 """Characters of the shortest run that is decoded: 15 bytes."""
 
-_WORDS: Final = 128  # so many letters without a digit are words run together
 _DIGITS = b"0123456789abcdefghijklmnopqrstuv"
 _UPPER = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 _CROCKFORD = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -49,12 +48,7 @@ def _readings(digits: bytes) -> list[Reading]:
 
 def decode_base32(text: bytes, seen: Seen) -> Found:
     """Decode every run of a text, plain, reversed and in ROT13."""
-    found = [
-        run
-        for alphabet in _ALPHABETS
-        for run in alphabet.runs(text)
-        if len(run) < _WORDS or not run.isalpha()
-    ]
+    found = [run for alphabet in _ALPHABETS for run in alphabet.runs(text)]
     new = fresh(found, "base32", seen)
     if not new:
         return

@@ -15,7 +15,7 @@ from pybase64 import b64decode
 
 from interceptor.scan.decoders.alphabet import Alphabet, fresh
 from interceptor.scan.decoders.base32 import decode_token
-from interceptor.scan.decoders.compressed import SIZES, at_start, start_bits
+from interceptor.scan.decoders.compressed import SIZES, at_start, first_bytes
 from interceptor.scan.decoders.model import Decoder, Seen
 from interceptor.scan.decoders.noise import SMALL, is_noise
 from interceptor.scan.decoders.radix import from_token
@@ -39,14 +39,9 @@ _BETWEEN_PADDING = re.compile(rb"=[A-Za-z0-9+/_-]{2,}+=")
 _PIECE = re.compile(rb"([A-Za-z0-9+/_-]++)(={0,2})")
 
 
-def _heads(size: int) -> frozenset[bytes]:
-    """Two first characters of what `at_start` tries something on."""
-    bits = start_bits(size)
-    return frozenset(bytes((_CHARACTERS[word >> 6], _CHARACTERS[word & 63])) for word in bits)
-
-
-_LONG_HEADS, _HEADS, _SHORT_HEADS = map(_heads, SIZES)
-_TURNED_HEADS: Final = _heads(-1)
+_VALUES = bytes(max(0, _CHARACTERS.find(byte)) & 63 for byte in range(256))
+_LONG_HEADS, _HEADS, _SHORT_HEADS = map(first_bytes, SIZES)
+_TURNED_HEADS = first_bytes(-1)
 
 
 def base64_phases(run: bytes) -> list[bytes]:
@@ -119,16 +114,22 @@ def _tried(run: bytes) -> Iterator[tuple[str, bytes]]:
     size = len(run)
     if size < _LEAST_WHOLE:
         return
-    if run[:2] in (_SHORT_HEADS if size < 54 else _HEADS if size < 342 else _LONG_HEADS):
+    heads = _SHORT_HEADS if size < 54 else _HEADS if size < 342 else _LONG_HEADS
+    if _head(run[0], run[1]) in heads:
         yield from _compressed("base64", run, usual=False)
-    if run[:-3:-1] in _TURNED_HEADS:
+    if _head(run[-1], run[-2]) in _TURNED_HEADS:
         yield from _compressed("reversed>base64", run[::-1], usual=True)
-    if run[:2].translate(ROT13) in _TURNED_HEADS:
+    if _head(ROT13[run[0]], ROT13[run[1]]) in _TURNED_HEADS:
         yield from _compressed("rot13>base64", run.translate(ROT13), usual=True)
     if size <= _LONGEST_TOKEN and run.isalnum():
         yield from from_token(run)
         if run.islower() or run.isupper():
             yield from decode_token(run)
+
+
+def _head(first: int, second: int) -> int:
+    """Return the first byte that two characters stand for."""
+    return _VALUES[first] << 2 | _VALUES[second] >> 4
 
 
 def _compressed(way: str, run: bytes, *, usual: bool) -> Iterator[tuple[str, bytes]]:

@@ -140,7 +140,8 @@ class _Joined:
             group, digits = divmod(end - offset, 5)
             stop = 4 * group + max(0, digits - 1)
             upto = min(len(out), 4 * -((offset - following) // 5))
-            out[stop:upto] = b"\n" * max(0, upto - stop)
+            if upto > stop:
+                out[stop:upto] = b"\n" + bytes(upto - stop - 1)
         return bytes(out)
 
 

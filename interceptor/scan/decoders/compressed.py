@@ -184,17 +184,16 @@ _DEFLATE: Final = tuple((size, _deflate_heads(size)) for size in SIZES)
 _BARE: Final = _BROTLI_ANY | _DEFLATE[0][1]
 
 
-def start_bits(size: int) -> frozenset[int]:
-    """Return the first twelve bits of data that `at_start` tries something on.
+def first_bytes(size: int) -> frozenset[int]:
+    """Return the first bytes of data that `at_start` tries something on.
 
     Args:
         size: bytes of the data, one of `SIZES`; -1: see `at_start`, `usual`.
     """
-    bits = {magic[0] << 4 | magic[1] >> 4 for magic in (MAGICS if size < 0 else ZLIB)}
     heads = _BROTLI_ANY if size >= SIZES[0] else _BROTLI_USUAL
-    if size >= 0:
-        heads |= _deflate_heads(size)
-    return frozenset(bits | {head << 4 | low for head in heads for low in range(16)})
+    if size < 0:
+        return heads | {magic[0] for magic in MAGICS}
+    return heads | {ZLIB[0][0]} | _deflate_heads(size)
 
 
 def at_start(data: bytes, *, usual: bool = False) -> Iterable[tuple[str, bytes]]:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 from interceptor.scan.decoders.alphabet import Alphabet, fresh
-from interceptor.scan.decoders.compressed import SIZES, at_start, start_bits
+from interceptor.scan.decoders.compressed import SIZES, at_start, first_bytes
 from interceptor.scan.decoders.model import Decoder, Seen
 from interceptor.scan.decoders.sieve import Sieve
 from interceptor.scan.decoders.strand import Reading, kept, strand
@@ -23,8 +23,8 @@ _RUNS: Final = Alphabet(_DIGITS, MIN_HEX)
 
 
 def _heads(size: int) -> frozenset[bytes]:
-    bits = start_bits(size)
-    return frozenset((form % word).encode() for word in bits for form in ("%03x", "%03X"))
+    heads = first_bytes(size)
+    return frozenset((form % byte).encode() for byte in heads for form in ("%02x", "%02X"))
 
 
 _LONG_HEADS, _HEADS, _SHORT_HEADS = map(_heads, SIZES)
@@ -55,7 +55,7 @@ def _decoded(found: list[bytes]) -> Found:
     for run in found:
         size = len(run)
         heads = _SHORT_HEADS if size < 80 else _HEADS if size < 512 else _LONG_HEADS
-        if run[:3] in heads:
+        if run[:2] in heads:
             for name, inner in at_start(unhexlify(run[: size & ~1])):
                 yield f"hex>{name}", inner
 
