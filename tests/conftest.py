@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
+    from interceptor.scan.ruleset import Rule
     from tests.lab import Lab
 
 
@@ -22,6 +25,23 @@ def pytest_configure() -> None:
             signal.signal(number, signal.SIG_DFL)
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    _compile_once()
+
+
+def _compile_once() -> None:
+    """Keep what scanners compile for the length of the run: seconds each, in dozens of modules."""
+    from interceptor.scan import engine, plan
+
+    kept = tempfile.TemporaryDirectory(prefix="egressguard-test-")
+    _KEPT.append(kept)
+
+    def open_plan(rules: Sequence[Rule], folder: Path | None) -> plan.Opened:
+        return plan.open_plan(rules, folder or Path(kept.name))
+
+    engine.__dict__["open_plan"] = open_plan
+
+
+_KEPT: list[tempfile.TemporaryDirectory[str]] = []
 
 
 @pytest.fixture(scope="session")
