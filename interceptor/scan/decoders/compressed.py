@@ -16,7 +16,6 @@ from zlib import crc32, decompressobj, error
 
 from interceptor.scan.decoders.magics import BZIP2, GZIP, MAGICS, XZ, ZIP, ZLIB, ZSTD
 from interceptor.scan.decoders.model import Decoder, Seen
-from interceptor.scan.decoders.noise import is_noise
 from interceptor.scan.decoders.streams import (
     SHORTEST,
     SLICE,
@@ -237,9 +236,7 @@ def at_start(data: bytes, *, usual: bool = False) -> Iterable[tuple[str, bytes]]
 def _whole(name: str, data: bytes, stream: Stream, slice_: int) -> Found:
     reader = Reader(name, data)
     yield from reader.read(stream, 0, follows=False, slice_=slice_)
-    for named, out in reader.rest():
-        if not is_noise(out):
-            yield named, out
+    yield from reader.rest()
 
 
 COMPRESSED: tuple[Decoder, ...] = (

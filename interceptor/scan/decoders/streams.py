@@ -10,12 +10,17 @@ import zlib
 from collections.abc import Iterator
 from typing import Final, Protocol
 
+from interceptor.scan.decoders.noise import is_noise
+
 PIECE: Final = 1 << 18
 """About the most bytes that are given at once."""
 OVERLAP: Final = 8192
 """Bytes that a piece repeats of the one before: longer than any match."""
 SHORTEST: Final = 12
 """Fewer bytes hold neither a credential nor another encoding of one."""
+NOISE: Final = 1 << 26
+"""Bytes of noise in one text that are passed over; more of it is given out like anything else, so
+that it is the caller's budget that says where a bomb ends."""
 SLICE: Final = 1 << 16
 """Most bytes that are handed to a library at once: what it does not take is copied."""
 
@@ -192,7 +197,7 @@ class Reader:
         self._parts: list[bytes] = []
         self._size = 0
         self._before = b""
-        self._count = 0
+        self._count = self._skipped = 0
 
     def read(
         self, stream: Stream, at: int, *, follows: bool, slice_: int = SLICE, most: int = 0
@@ -229,7 +234,7 @@ class Reader:
                     self._parts.append(gap + out)
                     gap = b""
                     if self._size >= PIECE:
-                        yield self._name, self._joined()
+                        yield from self._piece()
         except DamagedError:
             pass
         self.end = at - stream.unused if stream.ended else -1
@@ -240,13 +245,17 @@ class Reader:
     def rest(self) -> Found:
         """Give what was not given yet, unless it is too short to matter."""
         if self._size >= SHORTEST:
-            yield self._name, self._joined()
+            yield from self._piece()
 
-    def _joined(self) -> bytes:
+    def _piece(self) -> Found:
+        """Give what was read since the last piece, unless it is noise."""
         out = self._before + b"".join(self._parts)
         # Numbered, so that what repeats itself is not taken for what was seen, and counts.
         self._before = b"%d\n" % self._count + out[-OVERLAP:]
         self._count += 1
         self._parts = []
         self._size = 0
-        return out
+        if self._skipped < NOISE and is_noise(out):
+            self._skipped += len(out)
+        else:
+            yield self._name, out
