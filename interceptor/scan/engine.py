@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 
 from interceptor.scan.database import Hit, RulePatternError, collect_hit
-from interceptor.scan.decoders import GATES, MAX_DEPTH, Seen, decode
+from interceptor.scan.decoders import GATES, MAX_DEPTH, PACKED, Seen, decode
 from interceptor.scan.decoders.joined import FIELDS, join_fields, wordy
 from interceptor.scan.known_matcher import KnownMatcher, Meaning, compile_matcher, load_matcher
 from interceptor.scan.marks import Marks
@@ -178,6 +178,7 @@ class Scanner:
         decoded_bytes: int = DECODED_BYTES,
         *,
         joined: bool = False,
+        unpacked: bool = False,
         witness: Witness | None = None,
     ) -> Scan:
         """Scan one view, plain and under every known encoding.
@@ -189,6 +190,8 @@ class Scanner:
             key: key of the digests, at most 64 bytes.
             decoded_bytes: budget of decoders.
             joined: `data` was put together from pieces: only rules that may be found so count.
+            unpacked: compressed data in `data` itself is none of this scan's business: who calls
+                takes it apart, within bounds of its own.
             witness: takes each finding with its text.
         """
         hits: list[Hit] = []
@@ -206,6 +209,8 @@ class Scanner:
             following: list[tuple[bytes, str, list[Hit]]] = []
             for text, chain, hits in level:
                 mask = self._examine(text, chain, hits, look)
+                if unpacked and not depth:
+                    mask &= ~PACKED
                 if look.ends:
                     budget -= self._join_fields(text, chain, look)
                 if not mask or depth == MAX_DEPTH:

@@ -37,6 +37,8 @@ _WORD: Final = frozenset(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnop
 def scan_whole(scanner: Scanner, data: bytes, where: str, key: bytes, decoded_bytes: int) -> Scan:
     """Scan a text that is there as a whole; a long one in pieces that overlap by `HOLD`.
 
+    Compressed data in it is left to who takes bodies apart: `interceptor.wire.body`.
+
     Args:
         scanner: for this thread.
         data: any size; time and memory grow with it evenly.
@@ -45,10 +47,10 @@ def scan_whole(scanner: Scanner, data: bytes, where: str, key: bytes, decoded_by
         decoded_bytes: budget of decoders for each piece.
     """
     if len(data) <= _PIECE:
-        return scanner.scan(data, where, key, decoded_bytes)
+        return scanner.scan(data, where, key, decoded_bytes, unpacked=True)
     found: dict[tuple[int, str, str], RawFinding] = {}
     for at in range(0, len(data) - HOLD, _PIECE - HOLD):
-        scan = scanner.scan(data[at : at + _PIECE], where, key, decoded_bytes)
+        scan = scanner.scan(data[at : at + _PIECE], where, key, decoded_bytes, unpacked=True)
         if scan.incomplete:
             return scan
         for raw in scan.findings:
@@ -57,7 +59,7 @@ def scan_whole(scanner: Scanner, data: bytes, where: str, key: bytes, decoded_by
 
 
 class BodyWindow:
-    """The hold-back window of one body.
+    """The hold-back window of one body, compressed parts of which have windows of their own.
 
     Attributes:
         verdict: set once a finding blocks; from then on nothing is released.
@@ -111,7 +113,7 @@ class BodyWindow:
         buffer = self._buffer
         if len(buffer) > self._scanned:
             window = bytes(buffer)
-            scan = self._scanner.scan(window, "body", self._key, self._decoded_bytes)
+            scan = self._scanner.scan(window, "body", self._key, self._decoded_bytes, unpacked=True)
             if scan.findings or scan.incomplete:
                 self.verdict, findings = self._decide(scan)
                 self.findings += tuple(f for f in findings if f not in self.findings)

@@ -24,7 +24,11 @@ GATES: tuple[tuple[int, str], ...] = tuple(
 )
 """(index in `DECODERS`, pattern) of every gate; that index is its bit in a mask."""
 
-__all__ = ["DECODERS", "GATES", "MAX_DEPTH", "Decoder", "Seen", "decode", "gate_name"]
+_PACKED = frozenset(("gzip", "zlib", "zip", "zstd", "bzip2", "xz", "deflate"))
+PACKED = sum(1 << number for number, decoder in enumerate(DECODERS) if decoder.name in _PACKED)
+"""Bits of the decoders of compressed data."""
+
+__all__ = ["DECODERS", "GATES", "MAX_DEPTH", "PACKED", "Decoder", "Seen", "decode", "gate_name"]
 
 
 def decode(text: bytes, mask: int, seen: Seen) -> Iterator[tuple[str, bytes, bool]]:

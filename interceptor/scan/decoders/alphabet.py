@@ -69,7 +69,8 @@ class Alphabet:
     def _more(self) -> re.Pattern[bytes]:
         """The lines that follow a run."""
         one = b"[" + re.escape(self._characters) + b"]"
-        breaks = b"(?:" + _LINE % re.escape(self._prefix) + b")+" + one + b"++"
+        # A few at most: more line ends in a row are no wrapping, and would be tried in many ways.
+        breaks = b"(?:" + _LINE % re.escape(self._prefix) + b"){1,4}" + one + b"++"
         if self._literals:
             breaks = b"(?:" + breaks + b"|" + _NEXT + one + b"{2,}+" + _ENDS + b")"
         return re.compile(b"(?:" + breaks + b")+")
