@@ -27,7 +27,7 @@ from interceptor.scan.decoders.model import Decoder, Seen
 from interceptor.scan.decoders.near import merged
 
 _NAME = "unicode"
-_REACH = 512  # bytes on either side; a secret is written in one script or a few
+_REACH = 1024  # bytes on either side; a secret is written in one script or a few
 _DOUBTS = 128  # what looking in vain may cost, and 1 in 32 bytes; then all the rest is folded
 _CROWDED, _CROWD = 6, 128  # so many places in so many bytes are no chance, word or not
 _LEAST = 10  # characters of a word

@@ -319,13 +319,13 @@ def test_hexadecimal_in_groups_is_left_alone() -> None:
 # --- bounds
 
 
-@pytest.mark.parametrize("decoder", TEXTS, ids=lambda decoder: decoder.name)
 @settings(deadline=None)
 @given(data=st.binary(max_size=400))
-def test_any_bytes(decoder: Decoder, data: bytes) -> None:
-    for chain, out in yielded(decoder, data):
-        assert chain
-        assert len(out) <= 3 * len(data) + 8
+def test_any_bytes(data: bytes) -> None:
+    for decoder in TEXTS:
+        for chain, out in yielded(decoder, data):
+            assert chain
+            assert len(out) <= 3 * len(data) + 8
 
 
 _BITS = st.sampled_from(
@@ -340,7 +340,7 @@ _BITS = st.sampled_from(
 )
 
 
-@settings(deadline=None, max_examples=400)
+@settings(deadline=None, max_examples=150)
 @given(st.lists(_BITS, max_size=60), st.integers(0, 5000))
 def test_any_mixture(bits: list[bytes], gap: int) -> None:
     data = b"".join(bits) + b"." * gap + b"".join(bits)
@@ -348,7 +348,7 @@ def test_any_mixture(bits: list[bytes], gap: int) -> None:
         assert sum(len(out) for _, out in yielded(decoder, data)) <= 3 * len(data) + 64
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=150)
 @given(st.lists(_BITS, max_size=12), st.integers(0, 4000))
 def test_where_a_gate_fires_the_evidence_is_seen(bits: list[bytes], gap: int) -> None:
     """A long text is cut to its evidence, so that must be wherever a gate found something."""
@@ -366,14 +366,23 @@ def test_where_a_gate_fires_the_evidence_is_seen(bits: list[bytes], gap: int) ->
     [
         *(b"%41", b"%%%%%%%%%41", b"%C1%81", b"&#65;", b"&" * 30 + b"&#65;", b"&#0000000065"),
         *(b"\\u0041", b"\\" * 63 + b"u0041", b"\\uzz\\u0041", b"\\ud800\\u0041", b"\\101"),
-        *(b"=41", b"= " * 30 + b"=41=41", b"A\x00", b"\x00" * 99 + b"A\x00" * 9, b"+AEE-", b"++++"),
+        *(
+            b"=41",
+            b"= " * 30 + b"=41=41",
+            b"A\x00",
+            b"\x00" * 99 + b"A\x00" * 12,
+            b"+AEE-",
+            b"++++AEE-",
+        ),
         *("аa".encode(), "a\u200b".encode(), "\u200b".encode() * 40 + b"a", "Ａ".encode()),
         *("\U000e0041".encode(), "\ufe01".encode(), "中a\u200b".encode(), b"a-", b"ag:" * 9 + b" "),
         *(b"-abcG" * 4 + b" ", b'"a",', b"a\x01bcdefghij", b"\x1b[31mabcd", b"a+b%3D+"),
     ],
 )
 def test_floods_are_linear(flood: bytes) -> None:
-    for decoder in TEXTS:
+    fired = [decoder for decoder in TEXTS if fires(decoder, flood * 100)]
+    assert fired
+    for decoder in fired:
         seconds = []
         for size in (20_000, 200_000):
             data = flood * (size // len(flood))

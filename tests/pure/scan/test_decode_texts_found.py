@@ -229,7 +229,7 @@ def test_in_a_long_text(name: str) -> None:
         assert rule in found(filler + b" " + data + b" " + filler), (gap, rule)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=150)
 @given(
     st.sampled_from(sorted(ENCODERS)),
     st.integers(0, len(KEYS) - 1),
