@@ -15,6 +15,7 @@ from interceptor.scan.mirror import core
 
 _PIECE: Final = 8  # bytes of the shortest secret
 _TELLING: Final = 5  # bytes of a prefix that does not stand in random text by chance
+_JOINTS: Final = (b"-", b"_")
 _TURNED: Final = ("", "reversed", "rot13")
 
 
@@ -76,7 +77,8 @@ class Across:
         if telling:
             return True
         begins_well = raw.start in ends or not text[: raw.start][-1:].isalnum()
-        return begins_well and (raw.end in ends or not text[raw.end : raw.end + 1].isalnum())
+        after = text[raw.end : raw.end + 1]
+        return begins_well and (raw.end in ends or not (after.isalnum() or after in _JOINTS))
 
     def _scan(self, text: bytes, *, encoded: bool) -> Sequence[RawFinding]:
         if encoded:

@@ -273,7 +273,8 @@ class Reader:
         new = [
             (at, token)
             for at, token in enumerate(tokens)
-            if token not in seen and (token not in last or token in repeats)
+            # A small piece may be the same as another segment.
+            if token not in seen and (len(token) <= SMALL or token not in last)
         ]
         for at, token in new if len(new) <= _VALUES else _some(new):
             self._take(segment_value(tokens, at), token, pieces)

@@ -28,6 +28,7 @@ SIDE: Final = LONGEST - 1
 
 _JOURNAL: Final = 1024
 _SMALL: Final = 8
+_DROPS: Final = 6  # values that may lie between two pieces of a stream that is looked at
 _STEPS: Final = 8  # values after each of which a secret may end; more are looked at as a whole
 _DIGITS: Final = b"0123456789"
 _ALL: Final = b"\0"
@@ -290,6 +291,12 @@ def steps(
             new = tuple(parts[len(old) : len(old) + count])
             texts.append(Text((*old, *new), b"".join(old), new, slot, encoded))
         left -= len(value)
+    if texts and len(values) == 1:
+        # Something else may have come between, as when a refused piece is tried again.
+        texts += [
+            texts[0]._replace(parts=(*old[:-drop], value), known=b"".join(old[:-drop]))
+            for drop in range(1, min(_DROPS, len(old) - 1) + 1)
+        ]
     return (left, encoded), texts
 
 
