@@ -8,6 +8,7 @@ import random
 import time
 import zlib
 from collections.abc import Iterable
+from pathlib import Path
 
 import brotli  # type: ignore[import-untyped]
 import pytest
@@ -384,3 +385,20 @@ def test_a_sieve_says_whether_a_pattern_occurs() -> None:
     assert sieve.holds(b"\0y")
     assert not sieve.holds(b"ab \0a")
     assert not sieve.holds(b"")
+
+
+# Gates
+
+
+@pytest.mark.parametrize("decoder", RUNS, ids=lambda decoder: decoder.name)
+def test_gates_are_silent_on_prose(decoder: Decoder) -> None:
+    """Long names, paths and markup wake the decoders whose alphabet they share, no others."""
+    text = b"\n".join(page.read_bytes() for page in sorted(Path("docs").glob("*.md")))
+    assert len(text) > 20_000
+    if not Sieve(*decoder.gates).holds(text):
+        return
+    assert decoder.name in {"base64", "ascii85", "base85", "z85", "hex", "lines", "decimal"}
+    start = time.thread_time()
+    given_out = sum(len(out) for _, out in decoder.decode(text, set()))
+    assert time.thread_time() - start < 0.05
+    assert given_out < len(text) // 20
