@@ -75,12 +75,15 @@ class Witnessing(Scanner):
         decoded_bytes: int = DECODED_BYTES,
         *,
         joined: bool = False,
+        unpacked: bool = False,
         witness: Witness | None = None,
     ) -> Scan:
         """See `Scanner.scan`."""
         own: Witness = [] if witness is None else witness
         start = len(own)
-        scan = super().scan(data, where, key, decoded_bytes, joined=joined, witness=own)
+        scan = super().scan(
+            data, where, key, decoded_bytes, joined=joined, unpacked=unpacked, witness=own
+        )
         self.seen += [(where, raw, text) for raw, text in own[start:]]
         return scan
 

@@ -370,7 +370,7 @@ class Judge:
         line = head.partition(b"\r\n")[0]
         views = [("url", line), ("url", target.path.encode("utf-8", "surrogateescape"))]
         for name, value in fields:
-            views.append((f"header:{name.decode('latin-1')}", name + b": " + value))
+            views.append((f"header:{name.decode('latin-1')}", name + b": " + value + b"\r\n"))
         found: list[tuple[str, RawFinding]] = []
         for where, data in views:
             inner = self._scanner.scan(data, where, self._key, self._decoded_bytes)

@@ -26,7 +26,11 @@ def jwt_token(secret: bytes, after: bytes) -> bool:
     payload = found[0] if found is not None else b""
     if len(payload) == len(rest):  # it goes on beyond what can be seen
         return len(payload) >= 4 and _decoded(payload)[:1] == b"{"
-    return rest[len(payload) : len(payload) + 1] == b"." and _object(payload) is not None
+    claims = _object(payload)
+    if rest[len(payload) : len(payload) + 1] != b"." or claims is None:
+        return False
+    # The token that every guide shows.
+    return not (claims.get("sub") == "1234567890" and claims.get("name") == "John Doe")
 
 
 def jwe_token(secret: bytes, _after: bytes) -> bool:

