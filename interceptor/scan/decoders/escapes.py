@@ -15,36 +15,36 @@ from interceptor.scan.decoders.model import Decoder, Seen
 from interceptor.scan.decoders.near import Replacements, cut, replaced
 from interceptor.scan.decoders.percent import BACKSLASH_X, character, hex_pairs
 
+_H = "[0-9A-Fa-f]"
 # Code points, in the hexadecimal digits of an escape, that may be taken for ASCII or for nothing.
 _FOLDS = (
-    r"(?:00[aA][dD]|0[23-5][0-9A-Fa-f]{2}|061[cC]|115[fF]|1160|1[37][0-9A-Fa-f]{2}|180[b-fB-F]"
-    r"|1[dD][0-9A-Fa-f]{2}|20(?:0[b-fB-F]|1[0-2]|24|2[a-eA-E]|44|[6-9dDeE][0-9A-Fa-f])"
-    r"|21[0-8][0-9A-Fa-f]|24[6-9A-Fa-f][0-9A-Fa-f]|3164|2[cC][0-9A-Fa-f]{2}|[aA]4[dDeEfF][0-9A-Fa-f]|[aA][bB][0-9A-Fa-f]{2}|[fF][eE][0-9A-Fa-f]{2}"
-    r"|[fF][fF][0-9A-Fa-f]{2}|[dD]83[cCdD]|[dD][bB]40)"
+    rf"(?:00[aA][dD]|0[23-5]{_H}{_H}|061[cC]|115[fF]|1160|1[37]{_H}{_H}|180[b-fB-F]|1[dD]{_H}{_H}"
+    rf"|20(?:0[b-fB-F]|1[0-2]|24|2[a-eA-E]|44|[6-9dDeE]{_H})|21[0-8]{_H}|24[6-9A-Fa-f]{_H}|3164"
+    rf"|2[cC]{_H}{_H}|[aA]4[dDeEfF]{_H}|[aA][bB]{_H}{_H}|[fF][eE]{_H}{_H}|[fF][fF]{_H}{_H}"
+    r"|[dD]83[cCdD]|[dD][bB]40)"
 )
-_ESCAPE = (
-    r"\\(?:u00[2-7]|u001[bB]|u\{|x\{|x[2-7]|x1[bB]|x[c-fC-F][0-9A-Fa-f]\\{1,8}x[89abAB]"
-    r"|[01][0-7]{2}|01[0-7]{2}|00[4-7][0-7]|[4-7][0-7][^0-9A-Fa-f ]|3[0-7]{2}\\{1,8}2"
-    r"|/[A-Za-z0-9+/\\]|U00|\\{3}[\"'`/nrtu])"
+_STYLES = ("[fF][fF][0-5]" + _H, rf"[dD]83[5cC]\\u[dD]{_H}{{3}}", rf"[dD][bB]40\\u[dD]{_H}{{3}}")
+_STYLED = tuple(rf"{style}(?:\\u{style}){{3}}" for style in _STYLES)
+_OTHERS = (
+    rf"x(?:\{{|[2-7]|1[bB]|[c-fC-F]{_H}\\{{1,8}}x[89abAB])|[01][0-7]{{2}}|01[0-7]{{2}}"
+    rf"|00[4-7][0-7]|[4-7][0-7][^0-9A-Fa-f ]|3[0-7]{{2}}\\{{1,8}}2|/[A-Za-z0-9+/\\]|U00"
+    r"|\\{3}[\"'`/nrtu]"
 )
-_AMONG = rf"\\u{_FOLDS}[A-Za-z0-9_]"
-_BEHIND = rf"[A-Za-z0-9_+/=-]{{6}}\\u{_FOLDS}"
-_STYLED = tuple(
-    rf"\\u{one}(?:\\u{one}){{3}}"
-    for one in (
-        "[fF][fF][0-5][0-9A-Fa-f]",
-        r"[dD]83[5cC]\\u[dD][c-fC-F][0-9A-Fa-f]{2}",
-        r"[dD][bB]40\\u[dD][cCdD][0-9A-Fa-f]{2}",
-    )
-)
+_ASCII = r"00[2-7]|001[bB]|\{"
+_WORD = "[A-Za-z0-9_+/=-]{6}"  # no escape before: of that there are five such characters at most
 
 ESCAPE = re.compile(
-    rf"{_ESCAPE}|\\u{_FOLDS}(?:[A-Za-z0-9_]|(?<=[A-Za-z0-9_+/=-]{{6}}\\u....))"
-    rf"|{'|'.join(_STYLED)}".encode()
+    rf"\\(?:u(?:{_ASCII}|{_FOLDS}(?:[A-Za-z0-9_]|(?<={_WORD}\\u....))|{'|'.join(_STYLED)})"
+    rf"|{_OTHERS})".encode()
 )
 """An escape that may be part of a secret or of what stands around it."""
 
-ESCAPE_GATES = (_ESCAPE, _AMONG, _BEHIND, *_STYLED)
+ESCAPE_GATES = (
+    rf"\\(?:u(?:{_ASCII})|{_OTHERS})",
+    rf"\\u{_FOLDS}[A-Za-z0-9_]",
+    rf"{_WORD}\\u{_FOLDS}",
+    *(rf"\\u{styled}" for styled in _STYLED),
+)
 """Where there is something to undo."""
 
 _DEPTH = 5  # times that a run of backslashes is halved: four times JSON within JSON
@@ -55,18 +55,22 @@ _SINGLE = (
     (b"\\r", b"\r"),
     (b"\\t", b"\t"),
 )
+_BACKSLASHES = (b"\\u005c", b"\\u005C", b"\\U0000005")
 _BRACED = re.compile(rb"(\\[ux]\{0{0,24}[0-9A-Fa-f]{1,6}\})")
 # Not the `\000` of `\000041`, which is CSS.
 _OCTAL = re.compile(rb"(\\(?:0{0,2}(?:1[0-7]{2}|[4-7][0-7])|(?!00[0-7][0-9A-Fa-f])[0-3][0-7]{2}))")
 
 
 def unescaped(text: bytes) -> bytes:
-    """Undo all escapes; the text is shorter if there were any."""
+    """Undo all escapes, one layer; the text is shorter if there were any."""
     for _ in range(_DEPTH):
         if b"\\\\" not in text:
             break
         text = text.replace(b"\\\\", b"\\")
-    # These first: what the others lay bare is for the next pass, and may be CSS.
+    # What an escaped backslash begins is for the next pass, and may be CSS.
+    late = any(escaped in text for escaped in _BACKSLASHES)
+    if not late:
+        text = _unicode(text)
     for escape, value in _SINGLE:
         text = text.replace(escape, value)
     if _OCTAL.search(text) is not None:
@@ -76,9 +80,7 @@ def unescaped(text: bytes) -> bytes:
         text = marked.replace(BACKSLASH_X, b"\\x")
     if b"\\u{" in text or b"\\x{" in text:
         text = replaced(text, _BRACED, b"\\", _MEANINGS)
-    if b"\\u" in text or b"\\U" in text:
-        text = _unicode(text)
-    return text
+    return _unicode(text) if late else text
 
 
 def _meaning(token: bytes) -> bytes:
@@ -101,6 +103,8 @@ codecs.register_error(_KEEP, _kept)
 
 def _unicode(text: bytes) -> bytes:
     r"""Undo `\uXXXX` and `\UXXXXXXXX`, in C; pairs of surrogates become one character."""
+    if b"\\u" not in text and b"\\U" not in text:
+        return text
     if not text.isascii():
         # What stands there in UTF-8 must come out as it was, so it is escaped first.
         text = text.decode("utf-8", "surrogateescape").encode("raw_unicode_escape")
