@@ -30,11 +30,12 @@ TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
 # Possessive quantifiers: every byte is looked at once, whatever the input (no backtracking).
 # Neither folding nor a bare CR, LF or NUL can be in a value (RFC 9110 section 5.5), nor white
 # space in or after a name (RFC 9112 section 5.1). obs-text passes: file names are sent in it.
-_FIELDS: Final = re.compile(rb"(?:" + TOKEN + rb"++:[\t\x20-\x7e\x80-\xff]*+\r\n)*+")
+# An atomic group: a possessive repeat of a group keeps what a last, failed round took (gh-106052).
+_FIELDS: Final = re.compile(rb"(?>(?:" + TOKEN + rb"++:[\t\x20-\x7e\x80-\xff]*+\r\n)*)")
 # The same as this hop writes it, which is how almost all are sent: one space before the value and
 # no white space around it.
 _WRITTEN: Final = re.compile(
-    rb"(?:" + TOKEN + rb"++: (?![\t ])[\t\x20-\x7e\x80-\xff]++(?<![\t ])\r\n)*+"
+    rb"(?>(?:" + TOKEN + rb"++: (?![\t ])[\t\x20-\x7e\x80-\xff]++(?<![\t ])\r\n)*)"
 )
 
 # Connection-specific fields (RFC 9110 section 7.6.1), and those whose meaning ends at this hop.

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from interceptor.cli import main
 from interceptor.cli.scan_diff import added, staged
 from interceptor.cli.scan_setup import Fault, Prepared
+from interceptor.scan.ruleset import example
 from tests.scan_samples import ACME, OTHER
 
 Prepare = Callable[..., Prepared]
@@ -215,7 +216,7 @@ def test_the_hook_of_the_docs_stops_a_commit(
     file.write_text("#!/bin/sh" + hook)
     file.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
-    key = "AK" + "IA" + "Q3EGRZ7HTXMQWKNP"
+    key = example(["AK", "IA", "{upper32:16}"], "diff").decode()
     for number, (content, code) in enumerate([("harmless\n", 0), (f"id = {key}\n", 1)]):
         (repository / f"c{number}").write_text(content)
         git("add", f"c{number}")

@@ -9,6 +9,7 @@ import pytest
 from interceptor.decide.judge import Judge
 from interceptor.model import Target
 from interceptor.policy.schema import Hosts, Policy, TcpService
+from interceptor.scan.ruleset import example
 
 SSH = TcpService(host="git.example.com", port=22, protocol="ssh")
 ANY = TcpService(host="*.any.example", port=7000, protocol="any")
@@ -52,7 +53,7 @@ def test_deny_wins_and_addresses_are_judged(judge_of: Make) -> None:
 
 
 def test_secrets_in_names_are_judged(judge_of: Make) -> None:
-    secret = "AKIA" + "Q3EGRESS7XMPLE22"
+    secret = example(["AK", "IA", "{upper32:16}"], "services").decode()
     service = TcpService(host="*", port=22, protocol="ssh")
     judge = judge_of(Policy(tcp=(service,)))
     assert judge.stream(target(f"{secret.lower()}.example.com", 22)).reason == "secret_in_name"

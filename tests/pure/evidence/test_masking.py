@@ -15,10 +15,11 @@ from interceptor.evidence.log import EvidenceLog
 from interceptor.evidence.place import open_evidence
 from interceptor.flow.steps import Finished, Record
 from interceptor.model import Origin, Target
+from interceptor.scan.ruleset import example
 from interceptor.verdict import Action, Finding, Reason, Severity, Verdict
 
-AWS = "AKIA" + "Q3EGRV7NWZ5T2H4K"
-GITHUB = "ghp" + "_" + "k3Jv9QmX2cT7bR5wL8nZ1yD4hF6sG0aP2uE"
+AWS = example(["AK", "IA", "{upper32:16}"], "masking").decode()
+GITHUB = example(["gh", "p_", "{alnum:36}"], "masking").decode()
 OPAQUE = "Zm9v" + "YmFyYmF6cXV4MTIzNDU2Nzg5MA=="
 SECRETS = [AWS, GITHUB, OPAQUE]
 CLEAN = Verdict(Action.ALLOW, Reason.ALLOWED)

@@ -56,3 +56,13 @@ def test_ordinary_answers_are_read_late() -> None:
     assert found[0] == (b"Server", b"server", b"x")
     assert found[1:2] == ((b"Content-Type", b"content-type", b"text/html"),)
     assert found == split_fields(block, 9, Reason.UPSTREAM_MALFORMED, HOP_RESPONSE)
+
+
+def test_a_field_ends_with_its_line() -> None:
+    """A possessive repeat of a group would take the line without its end (CPython gh-106052)."""
+    from interceptor.wire import fields
+
+    for pattern in (fields._FIELDS, fields._WRITTEN):
+        assert pattern.fullmatch(b"ab: c\r\nxyz: d\r\n")
+        assert not pattern.fullmatch(b"ab: c\r\nxyz: d")
+        assert not pattern.fullmatch(b"ab: c\r\nxyz:")
