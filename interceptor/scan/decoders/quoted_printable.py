@@ -16,6 +16,7 @@ _TWO = f"{_ONE}[A-Za-z0-9_-]{{0,16}}{_ONE}"
 _UTF8 = "=[C-F][0-9A-F]=[89AB][0-9A-F]"
 _BREAK = r"=[ \t]{0,4}\r?\n[A-Za-z0-9]"
 _SEEN = tuple(re.compile(one.encode()) for one in (_TWO, "=3D", _UTF8, _BREAK))
+_WRITTEN = re.compile(rb"=\\{1,4}(?:r\\{1,4})?n")
 _PADDED = re.compile(rb"=[ \t]{1,64}+(?=[\r\n])")
 
 
@@ -27,9 +28,12 @@ def unquoted(text: bytes) -> bytes:
     """Undo quoted-printable; soft line breaks vanish, also where transport left blanks in them."""
     if b"= " in text or b"=\t" in text:
         text = _PADDED.sub(b"=", text)
+    if b"=\\" in text:  # in a JSON string, or in code
+        text = _WRITTEN.sub(b"", text)
     if b"=\r" in text:  # or all up to the next line feed would vanish
         text = text.replace(b"=\r\n", b"=\n").replace(b"=\r", b"=\n")
-    return binascii.a2b_qp(text)
+    # A value's equals sign before the first escape: binascii takes two as one.
+    return binascii.a2b_qp(text.replace(b"==", b"=3D="))
 
 
 QUOTED_PRINTABLE = Decoder(
