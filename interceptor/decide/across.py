@@ -1,20 +1,25 @@
-"""The close look at values that were put together: which secrets lie across them."""
+"""Values that were put together: where marks stand in them, and which secrets lie across them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Container, Iterator, Sequence
+from itertools import accumulate
 from typing import Final
 
 import msgspec
 
 from interceptor.decide.findings import FIELDS, REQUESTS
-from interceptor.decide.streams import Text
+from interceptor.decide.streams import CUT, Text
 from interceptor.scan.engine import RawFinding, Scanner
 from interceptor.scan.fragments import prefixes
+from interceptor.scan.marks import Mark
 from interceptor.scan.mirror import core
 
 _PIECE: Final = 8  # bytes of the shortest secret
 _TELLING: Final = 5  # bytes of a prefix that does not stand in random text by chance
+_TOKEN: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~+/=:%"
+"""Bytes of credentials that have a format."""
 _JOINTS: Final = (b"-", b"_")
 _TURNED: Final = ("", "reversed", "rot13")
 
@@ -85,6 +90,38 @@ class Across:
             scan = self._scanner.scan(text, "head", self._key, self._decoded_bytes, joined=True)
             return scan.findings
         return self._scanner.scan_joined(text, self._key)
+
+
+def beginnings(end: bytes) -> frozenset[int]:
+    """Return where values begin in the end of a stream; not the first, which may be cut off."""
+    return frozenset(accumulate(map(len, end.split(CUT))))
+
+
+def placed(
+    hits: Sequence[tuple[Mark, int]], probes: Sequence[bytes]
+) -> Iterator[tuple[int, Mark, int]]:
+    """Yield (index of a probe, mark, where it begins in that) for hits in all, line by line."""
+    ends = list(accumulate(len(probe) + 1 for probe in probes))
+    for mark, end in hits:
+        index = bisect_right(ends, end - 1)
+        yield index, mark, end - mark.size - (ends[index - 1] if index else 0)
+
+
+def goes_on(mark: Mark, text: bytes, start: int, begins: Container[int] = ()) -> bool:
+    """Say whether what begins with a mark may be a secret that goes on behind the end of `text`.
+
+    Args:
+        mark: stands in `text`.
+        text: a value, or what lies over the ends of some.
+        start: where the mark begins.
+        begins: where values begin, besides the first.
+    """
+    if mark.known:
+        return True
+    if text[start:].translate(None, _TOKEN):
+        return False
+    inside = start and start not in begins and text[start - 1 : start].isalnum()
+    return not (mark.short and inside)
 
 
 def _marks(found: Sequence[RawFinding]) -> set[tuple[int, str]]:

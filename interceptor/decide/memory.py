@@ -12,9 +12,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from interceptor.decide.across import Across
+from interceptor.decide.across import Across, beginnings, goes_on, placed
 from interceptor.decide.order import Orders
-from interceptor.decide.pieces import Pieces, Reader, Site
+from interceptor.decide.pieces import Reader
+from interceptor.decide.sites import Pieces, Site
 from interceptor.decide.streams import (
     CUT,
     ORDINARY,
@@ -26,8 +27,6 @@ from interceptor.decide.streams import (
     Sorted,
     Suspect,
     Text,
-    goes_on,
-    placed,
     steps,
 )
 from interceptor.model import Target
@@ -135,9 +134,9 @@ class SplitMemory:
         for slot, index in unit.slots:
             tail = tails.get(slot)
             if tail is not None:
-                bounds.append(Bound((site.name, slot), index, tail[-2 * SIDE :]))
-        if bounds:
-            probes += [bound.probe(values[bound.value][1]) for bound in bounds]
+                tail = tail[-2 * SIDE :]
+                bounds.append(((site.name, slot), index, tail))
+                probes.append(tail.replace(CUT, b"") + values[index][1][:SIDE])
         if 0 < len(unit.small) <= _FEW:
             self._probe_wide(site.name, unit, probes, bounds, now)
         rows: list[Text] = []
@@ -209,9 +208,9 @@ class SplitMemory:
             for index in indexes:
                 value = unit.values[index][1]
                 if before and index in unit.small:
-                    bound = Bound(key, index, before[-2 * SIDE :])
-                    probes.append(bound.probe(value))
-                    bounds.append(bound)
+                    tail = before[-2 * SIDE :]
+                    bounds.append((key, index, tail))
+                    probes.append(tail.replace(CUT, b"") + value[:SIDE])
                 before = before + CUT + value if before else value
 
     def _look_closely(
@@ -242,11 +241,11 @@ class SplitMemory:
                     if sure or start + mark.size < len(probe):
                         far[at] = mark.encoded or far.get(at, False)
             elif other < len(bounds):
-                bound = bounds[other]
-                meet = len(probe) - len(values[bound.value][1][:SIDE])
+                key, index, tail = bounds[other]
+                meet = len(probe) - len(values[index][1][:SIDE])
                 lies_over = start < meet < start + mark.size
-                if lies_over and goes_on(mark, probe, start, bound.begins):
-                    place = bound.key, bound.value
+                if lies_over and goes_on(mark, probe, start, beginnings(tail)):
+                    place = key, index
                     over[place] = mark.encoded or over.get(place, False)
             else:
                 texts.append(rows[other - len(bounds)]._replace(encoded=mark.encoded))

@@ -7,9 +7,10 @@ of one look-up each, and what is left is read into values.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import islice
-from typing import TYPE_CHECKING, Final, TypeVar
+from itertools import islice, pairwise
+from typing import Final, TypeVar
 
+from interceptor.decide.sites import SMALL, Pieces, Site
 from interceptor.decide.values import (
     Value,
     body_tokens,
@@ -21,11 +22,6 @@ from interceptor.decide.values import (
 )
 from interceptor.model import Target
 
-SMALL: Final = 4
-"""Bytes of a value so short that two equal ones may be different pieces."""
-
-_TINY: Final = 2
-_STEADY: Final = 1  # times after which a value that comes again is taken for a constant
 _SEEN: Final = 256 * 1024  # bytes of tokens that are remembered
 _TOKEN: Final = 1024  # bytes of a token that is remembered
 _VALUES: Final = 64  # new values of one unit that are taken
@@ -36,107 +32,7 @@ _FRAMING: Final = frozenset((b"host", b"content-length", b"transfer-encoding", b
 """Header fields that this product judges or makes for itself."""
 _NOTHING: Final[frozenset[bytes]] = frozenset()
 
-if TYPE_CHECKING:
-    from interceptor.decide.streams import Key, Sorted, Suspect
-
 _T = TypeVar("_T")
-
-
-class Site:
-    """What was sent to a site: the last values of each slot, and what the last unit held.
-
-    Attributes:
-        name: host, or the part of it under which one owner has many; empty for all sites together.
-    """
-
-    __slots__ = (
-        *("at", "items", "name", "pairs", "short", "slots", "small", "steady", "tails"),
-        *("url", "varying"),
-    )
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.at = 0.0
-        """When something was sent last."""
-        self.tails: dict[bytes, bytes] = {}
-        """By slot."""
-        self.url = ""
-        self.pairs = _NOTHING
-        """Tokens of the URL."""
-        self.items = _NOTHING
-        """Tokens of the body."""
-        self.small: dict[bytes, bytes] = {}
-        """Last value of each slot, if it was small."""
-        self.varying: set[bytes] = set()
-        """Slots whose small values change."""
-        self.steady: dict[bytes, int] = {}
-        """How often the last small value of a slot came again."""
-        self.short: list[tuple[bytes, bytes, bytes]] = []
-        """(slot, value, token) of small values in the last unit that had any."""
-        self.slots = _NOTHING
-        """Slots of these."""
-
-    def note(self, slot: bytes, value: bytes) -> None:
-        """Remember a small value."""
-        last = self.small.get(slot)
-        if last == value:
-            self.steady[slot] = self.steady.get(slot, 0) + 1
-            return
-        if last is not None:
-            self.varying.add(slot)
-        elif len(self.small) >= 4 * _VALUES:
-            self.small.clear()
-            self.varying.clear()
-            self.steady.clear()
-        self.small[slot] = value
-        self.steady[slot] = 0
-
-    def changes(self, slot: bytes, value: bytes, everywhere: set[bytes]) -> bool:
-        """Say whether a small value that equals the last in its slot may be another piece.
-
-        Args:
-            slot: see `Value`.
-            value: small.
-            everywhere: slots whose small values change from site to site, or within one.
-        """
-        if slot not in everywhere:
-            return False
-        return slot in self.varying or (len(value) <= _TINY and self.steady.get(slot, 0) < _STEADY)
-
-
-class Pieces:
-    """What is new in one unit, for one `look` and one `keep`."""
-
-    __slots__ = (
-        *("again", "body", "elsewhere", "fresh", "head", "items", "local", "pairs", "place"),
-        *("short", "site", "suspects", "tokens", "unit", "url"),
-    )
-
-    def __init__(self, site: Site) -> None:
-        self.site = site
-        self.place = ""
-        """Place of findings; empty: that of the last piece."""
-        self.url = site.url
-        self.pairs: Sequence[bytes] = ()
-        self.items: Sequence[bytes] = ()
-        self.fresh: list[Value] = []
-        """New values: of the URL, of the header section, of the body."""
-        self.head = 0
-        """Index in `fresh` where those of the header section begin."""
-        self.body = 0
-        self.again: list[Value] = []
-        """Small values that equal the last in their slot for this site, but may be other pieces."""
-        self.local: list[Value] = []
-        """New values that are small and were sent elsewhere before, always the same."""
-        self.elsewhere: list[Value] = []
-        """Those of them that do not equal the last in their slot for any site."""
-        self.short: list[tuple[bytes, bytes, bytes]] = []
-        """(slot, value, token) of small values."""
-        self.tokens: list[bytes] = []
-        """To be remembered."""
-        self.unit: Sorted | None = None
-        self.suspects: dict[Key, Suspect] | None = None
-        """Both belong to `SplitMemory`: how values are sorted, streams that will be suspect."""
 
 
 class Reader:
@@ -203,9 +99,9 @@ class Reader:
     def remember(self, pieces: Pieces) -> None:
         """Remember the tokens of a unit that leaves."""
         site = pieces.site
-        if pieces.pairs:
+        if pieces.segments:
             site.url = pieces.url
-            site.pairs = frozenset(pieces.pairs)
+            site.pairs = frozenset([*pairwise(pieces.segments), *pieces.pairs])
         if pieces.items:
             site.items = frozenset(pieces.items)
         for slot, value in pieces.fresh:
@@ -214,6 +110,7 @@ class Reader:
                 self.agent.note(slot, b"")
                 if slot in site.small:
                     site.note(slot, b"")
+                    site.mixed.add(slot)
         if pieces.short:
             for slot, value, _ in pieces.short:
                 site.note(slot, value)
@@ -235,7 +132,8 @@ class Reader:
         self.size = 0
         for site in self.sites.values():
             site.url = ""
-            site.pairs = site.items = _NOTHING
+            site.pairs = frozenset()
+            site.items = _NOTHING
 
     def drop(self, site: Site) -> None:
         """Forget a site."""
@@ -267,20 +165,19 @@ class Reader:
         path, _, query = url.encode("utf-8", "surrogateescape").partition(b"?")
         tokens = path.split(b"/")
         pieces.url = url
-        pieces.pairs = tokens
+        pieces.segments = tokens
         seen = self._seen
         last = pieces.site.pairs
         new = [
-            (at, token)
-            for at, token in enumerate(tokens)
-            # A small piece may be the same as another segment.
-            if token not in seen and (len(token) <= SMALL or token not in last)
+            (at, pair[1])
+            for at, pair in enumerate(pairwise(tokens), 1)
+            if pair[1] not in seen and (pair not in last or pair[1] in repeats)
         ]
         for at, token in new if len(new) <= _VALUES else _some(new):
             self._take(segment_value(tokens, at), token, pieces)
         if query:
             pairs = query.split(b"&")
-            pieces.pairs = tokens + pairs
+            pieces.pairs = pairs
             for pair in pairs if len(pairs) <= _VALUES else _some(pairs):
                 if pair not in seen and (pair not in last or pair in repeats):
                     for value in pair_values(b"?", pair):

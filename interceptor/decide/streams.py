@@ -6,18 +6,17 @@ kept; all others are put together from a journal of the newest values when there
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections import deque
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Sequence
 from itertools import accumulate, islice
 from typing import Final, NamedTuple
 
 import msgspec
 
 from interceptor.decide.order import is_bare, is_index
-from interceptor.decide.pieces import Pieces
+from interceptor.decide.sites import Pieces
 from interceptor.decide.values import Value, undone
-from interceptor.scan.marks import LONGEST, Mark
+from interceptor.scan.marks import LONGEST
 
 TAIL: Final = 384
 """Bytes of a stream that are kept: the longest credential in hexadecimal."""
@@ -37,8 +36,6 @@ _HEAD: Final = b"\0head"
 _BODY: Final = b"\0body"
 _UNDONE: Final = b"\0undone;"
 
-_TOKEN: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~+/=:%"
-"""Bytes of credentials that have a format."""
 ORDINARY: Final = frozenset(
     b"accept accept-charset accept-encoding accept-language authorization baggage cache-control "
     b"content-encoding content-type date dnt expect forwarded from idempotency-key "
@@ -62,23 +59,8 @@ Entry = tuple[str, bytes, bytes, bytes, bytes, float, bool]
 for the site alone). The kind is empty if the value is followed in its slot alone."""
 
 
-class Bound(NamedTuple):
-    """Where an old end and a new value meet."""
-
-    key: Key
-    value: int
-    """Index of the value."""
-    before: bytes
-    """The old end, with cuts."""
-
-    def probe(self, value: bytes) -> bytes:
-        """Return what lies around the boundary."""
-        return self.before.replace(CUT, b"") + value[:SIDE]
-
-    @property
-    def begins(self) -> frozenset[int]:
-        """Offsets in the probe where values begin, but the first one, which may be cut off."""
-        return frozenset(accumulate(map(len, self.before.split(CUT))))
+Bound = tuple[Key, int, bytes]
+"""Where an old end and a new value meet: (stream, index of the value, the old end with cuts)."""
 
 
 class Text(NamedTuple):
@@ -298,33 +280,6 @@ def steps(
             for drop in range(1, min(_DROPS, len(old) - 1) + 1)
         ]
     return (left, encoded), texts
-
-
-def placed(
-    hits: Sequence[tuple[Mark, int]], probes: Sequence[bytes]
-) -> Iterator[tuple[int, Mark, int]]:
-    """Yield (index of a probe, mark, where it begins in that) for hits in all, line by line."""
-    ends = list(accumulate(len(probe) + 1 for probe in probes))
-    for mark, end in hits:
-        index = bisect_right(ends, end - 1)
-        yield index, mark, end - mark.size - (ends[index - 1] if index else 0)
-
-
-def goes_on(mark: Mark, text: bytes, start: int, begins: Container[int] = ()) -> bool:
-    """Say whether what begins with a mark may be a secret that goes on behind the end of `text`.
-
-    Args:
-        mark: stands in `text`.
-        text: a value, or what lies over the ends of some.
-        start: where the mark begins.
-        begins: where values begin, besides the first.
-    """
-    if mark.known:
-        return True
-    if text[start:].translate(None, _TOKEN):
-        return False
-    inside = start and start not in begins and text[start - 1 : start].isalnum()
-    return not (mark.short and inside)
 
 
 def _value_in(stream: bytes, entry: Entry) -> bytes:
