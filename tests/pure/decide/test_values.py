@@ -81,8 +81,9 @@ def test_members_are_cut_where_they_end(value: dict[str, str]) -> None:
     for separators in ((", ", ": "), (",", ":")):
         body = json.dumps(value, separators=separators).encode()
         found = [leaf for _, leaf in read(b"application/json", body)]
-        # JSON within a string is read, too.
-        expected = [v.encode() for v in value.values()]
+        # JSON within a string is read, too; empty values are no piece of anything.
+        found = [leaf for leaf in found if leaf]
+        expected = [v.encode() for v in value.values() if v]
         assert [v for v in found if v in expected] == [v for v in expected if v[:1] != b"{"]
 
 
