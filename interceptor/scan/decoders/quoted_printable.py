@@ -14,7 +14,7 @@ from interceptor.scan.decoders.near import cut
 _ONE = "=(?:[2-7][0-9A-Fa-f]|0[09ADad])"
 _TWO = f"{_ONE}[A-Za-z0-9_-]{{0,16}}{_ONE}"
 _UTF8 = "=[C-F][0-9A-F]=[89AB][0-9A-F]"
-_BREAK = r"=[ \t]{0,4}\r?\n[A-Za-z0-9]"
+_BREAK = r"=[ \t]{0,4}(?:\r?\n|(?:\\{1,4}r)?\\{1,4}n)[A-Za-z0-9=]"  # also within a JSON string
 _SEEN = tuple(re.compile(one.encode()) for one in (_TWO, "=3D", _UTF8, _BREAK))
 _WRITTEN = re.compile(rb"=\\{1,4}(?:r\\{1,4})?n")
 _PADDED = re.compile(rb"=[ \t]{1,64}+(?=[\r\n])")

@@ -85,33 +85,17 @@ UTF7 = Decoder("utf-7", (_SHIFTED,), _utf7)
 """UTF-7 (RFC 2152)."""
 
 _CONTROLS = bytes((*range(9), *range(14, 32), 127))
-_OTHERS = bytes(byte for byte in range(256) if byte not in _CONTROLS)
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f\x7f](?<=[ -~].)[ -~]{8}", re.DOTALL)
 _TERMINAL = r"\x1b\[[0-9;]{0,16}[A-Za-z]"
 _SEQUENCE = re.compile(_TERMINAL.encode())
 
 
 def _controls(text: bytes, _seen: Seen) -> Iterator[tuple[str, bytes]]:
-    pieces = []
-    for piece in cut(text, (_CONTROL, _SEQUENCE)):
-        plain = _SEQUENCE.sub(b"", piece)
-        if not _binary(plain):
-            plain = plain.translate(None, _CONTROLS)
-        if len(plain) != len(piece):
-            pieces.append(plain)
-    if pieces:
-        yield "controls", b"\n".join(pieces)
-
-
-def _binary(text: bytes) -> bool:
-    """Say whether control characters belong here: they are not few, not everywhere, of many kinds.
-
-    Or they are zeros, which end the names in programs.
-    """
-    controls = text.translate(None, _OTHERS)
-    if max(8, len(text) // 32) < len(controls) < len(text) // 3:
-        return b"\0" in controls or len(set(controls)) > 3
-    return False
+    pieces = [
+        _SEQUENCE.sub(b"", piece).translate(None, _CONTROLS)
+        for piece in cut(text, (_CONTROL, _SEQUENCE))
+    ]
+    yield "controls", b"\n".join(pieces)
 
 
 CONTROLS = Decoder(

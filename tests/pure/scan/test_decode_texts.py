@@ -158,6 +158,9 @@ def test_quoted_printable_round_trip(data: bytes) -> None:
         (b"A=\r\nK=\nI= \t\r\nA", b"AKIA"),
         (b"A=\rKIA=41=42", b"AKIAAB"),
         (b"key=3Dx", b"key=x"),
+        (b"q==41=4B", b"q=AK"),
+        (rb'{"a": "=41=4B=\r\n=49=\n=41"}', b'{"a": "AKIA"}'),
+        (rb'{"a": "AK=\r\nIA"}', b'{"a": "AKIA"}'),
     ],
 )
 def test_quoted_printable(text: bytes, expected: bytes) -> None:
