@@ -114,7 +114,8 @@ def _notebook(draw: random.Random) -> str:
 
 
 def _words(draw: random.Random) -> str:
-    """Sentences of short common words, of which BIP-39's list is made."""
+    """Sentences of short words, two thirds of them from BIP-39's list, as in simple English."""
+    small = "the of to is a and in it for as with at by from this was are be we they my her".split()
     words = """
 about above actor again agent alone among animal answer arrive basic beach because become
 before begin believe below better blue board book bring build busy call can car case choose
@@ -133,7 +134,13 @@ sure talk that then there they thing this time today together tool topic town tr
 type uncle under unit update usual view visit wait walk want warm water way what when where
 will wish woman word work world write year you young
     """.split()  # noqa: SIM905
-    return "\n".join(" ".join(draw.choices(words, k=draw.randint(4, 30))) for _ in range(40))
+    return "\n".join(
+        " ".join(
+            draw.choice(small if draw.random() < 0.33 else words)
+            for _ in range(draw.randint(4, 30))
+        )
+        for _ in range(40)
+    )
 
 
 _TABLES = (_orders, _people, _readings, _identifiers, _statement, _chain, _notebook, _words)

@@ -188,8 +188,35 @@ def _gradle(draw: random.Random) -> str:
     return "<verification-metadata>\n   <components>\n" + "\n".join(rows) + "\n</components>"
 
 
+_PODS = (
+    *(
+        "AFNetworking",
+        "Alamofire",
+        "AppAuth",
+        "Charts",
+        "FBLPromises",
+        "Firebase",
+        "GoogleUtilities",
+    ),
+    *("GTMAppAuth", "JWTDecode", "KeychainAccess", "KeychainSwift", "Kingfisher", "Lottie", "Moya"),
+    *(
+        "nanopb",
+        "PromiseKit",
+        "Realm",
+        "RxSwift",
+        "SDWebImage",
+        "Sentry",
+        "SimpleKeychain",
+        "SnapKit",
+    ),
+)
+
+
 def _pods(draw: random.Random) -> str:
-    rows = [f"  {package(draw).title()}: {hexa(draw, 40)}" for _ in range(50)]
+    names = [
+        f"{draw.choice(_PODS)}{draw.choice(('', '', '/Core', 'Kit', 'UI'))}" for _ in range(40)
+    ]
+    rows = [f"  {name}: {hexa(draw, 40)}" for name in names]
     return "SPEC CHECKSUMS:\n" + "\n".join(rows) + f"\n\nPODFILE CHECKSUM: {hexa(draw, 40)}\n"
 
 

@@ -223,6 +223,16 @@ def bearer(draw: random.Random, number: int) -> Item:
     return Item(f"bearer/{field[0].lower()}-{number}", service, "/v2/search", "POST", fields, body)
 
 
+_ISSUERS = (
+    ("oauth2.googleapis.com", "/token"),
+    ("login.microsoftonline.com", "/organizations/oauth2/v2.0/token"),
+    ("login.example.com", "/oauth2/token"),
+    ("dev-4711.okta.com", "/oauth2/v1/token"),
+    ("tenant.eu.auth0.com", "/oauth/token"),
+)
+"""Where assertions are exchanged for tokens: well-known issuers, and one of somebody's own."""
+
+
 def login(draw: random.Random, number: int) -> Item:
     """Talk with an identity provider: codes, verifiers, assertions."""
     forms = (
@@ -238,10 +248,13 @@ def login(draw: random.Random, number: int) -> Item:
         f"g-recaptcha-response=03AFcWeA{url64(draw, 400)}&email=jane%40example.com",
     )
     body = forms[number % len(forms)]
+    host, path = "login.example.com", "/oauth2/token"
+    if "assertion=" in body:
+        host, path = _ISSUERS[number // len(forms) % len(_ISSUERS)]
     return Item(
         f"login/{body.partition('=')[0]}-{number}",
-        "login.example.com",
-        "/oauth2/token",
+        host,
+        path,
         "POST",
         (("Content-Type", "application/x-www-form-urlencoded"),),
         body.encode(),
