@@ -115,7 +115,30 @@ def _notebook(draw: random.Random) -> str:
 
 def _words(draw: random.Random) -> str:
     """Sentences of short words, two thirds of them from BIP-39's list, as in simple English."""
-    small = "the of to is a and in it for as with at by from this was are be we they my her".split()
+    small = [
+        "the",
+        "of",
+        "to",
+        "is",
+        "a",
+        "and",
+        "in",
+        "it",
+        "for",
+        "as",
+        "with",
+        "at",
+        "by",
+        "from",
+        "this",
+        "was",
+        "are",
+        "be",
+        "we",
+        "they",
+        "my",
+        "her",
+    ]
     words = """
 about above actor again agent alone among animal answer arrive basic beach because become
 before begin believe below better blue board book bring build busy call can car case choose
