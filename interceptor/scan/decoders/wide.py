@@ -85,16 +85,19 @@ UTF7 = Decoder("utf-7", (_SHIFTED,), _utf7)
 """UTF-7 (RFC 2152)."""
 
 _CONTROLS = bytes((*range(9), *range(14, 32), 127))
+_ZEROS = 16  # so many are no chance
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f\x7f](?<=[ -~].)[ -~]{8}", re.DOTALL)
 _TERMINAL = r"\x1b\[[0-9;]{0,16}[A-Za-z]"
 _SEQUENCE = re.compile(_TERMINAL.encode())
 
 
 def _controls(text: bytes, _seen: Seen) -> Iterator[tuple[str, bytes]]:
-    pieces = [
-        _SEQUENCE.sub(b"", piece).translate(None, _CONTROLS)
-        for piece in cut(text, (_CONTROL, _SEQUENCE))
-    ]
+    pieces = []
+    for piece in cut(text, (_CONTROL, _SEQUENCE)):
+        plain = _SEQUENCE.sub(b"", piece)
+        # Many zeros end the names in a program; without them the names would make tokens.
+        names = plain.count(b"\0") > max(_ZEROS, len(plain) // 32)
+        pieces.append(plain.translate(None, _CONTROLS[1:] if names else _CONTROLS))
     yield "controls", b"\n".join(pieces)
 
 
