@@ -20,6 +20,7 @@ _PIECE: Final = 8  # bytes of the shortest secret
 _TELLING: Final = 5  # bytes of a prefix that does not stand in random text by chance
 _TOKEN: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~+/=:%"
 """Bytes of credentials that have a format."""
+_ANY: Final = "."  # pattern of known secrets, which are found as they are
 _JOINTS: Final = (b"-", b"_")
 _TURNED: Final = ("", "reversed", "rot13")
 
@@ -69,17 +70,19 @@ class Across:
         """Tell a secret from a short prefix that something else happened to follow.
 
         In pieces, a secret begins and ends where values do, or words in them. Random text decodes
-        to no secret, and does not begin with a telling prefix.
+        to no secret, and holds no telling prefix; backwards it may.
         """
         if raw.encoding not in _TURNED:
             return True
         rule = self._scanner.rules[raw.rule]
+        if rule.pattern == _ANY:
+            return True
         telling = self._telling.get(rule.id)
         if telling is None:
             begins = prefixes(core(rule.pattern))
-            telling = not begins or min(map(len, begins)) >= _TELLING
+            telling = bool(begins) and min(map(len, begins)) >= _TELLING
             self._telling[rule.id] = telling
-        if telling:
+        if telling and not raw.encoding:
             return True
         begins_well = raw.start in ends or not text[: raw.start][-1:].isalnum()
         after = text[raw.end : raw.end + 1]
