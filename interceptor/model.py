@@ -22,6 +22,7 @@ class Kind(enum.StrEnum):
     GRPC_MESSAGE = "grpc_message"
     TCP_STREAM = "tcp_stream"
     QUIC = "quic"
+    PACKET = "packet"
 
 
 class Origin(msgspec.Struct, frozen=True, gc=False):

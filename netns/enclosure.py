@@ -63,6 +63,11 @@ class Enclosure:
         self._layout: layout.Layout | None = None
         self._exit_code: int | None = None
 
+    @property
+    def monitor(self) -> int:
+        """Process id of bubblewrap outside, the ancestor of every process of the jail."""
+        return self._monitor
+
     def start(self, timeout: float = 15.0) -> None:
         """Make the enclosure and have the gate's report judged; the agent does not run yet.
 

@@ -48,6 +48,7 @@ class Prctl(enum.IntEnum):
     SET_PDEATHSIG = 1
     GET_DUMPABLE = 3
     SET_DUMPABLE = 4
+    SET_KEEPCAPS = 8
     GET_SECCOMP = 21
     SET_SECCOMP = 22
     CAPBSET_READ = 23
@@ -71,7 +72,7 @@ CAP_SYS_ADMIN: Final = 21
 
 _CAPABILITY_VERSION_3: Final = 0x20080522  # capget(2): 64-bit sets in two halves
 _AMBIENT_RAISE: Final = 2
-_AMBIENT_CLEAR_ALL: Final = 4
+AMBIENT_CLEAR_ALL: Final = 4
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.unshare.argtypes = [ctypes.c_int]
@@ -304,13 +305,23 @@ def drop_capabilities() -> None:
     Raises:
         OSError: from prctl(2) and capset(2).
     """
-    prctl(Prctl.CAP_AMBIENT, _AMBIENT_CLEAR_ALL)
+    prctl(Prctl.CAP_AMBIENT, AMBIENT_CLEAR_ALL)
+    drop_bounding_set()
+    set_capabilities(0, 0, 0)
+
+
+def drop_bounding_set(keep: int = 0) -> None:
+    """Take everything but the bits of `keep` out of the bounding set, where CAP_SETPCAP is held.
+
+    Raises:
+        OSError: from prctl(2).
+    """
     last = int(Path("/proc/sys/kernel/cap_last_cap").read_text("ascii"))
     setpcap = 8
     if capabilities()[0] >> setpcap & 1:
         for capability in range(last + 1):
-            prctl(Prctl.CAPBSET_DROP, capability)
-    set_capabilities(0, 0, 0)
+            if not keep >> capability & 1:
+                prctl(Prctl.CAPBSET_DROP, capability)
 
 
 def map_own_ids(uid: int, gid: int) -> None:

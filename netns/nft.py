@@ -45,6 +45,12 @@ OWN_IPV6: Final = "fd65:6772:6573:7300::2"
 """Addresses of `lo` besides the loopback ones; never leased to a name."""
 
 
+_LISTENING: Final = (DNS_PORT, *sorted({TCP_PORT, *QUIC_PORTS.values()}))
+_TO_OURS: Final = f"th dport {{ {', '.join(map(str, _LISTENING))} }}"
+_COPY: Final = "ct state untracked"
+"""What `dup` makes; a process cannot send the like, for it takes a rule to stop the tracking."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Refusal:
     """One class of packets that no listener takes."""
@@ -65,6 +71,17 @@ the rest of it goes where that went."""
 _MANY_IPV4: Final = "224.0.0.0/4, 255.255.255.255"
 _MANY_IPV6: Final = "ff00::/8"
 """Multicast and broadcast: an answer cannot come from such an address."""
+
+NOTICE: Final = "egressguard_notice"
+"""Table of the rules that show refused packets to the guard."""
+
+MARK: Final = 0x6567
+"""Mark of a packet that is to be shown, where the kernel queues by iptables' target only."""
+
+_SHOWN: Final = ("17", "{ 1, 58 }", "6", "")
+"""Protocols that have a rate of their own each, so that none hides behind a flood of another."""
+
+_RATE: Final = "limit rate 100/second burst 200 packets"
 
 _PROHIBITED: Final = "reject with icmpx admin-prohibited"  # RFC 1812 5.2.7.1, RFC 4443 3.1
 
@@ -144,9 +161,10 @@ def _filter_chain(entry: Entry) -> list[str]:
         refused.append(" ".join(part for part in parts if part))
     return [
         f"chain {entry.name}_filter {{",
-        f"  type filter hook {entry.filter_hook} priority 0; policy drop;",
+        f"  type filter hook {entry.filter_hook} priority 5; policy drop;",
         "  ct state established,related accept",
         "  ct status dnat accept",
+        f"  {_COPY} drop",
         f"  {tcp} {direct} counter name refused_tcp reject with tcp reset",
         f"  {udp} {direct} counter name refused_udp {_PROHIBITED}",
         *(f"  {rule}" for rule in _own(entry)),
@@ -187,6 +205,63 @@ def transaction(entries: Sequence[Entry] = (PROCESS,)) -> str:
             "",
         ]
     )
+
+
+def notice(queue: int | None, *, copies: bool, entries: Sequence[Entry] = (PROCESS,)) -> str:
+    """Text for `nft -f -` that shows what will be refused to the packet guard.
+
+    Tables of their own, before the one that refuses and without a verdict: a packet that was looked
+    at, or could not be, goes on to its refusal.
+
+    Args:
+        queue: number of the queue; None where the kernel has no `queue` statement: packets are
+            marked then, for the rules of `xtables`.
+        copies: show a copy, and let the packet itself go on at once. A process learns of a refusal
+            in the output hook from its own system call then (EPERM); of a packet that was taken
+            out of it, by ICMP alone, and a socket that is not connected never does (udp(7)).
+        entries: as of `transaction`.
+    """
+    take = f"meta mark set {MARK:#x} accept" if queue is None else f"queue num {queue} bypass"
+    lines = []
+    for family, loopback in (("ip", "127.0.0.1"), ("ip6", "::1")):
+        show = f"dup to {loopback} device lo return" if copies else take
+        shown = []
+        for number in _SHOWN:
+            of = f"meta l4proto {number} " if number else ""
+            shown += [f"  {of}{_RATE} {show}", f"  {of}return"]
+        body = []
+        for entry in entries:
+            own = [rule for rule in _own(entry) if rule.startswith(f"{family} ")]
+            body += [
+                f"chain {entry.name}_show {{",
+                *shown,
+                "}",
+                f"chain {entry.name}_notice {{",
+                f"  type filter hook {entry.filter_hook} priority -5; policy accept;",
+                f"  {_COPY} {take}",
+                "  meta mark set 0",  # root inside may have set one
+                "  ct state established,related accept",
+                "  ct status dnat accept",
+                f"  meta l4proto {{ 6, 17 }} {_TO_OURS} jump {entry.name}_show",
+                f"  meta l4proto {{ 6, 17 }} {_TO_OURS} return",
+                *(f"  {rule}" for rule in own),
+                f"  jump {entry.name}_show",
+                "}",
+            ]
+        lines += [
+            f"add table {family} {NOTICE}",
+            f"delete table {family} {NOTICE}",
+            f"table {family} {NOTICE} {{",
+            *(f"  {line}" for line in body),
+            "}",
+        ]
+    return "\n".join([*lines, ""])
+
+
+def xtables(queue: int, chain: str = "OUTPUT") -> str:
+    """Text for `iptables-nft-restore`, and for the one of IPv6: marked packets to the queue."""
+    rule = f"-m mark --mark {MARK:#x} -j NFQUEUE --queue-num {queue} --queue-bypass"
+    return f"*filter\n-A {chain} {rule}\nCOMMIT\n"
 
 
 LIST_REFUSALS: Final = ("-j", "list", "counters", "table", "inet", TABLE)

@@ -25,6 +25,8 @@ class Profile(enum.StrEnum):
     AGENT = "agent"
     AGENT_WITH_USER_NAMESPACES = "agent_with_user_namespaces"
     INTERCEPTOR = "interceptor"
+    GUARD = "guard"
+    WITNESS = "witness"
 
 
 class Condition(NamedTuple):
@@ -163,6 +165,13 @@ _INTERCEPTOR: tuple[Denial, ...] = (
 )
 
 
+_NO_CONNECTION = Denial(
+    ("connect", "listen", "accept", "accept4"),
+    _EPERM,
+    "it has the two sockets it needs",
+)
+
+
 def _sockets(families: Iterable[int], netlink: Iterable[int]) -> Iterator[Denial]:
     """Yield the rules that leave `families`, and of netlink these protocols.
 
@@ -207,6 +216,17 @@ def denials(profile: Profile) -> tuple[Denial, ...]:
         rules += _INTERCEPTOR
         # getaddrinfo(3) asks route netlink which address families the host has.
         rules += _sockets((_AF_UNIX, _AF_INET, _AF_INET6, _AF_NETLINK), (0,))
+    elif profile is Profile.WITNESS:
+        rules += _NO_USER_NAMESPACES
+        rules += _INTERCEPTOR
+        rules += _sockets((), ())
+        rules.append(_NO_CONNECTION)
+    elif profile is Profile.GUARD:
+        rules += _NO_USER_NAMESPACES
+        rules += _INTERCEPTOR
+        # Scapy asks route netlink which interfaces there are.
+        rules += _sockets((_AF_UNIX, _AF_NETLINK), (0,))
+        rules.append(_NO_CONNECTION)
     else:
         if profile is Profile.AGENT:
             rules += _NO_USER_NAMESPACES

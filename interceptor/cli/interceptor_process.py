@@ -52,13 +52,17 @@ class Interceptor:
             self._understand(message)
         return message
 
-    def start(self, plan: Plan, captive: Captive) -> None:
-        """Hand the listeners over; our copies are closed, so that nobody listens if it dies."""
+    def start(self, plan: Plan, captive: Captive, channels: dict[str, socket.socket]) -> None:
+        """Hand the listeners over, and the channels to other processes, by name.
+
+        Our copies are closed, so that nobody listens if it dies.
+        """
         start = Start(
             tcp=len(captive.tcp),
             dns_udp=len(captive.dns_udp),
             dns_tcp=len(captive.dns_tcp),
             quic=captive.quic_ports,
+            channels=tuple(channels),
             command=tuple(map(os.fsencode, plan.command)),
             user=plan.identity.name,
             uid=plan.identity.uid,
@@ -66,6 +70,7 @@ class Interceptor:
             versions=_versions(),
         )
         listeners = [*captive.tcp, *captive.dns_udp, *captive.dns_tcp, *captive.quic]
+        listeners += channels.values()
         try:
             socket.send_fds(
                 self._control, [msgspec.json.encode(start)], [sock.fileno() for sock in listeners]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
@@ -19,6 +20,7 @@ from interceptor.model import SELF_TEST_NAME
 if TYPE_CHECKING:
     from netns.captive import Captive
     from netns.enclosure import Enclosure
+    from netns.guard import Guard
     from netns.registry import Registration
     from netns.trust import Trust
 
@@ -37,8 +39,9 @@ def supervise(plan: Plan, evidence: int, entry: Registration, told: Callable[[st
     Raises:
         SetupError, CaptiveError, EnclosureError and others: nothing is left behind.
     """
-    from netns import captive, processes
+    from netns import captive, processes, witness
     from netns.enclosure import LaunchError
+    from netns.guard import GuardError
 
     with contextlib.ExitStack() as undo:
         # Both children import what they need while the other works.
@@ -51,11 +54,27 @@ def supervise(plan: Plan, evidence: int, entry: Registration, told: Callable[[st
         installed = _trust(plan, interceptor_process.certificate())
         namespace = preparation.finish()
         undo.callback(namespace.close)
-        interceptor_process.start(plan, namespace)
+        guard = _guard(plan, namespace)
+        undo.callback(guard.close)
+        asking, answering = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        undo.callback(answering.close)
+        interceptor_process.start(plan, namespace, {"guard": guard.channel, "witness": asking})
         agent = _enclosure(plan, namespace, installed)
         undo.callback(agent.close)
         guarded = interceptor_process.ready()
         agent.start()
+        seer = witness.Witness(
+            answering,
+            namespace.namespace_fd,
+            namespace.user_namespace_fd,
+            plan.identity,
+            agent.monitor,
+        )
+        undo.callback(seer.close)
+        try:
+            guard.ready()
+        except GuardError as error:
+            told(f"packets of other protocols are refused without a name: {error}")
         for note in (*agent.notes, *installed.notes, *(() if plan.quiet else guarded)):
             told(note)
         entry.update([*entry.jail.processes, processes.process("agent", agent.pid)])
@@ -78,6 +97,14 @@ def supervise(plan: Plan, evidence: int, entry: Registration, told: Callable[[st
         if fault and not died:
             told(f"the evidence may be incomplete: {fault}")
         return code
+
+
+def _guard(plan: Plan, namespace: Captive) -> Guard:
+    from netns.confine import unprivileged_uid
+    from netns.guard import Guard
+
+    uid = None if plan.rootless else unprivileged_uid(os.getpid() + 1)
+    return Guard(namespace.namespace_fd, namespace.user_namespace_fd, uid)
 
 
 def _trust(plan: Plan, certificate: bytes) -> Trust:

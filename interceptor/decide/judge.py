@@ -199,6 +199,37 @@ class Judge:
             found += [(where, raw) for raw in scan.findings]
         return self._weighed(self._weigher.weigh(found, target), ())
 
+    def packet(self, target: Target, what: str, data: bytes, names: Sequence[str]) -> Verdict:
+        """Judge a packet that no listener takes: refused whatever it is, the question is why.
+
+        Args:
+            target: what it was sent to.
+            what: what it is, for people.
+            data: what it carries.
+            names: host names it asks for.
+        """
+        found: tuple[Finding, ...] = ()
+        for name in names:
+            verdict = self.name(name)
+            if verdict.reason not in (Reason.ALLOWED, Reason.NAME_INVALID):
+                found += verdict.findings
+                if not verdict.allowed:
+                    return verdict
+        scan = self._scanner.scan(data, "body", self._key, self._decoded_bytes)
+        if scan.findings:
+            weighed = self._weigher.weigh([("body", raw) for raw in scan.findings], target)
+            verdict = self._weighed(_placed(weighed, "packet"), found)
+            if not verdict.allowed:
+                return verdict
+            found = verdict.findings
+        detail = f"{what}: no listener takes it"
+        return Verdict(Action.BLOCK, Reason.PROTOCOL_REFUSED, "", detail, found)
+
+    def holds_secret(self, data: bytes) -> bool:
+        """Tell whether bytes hold anything that a credential rule or a known secret describes."""
+        scan = self._scanner.scan(data, "body", self._key, self._decoded_bytes)
+        return bool(scan.findings) or scan.incomplete
+
     def passed(self, findings: tuple[Finding, ...]) -> Verdict:
         """Return the verdict on findings that a window let pass: at home, warned or recorded."""
         home = tuple(finding for finding in findings if finding.home)

@@ -9,6 +9,7 @@ import stat
 import time as clock
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
 
 import msgspec
 
@@ -19,6 +20,7 @@ from interceptor.evidence.schema import (
     DecisionFinding,
     Event,
     Gap,
+    ProcessSeen,
     Started,
     Stopped,
 )
@@ -33,11 +35,42 @@ BACKLOG = 4000
 SECRET_NAMES = 1024
 """Names known to carry a secret that stay masked in every later event."""
 
+PROCESSES = 4096
+"""Flows whose process is remembered for their later decisions."""
+
 _ACTIONS = tuple(action.name.lower() for action in sorted(Action))
 
 
 class EvidenceError(Exception):
     """Evidence could not be opened or written; what it was about must not happen."""
+
+
+class Attributed(Protocol):
+    """Who has opened a flow: `interceptor.serve.attribution.Process`."""
+
+    @property
+    def pid(self) -> int:
+        """Process id, as the jail numbers it."""
+
+    @property
+    def executable(self) -> str:
+        """Path of the program."""
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """Command line, not masked yet."""
+
+    @property
+    def folder(self) -> str:
+        """Working directory."""
+
+    @property
+    def parents(self) -> tuple[str, ...]:
+        """Names of the programs above it, nearest first."""
+
+
+def _holds_nothing(_data: bytes) -> bool:
+    return False
 
 
 class EvidenceLog:
@@ -54,6 +87,7 @@ class EvidenceLog:
         policy: digest of the policy in force; may be assigned when the policy is replaced.
         sequence: number of the last event already written for this jail.
         observe: called with every event that was written, such as `Summary.add`.
+        holds: tells whether an argument of a command line holds a secret; masked then.
     """
 
     def __init__(
@@ -63,6 +97,7 @@ class EvidenceLog:
         policy: str = "",
         sequence: int = 0,
         observe: Callable[[Event], None] | None = None,
+        holds: Callable[[bytes], bool] = _holds_nothing,
     ) -> None:
         self.policy = policy
         self.decisions = 0
@@ -77,7 +112,11 @@ class EvidenceLog:
         self._sequence = sequence
         self._observe = observe
         self._encode = msgspec.json.Encoder().encode_lines
-        self._waiting: list[Completion] = []
+        self._holds = holds
+        self._processes: OrderedDict[str, msgspec.Raw] = OrderedDict()
+        self._unattributed: OrderedDict[str, None] = OrderedDict()
+        self._described: dict[tuple[object, ...], msgspec.Raw] = {}
+        self._waiting: list[Completion | ProcessSeen] = []
         self._torn = False  # a part of a line went out and could not be taken back
         self._latest = 0.0
         self._gap = 0
@@ -123,6 +162,13 @@ class EvidenceLog:
                 rule=verdict.rule,
                 policy=self.policy,
             )
+            process = self._processes.get(origin.flow)
+            if process is not None:
+                decision.process = process
+            else:
+                self._unattributed[origin.flow] = None
+                if len(self._unattributed) > PROCESSES:
+                    self._unattributed.popitem(last=False)
             if verdict.detail:
                 decision.detail = masking.detail(verdict.detail, verdict)
             if verdict.findings:
@@ -140,6 +186,44 @@ class EvidenceLog:
         self.decisions += 1
         if verdict.action is not Action.ALLOW:
             self.refused += 1
+
+    def attribute(self, flow: str, process: Attributed, now: float) -> None:
+        """Learn who has opened a flow: later decisions say so, earlier ones get a line after them.
+
+        Args:
+            flow: id of the flow.
+            process: who it was; its command line is masked here.
+            now: seconds since the epoch.
+        """
+        known = self._processes[flow] = self._describe(process)
+        if len(self._processes) > PROCESSES:
+            self._processes.popitem(last=False)
+        if flow in self._unattributed:
+            del self._unattributed[flow]
+            self._waiting.append(
+                ProcessSeen(time=self._stamp(now), jail=self._jail, flow=flow, process=known)
+            )
+            self._latest = now
+
+    def _describe(self, process: Attributed) -> msgspec.Raw:
+        key = (process.pid, process.executable, process.arguments, process.folder, process.parents)
+        known = self._described.get(key)
+        if known is None:
+            known = msgspec.Raw(
+                msgspec.json.encode(
+                    {
+                        "pid": process.pid,
+                        "executable": masking.printable(process.executable),
+                        "arguments": masking.arguments(process.arguments, self._holds),
+                        "folder": masking.printable(masking.tokens(process.folder)),
+                        "parents": [masking.printable(name) for name in process.parents],
+                    }
+                )
+            )
+            if len(self._described) >= PROCESSES // 16:
+                self._described.clear()
+            self._described[key] = known
+        return known
 
     def finished(self, step: Finished, origin: Origin, now: float, host: str = "") -> None:
         """Note how an exchange ended; the line goes out with the next decision or `flush()`.

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Callable, Sequence
 
 from interceptor.verdict import Finding, Reason, Verdict
 
@@ -25,6 +26,10 @@ PATH_LIMIT = 512
 TEXT_LIMIT = 300
 """Characters of a detail that are written."""
 
+ARGUMENT_LIMIT = 120
+"""Characters of an argument of a command line that are written."""
+
+_USER = re.compile(r"//[^/@\s]{1,200}@")
 _QUERY_TYPE = re.compile(r"[A-Z][A-Z0-9-]{0,9}|TYPE[0-9]{1,5}")  # RFC 1035, RFC 3597
 # RFC 9110, RFC 5789, RFC 4918, RFC 3253, RFC 5323, RFC 4791 and the registry's newer ones
 # fmt: off
@@ -118,6 +123,30 @@ def where(text: str) -> str:
 def detail(text: str, verdict: Verdict) -> str:
     """A clause for people. It holds no secret by contract; tokens are masked all the same."""
     return printable(tokens(text) if verdict.findings else text)
+
+
+def arguments(words: Sequence[str], holds: Callable[[bytes], bool]) -> list[str]:
+    """A command line in the form that may be written.
+
+    Args:
+        words: the arguments.
+        holds: tells whether bytes hold a secret; words that do are masked whole.
+
+    Returns:
+        The program, and of the rest: names of options, words without values that are given by `=`
+        or that look like tokens, URLs without user names and queries. Scripts are cut.
+    """
+    shown = []
+    for i, word in enumerate(words):
+        if holds(word.encode("utf-8", "replace")):
+            shown.append(MASK)
+            continue
+        name, equals, _ = word.partition("=")
+        if i and equals and "://" not in name:
+            word = f"{name}={MASK}"
+        word = _USER.sub(f"//{MASK}@", word.partition("?")[0])
+        shown.append(printable(tokens(word), ARGUMENT_LIMIT))
+    return shown
 
 
 def touches_url(finding: Finding) -> bool:

@@ -40,8 +40,8 @@ class Decision(_Event, tag="decision", kw_only=True):
     """Number of the exchange in the flow, from 1; 0 for the connection itself."""
     kind: str
     """Kind of the unit (`interceptor.model.Kind`)."""
-    process: dict[str, Any] | None = None
-    """Process that asked, if known."""
+    process: Any = None
+    """Process that asked, as in a `process` event, if it was known by then."""
     host: str
     """Name that was asked for, masked when it carries a secret."""
     port: int
@@ -60,6 +60,14 @@ class Decision(_Event, tag="decision", kw_only=True):
     findings: tuple[DecisionFinding, ...] = ()
     policy: str
     """Digest of the policy that was in force."""
+
+
+class ProcessSeen(_Event, tag="process", kw_only=True):
+    """Who has opened a flow, when that was learned after a decision of the flow was written."""
+
+    flow: str
+    process: Any
+    """`pid` (as the jail numbers it), `executable`, `arguments` (masked), `folder`, `parents`."""
 
 
 class Completion(_Event, tag="finished", kw_only=True):
@@ -126,7 +134,7 @@ class Stopped(_Event, tag="stopped", kw_only=True):
     """Decisions that could not be written; they were refused."""
 
 
-Event: TypeAlias = Decision | Completion | Gap | Started | Stopped
+Event: TypeAlias = Decision | ProcessSeen | Completion | Gap | Started | Stopped
 
 _DECODER = msgspec.json.Decoder(Event)
 

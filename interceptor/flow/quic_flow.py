@@ -25,7 +25,8 @@ from typing import Final
 
 import msgspec
 
-from interceptor.flow.quic_refusals import Named, Note, Peer, QuicJudge, Refusals
+from interceptor.flow.quic_refusals import Named, Peer, QuicJudge, Refusals
+from interceptor.flow.windows import Note
 from interceptor.verdict import Reason
 from interceptor.wire.quic import SMALLEST, Packet, QuicError, Type, packets, refusal
 from interceptor.wire.quic_frames import HelloStream

@@ -1,26 +1,17 @@
-"""Refusals of QUIC: what is wrong with each, and how many of one kind become one event.
-
-An agent can send a hundred thousand datagrams in a second. The first of a kind is recorded before
-it is answered; its like within a second are counted, and the count is recorded when it is over.
-"""
+"""Refusals of QUIC: what is wrong with each. Equal ones are counted."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 import msgspec
 
 from interceptor.flow.steps import Record
+from interceptor.flow.windows import Note, Windows
 from interceptor.model import Kind, Origin, Target
 from interceptor.verdict import Reason, Verdict
 from interceptor.wire.tls_hello import ClientHello
-
-WINDOW: Final = 1.0
-"""Seconds in which equal refusals are one event."""
-WINDOWS: Final = 128
-"""Different refusals a second that get an event of their own; the rest are counted in one."""
 
 _OTHERS: Final = Record(
     Verdict(reason=Reason.LIMIT_EXCEEDED, detail="QUIC to many other hosts"),
@@ -51,29 +42,11 @@ class Peer(msgspec.Struct, frozen=True):
     """Interface of a link-local address, else 0."""
 
 
-class Note(msgspec.Struct, frozen=True):
-    """Write this decision to the evidence before the next step is carried out."""
-
-    record: Record
-    origin: Origin
-
-
 class Named(msgspec.Struct, frozen=True):
     """A ClientHello as it was read, and its bytes."""
 
     hello: ClientHello
     message: bytes
-
-
-class _Window:
-    """Equal refusals: the first was recorded, more are counted."""
-
-    __slots__ = ("more", "note", "until")
-
-    def __init__(self, note: Note, now: float) -> None:
-        self.note = note
-        self.until = now + WINDOW
-        self.more = 0
 
 
 class Refusals:
@@ -85,30 +58,20 @@ class Refusals:
         self._name_of = name_of
         self._jail = jail
         self._flows = 0
-        self._windows: OrderedDict[Record, _Window] = OrderedDict()  # by time
+        self._windows = Windows(_OTHERS)
 
     @property
     def deadline(self) -> float:
         """Time at which `timer` wants to be called; infinite when nothing was counted."""
-        for window in self._windows.values():
-            return window.until
-        return float("inf")
+        return self._windows.deadline
 
     def timer(self, now: float) -> list[Note]:
         """The counts of the seconds that are over."""
-        notes = []
-        while self.deadline <= now:
-            record, window = self._windows.popitem(last=False)
-            if window.more:
-                notes.append(_counted(window))
-                self._windows[record] = _Window(window.note, now)
-        return notes
+        return self._windows.timer(now)
 
     def finish(self) -> list[Note]:
         """The counts so far, when the jail ends."""
-        notes = [_counted(window) for window in self._windows.values() if window.more]
-        self._windows.clear()
-        return notes
+        return self._windows.finish()
 
     def note(
         self,
@@ -131,9 +94,8 @@ class Refusals:
             verdict, host = self._judged(verdict, origin, host, named)
         except Exception as error:  # noqa: BLE001 - a defect must not end the listener
             verdict = Verdict(reason=Reason.INTERNAL_ERROR, detail=type(error).__name__)
-        return self._counted(
-            Record(verdict, Target("quic", host, peer.port), Kind.QUIC), origin, now
-        )
+        record = Record(verdict, Target("quic", host, peer.port), Kind.QUIC)
+        return self._windows.add(record, origin, now)
 
     def _judged(
         self, verdict: Verdict, origin: Origin, host: str, named: Named | None
@@ -159,31 +121,8 @@ class Refusals:
             verdict = Verdict(reason=Reason.NAME_MISMATCH, detail=detail)
         return verdict, host
 
-    def _counted(self, record: Record, origin: Origin, now: float) -> list[Note]:
-        """The note, if it opens a window; else it is counted."""
-        window = self._windows.get(record)
-        if window is None and len(self._windows) >= WINDOWS:
-            window = self._windows.get(_OTHERS)
-            if window is None:
-                window = self._windows[_OTHERS] = _Window(Note(_OTHERS, origin), now)
-        if window is not None:
-            window.more += 1
-            return []
-        note = Note(record, origin)
-        self._windows[record] = _Window(note, now)
-        return [note]
-
 
 def _as_written(name: str, message: bytes) -> str:
     """The name in the case it was sent in: encoded secrets live in it."""
     at = message.lower().find(name.encode("ascii"))
     return message[at : at + len(name)].decode("ascii") if at >= 0 else name
-
-
-def _counted(window: _Window) -> Note:
-    """The event for those that were not recorded one by one."""
-    record, verdict = window.note.record, window.note.record.verdict
-    times = f"{window.more} more" if window.more > 1 else "once more"
-    detail = f"{verdict.detail} ({times} within {WINDOW:g} s)"
-    verdict = msgspec.structs.replace(verdict, detail=detail)
-    return Note(msgspec.structs.replace(record, verdict=verdict), window.note.origin)

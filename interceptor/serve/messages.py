@@ -39,6 +39,8 @@ class Start(msgspec.Struct, frozen=True):
     dns_tcp: int
     quic: tuple[int, ...]
     """Ports that agents dial, one for each QUIC listener."""
+    channels: tuple[str, ...]
+    """What the last descriptors are: `guard`, `witness`."""
     command: tuple[bytes, ...]
     """Bytes: an argument need not be UTF-8."""
     user: str

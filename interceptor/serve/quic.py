@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from interceptor.flow.quic_flow import QuicFlow, Send
-from interceptor.flow.quic_refusals import Note, Peer
+from interceptor.flow.quic_refusals import Peer
 from interceptor.flow.steps import Record
+from interceptor.flow.windows import Note
 from interceptor.model import Origin
 from interceptor.serve.datagrams import answer_from, prepare, received
 from interceptor.wire.quic import LARGEST

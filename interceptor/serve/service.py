@@ -11,6 +11,7 @@ from interceptor.flow.names import Leases
 from interceptor.flow.steps import Finished, Record
 from interceptor.model import Origin
 from interceptor.policy.schema import Limits
+from interceptor.serve.attribution import Attribution
 from interceptor.serve.dialler import Dialler
 from interceptor.tls.authority import Authority
 
@@ -37,8 +38,10 @@ class Service:
         dialler: Dialler,
         record: Callable[[Record, Origin], None],
         finished: Callable[[Finished, Origin], None],
+        attribution: Attribution | None = None,
     ) -> None:
         """Serve `jail`. `record` raises EvidenceError when the evidence cannot be written."""
+        self.attribution = attribution
         self.jail = jail
         self.loop = loop
         self.judge = judge

@@ -88,6 +88,9 @@ class AgentConnection(asyncio.BufferedProtocol):
         transport.set_write_buffer_limits(high=_WRITE_HIGH)
         name = service.leases.name_of(address, now)
         self._origin = Origin(service.jail, service.next_flow(), address, port, name)
+        if service.attribution is not None:
+            source = transport.get_extra_info("peername")
+            service.attribution.ask(self._origin.flow, socket.IPPROTO_TCP, source, address, port)
         context = FlowContext(
             self._origin,
             service.judge,

@@ -28,6 +28,7 @@ from interceptor.decide.judge import Judge
 from interceptor.evidence.log import EvidenceError, EvidenceLog
 from interceptor.flow.dns_flow import DnsFlow
 from interceptor.flow.names import Leases
+from interceptor.flow.packet_flow import PacketFlow
 from interceptor.flow.quic_flow import QuicFlow
 from interceptor.flow.steps import Finished, Record
 from interceptor.model import Origin
@@ -38,10 +39,12 @@ from interceptor.scan.engine import Scanner
 from interceptor.scan.inbound import InboundScanner, load_inbound_rules
 from interceptor.scan.ruleset import load_rules, load_user_rules
 from interceptor.serve import dns, quic
+from interceptor.serve.attribution import Attribution, Process
 from interceptor.serve.dialler import Dialler
 from interceptor.serve.guarding import guard, prepare
 from interceptor.serve.messages import Failure, Open, Ready, Settings, Start, Stop
 from interceptor.serve.service import Service
+from interceptor.serve.sightings import Sightings
 from interceptor.serve.tcp import listen
 from interceptor.tls.authority import Authority
 from interceptor.tls.trust import client_context
@@ -53,6 +56,7 @@ child process, and returns the result: the values themselves never come here."""
 
 _LEASES: Final = 100_000
 _FLUSH_SECONDS: Final = 0.5
+_DRAIN_SECONDS: Final = 1.0  # the guard imports what it names packets with for the first one
 _DESCRIPTORS: Final = 32
 
 
@@ -106,7 +110,9 @@ class _Worker:
         scanner, self.guarded = _scanner(settings, key, collect)
         self.judge = Judge(policy, scanner, key, inbound)
         self.context = client_context(policy.upstream.ca_file, policy.upstream.min_tls)
-        self.log = EvidenceLog(settings.evidence, settings.jail, digest(policy))
+        self.log = EvidenceLog(
+            settings.evidence, settings.jail, digest(policy), holds=self.judge.holds_secret
+        )
         self.open = False
         _import_what_is_imported_late()
 
@@ -130,6 +136,10 @@ class _Worker:
         if self.open:  # before that, only our own self-test can have asked
             self.log.write(record, origin, time.time())
 
+    def attributed(self, flow: str, process: Process) -> None:
+        if self.open:
+            self.log.attribute(flow, process, time.time())
+
     def finished(self, step: Finished, origin: Origin) -> None:
         if self.open:
             self.log.finished(step, origin, time.time(), step.host)
@@ -140,6 +150,11 @@ class _Worker:
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(_report)
         leases = Leases(secrets.token_bytes(32), _LEASES)
+        count = len(sockets) - len(start.channels)
+        channels = dict(zip(start.channels, sockets[count:], strict=True))
+        sockets = sockets[:count]
+        witness = channels.get("witness")
+        attribution = Attribution(witness, loop, self.attributed) if witness is not None else None
         service = Service(
             jail=self.jail,
             loop=loop,
@@ -150,6 +165,7 @@ class _Worker:
             dialler=Dialler(loop, self.context, self.policy.limits.connect_seconds),
             record=self.record,
             finished=self.finished,
+            attribution=attribution,
         )
         servers = await listen(service, sockets[: start.tcp])
         end = len(sockets) - len(start.quic)
@@ -165,6 +181,10 @@ class _Worker:
             self.record,
             loop,
         )
+        sightings: Sightings | None = None
+        if "guard" in channels:
+            packets = PacketFlow(self.judge, leases.name_of, self.jail)
+            sightings = Sightings(channels["guard"], packets, self.record, loop, attribution)
         self.judge.tick(time.monotonic())  # before the first request: what it leaves has a time
         flusher = loop.create_task(self._flush())
         control.setblocking(False)  # noqa: FBT003
@@ -175,9 +195,14 @@ class _Worker:
                 if isinstance(order, Open):
                     self.log_start(start)
                     self.open = True
+                    if sightings is not None:
+                        sightings.begin()
                 else:
                     service.close()
                     refuser.close()
+                    if sightings is not None:
+                        await sightings.drain(_DRAIN_SECONDS)
+                        sightings.close()
                     await asyncio.sleep(0)  # connections note their ends
                     self.log.stopped(time.time(), code=order.code, seconds=order.seconds)
                 await loop.sock_sendall(control, msgspec.json.encode(Ready()))
@@ -191,6 +216,10 @@ class _Worker:
                 server.close()
             names.close()
             refuser.close()
+            if sightings is not None:
+                sightings.close()
+            if attribution is not None:
+                attribution.close()
             service.close()
 
     def _lost(self, error: EvidenceError) -> str:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from interceptor.flow import quic_flow, quic_refusals
 from interceptor.flow.quic_flow import QuicFlow, Send
-from interceptor.flow.quic_refusals import Note, Peer
+from interceptor.flow.quic_refusals import Peer
+from interceptor.flow.windows import WINDOWS, Note
 from interceptor.model import Kind, Origin, Target
 from interceptor.verdict import Action, Finding, Reason, Severity, Verdict
 from interceptor.wire import quic
@@ -356,12 +357,12 @@ def test_one_more_is_said_when_the_second_or_the_jail_is_over() -> None:
 
 def test_different_hosts_have_events_of_their_own_up_to_a_number() -> None:
     agent = Agent({})
-    many = quic_refusals.WINDOWS + 40
+    many = WINDOWS + 40
     steps: list[Note | Send] = []
     for number in range(many):
         data = opening(f"h{number}.example", dcid=number.to_bytes(8))
         steps += agent.send(data, peer=LITERAL)
-    assert len(notes(steps)) == quic_refusals.WINDOWS
+    assert len(notes(steps)) == WINDOWS
     assert len(sent(steps)) == many
     assert notes(agent.wait(2)) == [
         ("", "limit_exceeded", "QUIC to many other hosts (40 more within 1 s)")

@@ -1,0 +1,1 @@
+"""The attempts themselves. They run inside the jail: nothing here but the standard library."""
