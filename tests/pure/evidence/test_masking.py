@@ -16,6 +16,7 @@ from interceptor.evidence.place import open_evidence
 from interceptor.flow.steps import Finished, Record
 from interceptor.model import Origin, Target
 from interceptor.scan.ruleset import example
+from interceptor.scan.ruleset import example
 from interceptor.verdict import Action, Finding, Reason, Severity, Verdict
 
 AWS = example(["AK", "IA", "{upper32:16}"], "masking").decode()
@@ -206,3 +207,18 @@ def test_masking_takes_linear_time(fill: str) -> None:
     masking.path(text, CLEAN)
     masking.path("/?" + text, CLEAN)
     assert time.perf_counter() - begin < 1.0
+
+
+def test_command_lines_keep_what_says_something() -> None:
+    secret = example(["gh", "p_", "{alnum:30}", "{crc32:6}"], "command line").decode()
+
+    def holds(data: bytes) -> bool:
+        return b"p_" in data
+
+    shown = masking.arguments(
+        ["/usr/bin/curl", "-H", f"Authorization: Bearer {secret}", "--retry=3", "https://u:p@a.test/x?q=1"],
+        holds,
+    )  # fmt: skip
+    assert shown == ["/usr/bin/curl", "-H", "…", "--retry=…", "https://…@a.test/x"]
+    assert masking.arguments(["python3", "-c", "x" * 300], holds)[2] == "x" * 120 + "…"
+    assert masking.arguments(["sh", "a\x1b]0;b"], holds) == ["sh", "a\\u{1b}]0;b"]

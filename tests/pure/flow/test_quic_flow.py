@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interceptor.flow import quic_flow, quic_refusals
+from interceptor.flow import quic_flow
 from interceptor.flow.quic_flow import QuicFlow, Send
 from interceptor.flow.quic_refusals import Peer
 from interceptor.flow.windows import WINDOWS, Note

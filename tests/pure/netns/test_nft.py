@@ -86,7 +86,7 @@ def test_another_form_of_captive_is_another_entry() -> None:
     nic = nft.Entry(name="nic", redirect_hook="prerouting", filter_hook="input")
     text = nft.transaction([nft.PROCESS, nic])
     assert "type nat hook prerouting priority -100" in chain(text, "nic_redirect")[0]
-    assert "type filter hook input priority 0; policy drop;" in chain(text, "nic_filter")[0]
+    assert "type filter hook input priority 5; policy drop;" in chain(text, "nic_filter")[0]
     assert not [rule for rule in chain(text, "nic_redirect") if "198.18.0.2" in rule]
     assert chain(text, "process_filter") == chain(nft.transaction(), "process_filter")
 
@@ -152,3 +152,39 @@ def test_a_damaged_listing_is_an_error_or_a_listing(data: st.DataObject) -> None
 def test_rules_are_data() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         nft.PROCESS.name = "other"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("copies", [True, False])
+@pytest.mark.parametrize("queue", [0, None])
+def test_the_notice_decides_nothing(queue: int | None, copies: bool) -> None:  # noqa: FBT001
+    """It stands before the refusing chain, accepts by policy, and has no way to drop or reject."""
+    text = nft.notice(queue, copies=copies)
+    assert not re.search(r"\b(drop|reject|redirect|dnat to)\b", text)
+    shown = "queue num 0 bypass" if queue == 0 else f"meta mark set {nft.MARK:#x} accept"
+    assert shown in text
+    assert ("dup to" in text) is copies
+    for family in ("ip", "ip6"):
+        assert f"table {family} {nft.NOTICE} {{" in text
+    rules = chain(text, "process_notice")
+    assert rules[0] == "type filter hook output priority -5; policy accept;"
+    assert rules[1].startswith("ct state untracked")
+    filtering = chain(nft.transaction(), "process_filter")
+    assert "priority 5" in filtering[0]
+    assert filtering.index("ct state untracked drop") < min(
+        i for i, rule in enumerate(filtering) if "accept" in rule and "daddr" in rule
+    )
+
+
+def test_each_protocol_has_a_rate_of_its_own() -> None:
+    """A flood of one must not hide an attempt with another."""
+    rules = chain(nft.notice(0, copies=True), "process_show")
+    for at in range(0, len(rules), 2):
+        of = rules[at].partition("limit")[0]
+        assert rules[at + 1] == f"{of}return"
+    assert len(rules) == 8
+
+
+def test_marked_packets_go_to_the_queue_or_on() -> None:
+    assert "--queue-bypass" in nft.xtables(3)
+    assert f"--mark {nft.MARK:#x}" in nft.xtables(3)
+    assert "--queue-num 3" in nft.xtables(3)

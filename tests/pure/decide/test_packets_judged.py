@@ -1,0 +1,71 @@
+"""Packets that no listener takes: what is recorded of them, and how often."""
+
+from __future__ import annotations
+
+import msgspec
+
+from interceptor.decide.judge import Judge
+from interceptor.flow.packet_flow import PacketFlow, Seen
+from interceptor.flow.windows import WINDOWS
+from interceptor.policy.schema import Policy
+from interceptor.scan.engine import Scanner
+from interceptor.scan.ruleset import example
+from interceptor.verdict import Reason
+
+KEY = b"k" * 16
+PACKET = Seen("udp", "NTP", "198.18.0.2", "203.0.113.9", 4000, 123, 48, b"\x23" + bytes(47))
+
+
+def flow(scanner: Scanner, name: str = "") -> PacketFlow:
+    judge = Judge(Policy(), scanner, KEY)
+    return PacketFlow(judge, lambda _address, _now: name, "jail")
+
+
+def test_the_first_is_noted_and_its_like_are_counted(scanner: Scanner) -> None:
+    packets = flow(scanner)
+    (first,) = packets.seen(PACKET, 1.0)
+    assert (first.record.kind, first.record.target.host) == ("packet", "203.0.113.9")
+    assert first.record.verdict.reason is Reason.PROTOCOL_REFUSED
+    assert not first.record.verdict.allowed
+    assert "NTP" in first.record.verdict.detail
+    assert packets.seen(PACKET, 1.2) == packets.seen(PACKET, 1.3) == []
+    assert packets.timer(1.9) == []
+    (counted,) = packets.timer(2.1)
+    assert "2 more within 1 s" in counted.record.verdict.detail
+
+
+def test_many_kinds_share_one_note(scanner: Scanner) -> None:
+    packets = flow(scanner)
+    kinds = [msgspec.structs.replace(PACKET, port=port) for port in range(1000, 1400)]
+    notes = [note for kind in kinds for note in packets.seen(kind, 1.0)]
+    assert len(notes) == WINDOWS
+    last = packets.finish()
+    assert sum("more" in note.record.verdict.detail for note in last) == 1
+
+
+def test_a_secret_in_a_packet_is_the_reason(scanner: Scanner) -> None:
+    secret = example(["AK", "IA", "{upper32:16}"], "packet flow")
+    (note,) = flow(scanner).seen(msgspec.structs.replace(PACKET, payload=b"k=" + secret), 1.0)
+    assert note.record.verdict.reason is Reason.SECRET
+    assert [finding.where for finding in note.record.verdict.findings] == ["packet"]
+
+
+def test_a_secret_in_a_name_is_the_reason(scanner: Scanner) -> None:
+    secret = example(["gh", "p_", "{alnum:30}", "{crc32:6}"], "packet name").decode()
+    (note,) = flow(scanner).seen(msgspec.structs.replace(PACKET, names=(f"{secret}.test",)), 1.0)
+    assert note.record.verdict.reason is Reason.SECRET_IN_NAME
+
+
+def test_a_lease_names_the_host(scanner: Scanner) -> None:
+    (note,) = flow(scanner, "a.example.com").seen(PACKET, 1.0)
+    assert note.record.target.host == note.origin.name == "a.example.com"
+
+
+def test_a_defect_is_recorded_as_one() -> None:
+    class Broken:
+        def packet(self, *_: object) -> None:
+            raise ZeroDivisionError
+
+    packets = PacketFlow(Broken(), lambda _address, _now: "", "jail")  # type: ignore[arg-type]
+    (note,) = packets.seen(PACKET, 1.0)
+    assert note.record.verdict.reason is Reason.INTERNAL_ERROR
