@@ -6,11 +6,11 @@ caller turns an exception into a refusal.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from interceptor.decide.addresses import Exceptions
+from interceptor.decide.addresses import Exceptions, HostNetwork
 from interceptor.decide.bodies import UploadWindow, content_types, holds_texts, scan_texts
 from interceptor.decide.findings import Weighed, Weigher
 from interceptor.decide.hosts import HostSet
@@ -92,6 +92,16 @@ class Judge:
         self._weigher = Weigher(scanner.rules, self.policy)
         self._scanner = scanner
         self.memory.scanner = scanner
+        self._names.clear()
+        self._connections.clear()
+
+    def on_host(self, networks: Iterable[HostNetwork]) -> None:
+        """Take the addresses and networks of the machine that dials: none of them is public.
+
+        Raises:
+            ValueError: one is malformed; those known before stay in force.
+        """
+        self._exceptions = Exceptions(self.policy.addresses.allow, networks)
         self._names.clear()
         self._connections.clear()
 
@@ -315,14 +325,23 @@ class Judge:
             return self.refuse(Reason.NAME_INVALID, wrong)
         if looks_numeric(bare):
             literal = host_literal(bare)
-            stands = f"stands for the address {literal}" if literal else "ends in a number"
-            return self.refuse(Reason.NAME_INVALID, f"the name {stands}")
+            if literal is not None:
+                return self._disguised(literal)
+            return self.refuse(Reason.NAME_INVALID, "the name ends in a number")
         raw = scan_name(self._scanner, bare, self._key)
         if not raw:
             return _ALLOWED
         target = Target("dns", bare.lower(), 53)
         weighed = self._weigher.weigh([("name", finding) for finding in raw], target)
         return self._weighed(weighed, (), Reason.SECRET_IN_NAME)
+
+    def _disguised(self, literal: str) -> Verdict:
+        """Refuse a name that clients take for this address: for where it leads, or for its form."""
+        found = self._exceptions.classify(literal)
+        detail = f"the host stands for {literal}"
+        if found.reason is None:
+            return self.refuse(Reason.NAME_INVALID, detail)
+        return self.refuse(found.reason, f"{detail}: {found.what}", "addresses")
 
     def _connection(self, target: Target) -> Verdict:
         # Any protocol: that is HTTP, too. Another one opens nothing for HTTP.
@@ -337,7 +356,7 @@ class Judge:
         verdict = _ALLOWED
         if literal is not None:
             if literal != host:
-                return self.refuse(Reason.NAME_INVALID, f"the host stands for {literal}")
+                return self._disguised(literal)
             found = self._exceptions.classify(literal)
             if found.reason is not None:
                 return self.refuse(found.reason, f"{literal}: {found.what}", "addresses")
@@ -345,6 +364,10 @@ class Judge:
             verdict = self.name(host)
             if verdict.action is not Action.ALLOW:
                 return verdict
+            cloud = self._exceptions.name(host)
+            if cloud is not None:
+                reason = cloud.reason or Reason.ADDRESS_METADATA
+                return self.refuse(reason, f"{host}: {cloud.what}", "addresses")
         denied = self._deny.find(host, port)
         if denied is not None:
             return self.refuse(Reason.HOST_DENIED, f"{host} is denied", denied[0])
