@@ -6,6 +6,7 @@ caller turns an exception into a refusal.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 
 import msgspec
@@ -19,7 +20,8 @@ from interceptor.decide.literals import host_literal, looks_numeric
 from interceptor.decide.memory import SplitMemory
 from interceptor.decide.messages import RememberingWindow
 from interceptor.decide.requests import RequestRules
-from interceptor.decide.services import Services
+from interceptor.decide.resolution import Resolution
+from interceptor.decide.services import Endpoint, NamedServices, Services
 from interceptor.model import Target
 from interceptor.policy.schema import Policy, TcpService
 from interceptor.scan.engine import CLEAN, RawFinding, Scan, Scanner
@@ -32,6 +34,8 @@ from interceptor.wire.fields import HttpError
 
 _REMEMBERED = 4096  # verdicts on names and connections that are kept, each
 
+_EPOCHS = itertools.count(1)
+
 _ALLOWED = Verdict(Action.ALLOW, Reason.ALLOWED)
 
 
@@ -41,6 +45,8 @@ class Judge:
     Attributes:
         policy: the policy in force.
         memory: what the agent has sent in pieces; who judges for several agents sets each one's.
+        epoch: number of the judgement: another one for each judge and each scanner. What was
+            dialled under one is not used under another.
 
     Args:
         policy: the policy in force.
@@ -72,7 +78,16 @@ class Judge:
         self._deny = HostSet(policy.hosts.deny, "hosts.deny")
         self._ports = frozenset(policy.ports)
         self._services = Services(policy.tcp)
+        self._named = NamedServices(policy.services)
+        self.epoch = next(_EPOCHS)
         self._exceptions = Exceptions(policy.addresses.allow)
+        self._resolution = Resolution(
+            classify=lambda address: self._exceptions.classify(address),
+            deny=self._deny,
+            named=self._named,
+            name=self.name,
+            refuse=self.refuse,
+        )
         self._requests = RequestRules(policy.requests, self.refuse)
         self._weigher = Weigher(scanner.rules, policy)
         self._names: dict[str, Verdict] = {}
@@ -89,6 +104,7 @@ class Judge:
 
         What is judged from now on is judged by it; windows that are open keep the one they have.
         """
+        self.epoch = next(_EPOCHS)
         self._weigher = Weigher(scanner.rules, self.policy)
         self._scanner = scanner
         self.memory.scanner = scanner
@@ -102,6 +118,7 @@ class Judge:
             ValueError: one is malformed; those known before stay in force.
         """
         self._exceptions = Exceptions(self.policy.addresses.allow, networks)
+        self.epoch = next(_EPOCHS)
         self._names.clear()
         self._connections.clear()
 
@@ -138,6 +155,10 @@ class Judge:
     def service(self, target: Target) -> TcpService | None:
         """Return the entry of `tcp` that opens host and port, if there is one."""
         return self._services.find(target.host, target.port)
+
+    def endpoint(self, target: Target) -> Endpoint | None:
+        """Return where the entry of `services` is that has the target's name and port, or None."""
+        return self._named.find(target.host, target.port)
 
     def stream(self, target: Target) -> Verdict:
         """Judge a connection to a service that `tcp` opens; `connection` knows no such ports."""
@@ -300,23 +321,19 @@ class Judge:
         return decide
 
     def addresses(
-        self, target: Target, addresses: Sequence[str]
+        self, target: Target, addresses: Sequence[str], canonical: str = ""
     ) -> tuple[Verdict, tuple[str, ...]]:
         """Judge what a name resolved to; one bad address refuses the set.
 
+        Args:
+            target: whose host it was.
+            addresses: all of them.
+            canonical: last name of the alias chain, lower case; empty if there was no alias.
+
         Returns the verdict and the canonical literals to dial, none unless allowed.
         """
-        if not addresses:
-            return self.refuse(Reason.RESOLVE_FAILED, f"{target.host} has no address"), ()
-        literals: dict[str, None] = {}
-        for address in addresses:
-            found = self._exceptions.classify(address)
-            if found.reason is not None:
-                said = "" if target.host == found.text else f"{target.host} resolves to "
-                detail = f"{said}{found.text}: {found.what}"
-                return self.refuse(found.reason, detail, "addresses"), ()
-            literals[found.text] = None
-        return _ALLOWED, tuple(literals)
+        refused, literals = self._resolution.judge(target, addresses, canonical)
+        return (_ALLOWED, literals) if refused is None else (refused, ())
 
     def _name(self, name: str) -> Verdict:
         bare = name.removesuffix(".")
@@ -371,6 +388,8 @@ class Judge:
         denied = self._deny.find(host, port)
         if denied is not None:
             return self.refuse(Reason.HOST_DENIED, f"{host} is denied", denied[0])
+        if host in self._named:
+            return self._named_service(host, port, verdict, opened=opened)
         if opened:
             return verdict
         if allowed is None:
@@ -383,6 +402,19 @@ class Judge:
         if port not in self._ports and not (allowed is not None and allowed[1]):
             return self.refuse(Reason.PORT_NOT_ALLOWED, f"port {port} is not open", "ports")
         return verdict
+
+    def _named_service(self, host: str, port: int, verdict: Verdict, *, opened: bool) -> Verdict:
+        """Judge a port of a named service: those that are written, and nothing beside them.
+
+        Where `tcp` says that another protocol is spoken there, HTTP is not.
+        """
+        other = self._services.find(host, port)
+        if self._named.find(host, port) is not None and (opened or other is None):
+            return verdict
+        detail = f"{host} is a named service, and port {port} is not among its ports"
+        if other is not None:
+            detail = f"{host} speaks {other.protocol} at port {port}"
+        return self.refuse(Reason.PORT_NOT_ALLOWED, detail, "services")
 
     def _views(
         self, scan: Scan, target: Target, head: bytes, fields: Sequence[tuple[bytes, bytes]]

@@ -169,10 +169,12 @@ class TcpFlow:
                 self._close(reset=True)
         return self._take()
 
-    def resolved(self, addresses: tuple[str, ...], now: float, lane: int = 0) -> list[Step]:
-        """Addresses for the last `Resolve` of the lane."""
+    def resolved(
+        self, addresses: tuple[str, ...], now: float, lane: int = 0, canonical: str = ""
+    ) -> list[Step]:
+        """Addresses for the last `Resolve` of the lane, and the name the host is an alias of."""
         if self._speaker is not None:
-            self._speaker.resolved(addresses, now, lane)
+            self._speaker.resolved(addresses, now, lane, canonical)
         return self._settle(now)
 
     def connected(

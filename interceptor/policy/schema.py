@@ -18,6 +18,8 @@ Size = Annotated[int, msgspec.Meta(ge=1, le=1 << 40)]
 SizeOrZero = Annotated[int, msgspec.Meta(ge=0, le=1 << 50)]
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
+ServiceName = Annotated[str, msgspec.Meta(min_length=1, max_length=260)]
+ServicePlace = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 Method = Annotated[str, msgspec.Meta(pattern=r"\A[A-Z][A-Z0-9-]{0,31}\Z")]
 PathPrefix = Annotated[str, msgspec.Meta(pattern=r"\A/", max_length=4096)]
 Pattern = Annotated[str, msgspec.Meta(min_length=1, max_length=260)]
@@ -210,6 +212,8 @@ class Policy(_Section, frozen=True):
     ports: tuple[Port, ...] = (80, 443)
     requests: tuple[RequestRule, ...] = ()
     tcp: tuple[TcpService, ...] = ()
+    services: dict[ServiceName, ServicePlace] = {}
+    """Private services by name: `NAME` or `NAME:PORT` in the jail, to `ADDRESS:PORT`."""
     http2: Literal["auto", "always", "never"] = "auto"
     """What an agent that offers both versions gets: `auto` is HTTP/1.1, which is faster here."""
     inbound: Inbound = Inbound()
