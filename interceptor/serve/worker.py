@@ -40,6 +40,7 @@ from interceptor.scan.ruleset import load_rules, load_user_rules
 from interceptor.serve import dns, quic
 from interceptor.serve.dialler import Dialler
 from interceptor.serve.guarding import guard, prepare
+from interceptor.serve.host_networks import HostNetworks
 from interceptor.serve.messages import Failure, Open, Ready, Settings, Start, Stop
 from interceptor.serve.service import Service
 from interceptor.serve.tcp import listen
@@ -107,6 +108,7 @@ class _Worker:
         self.judge = Judge(policy, scanner, key, inbound)
         self.context = client_context(policy.upstream.ca_file, policy.upstream.min_tls)
         self.log = EvidenceLog(settings.evidence, settings.jail, digest(policy))
+        self.networks = HostNetworks()
         self.open = False
         _import_what_is_imported_late()
 
@@ -166,6 +168,7 @@ class _Worker:
             loop,
         )
         self.judge.tick(time.monotonic())  # before the first request: what it leaves has a time
+        self.networks.watch(loop, self.judge.on_host)
         flusher = loop.create_task(self._flush())
         control.setblocking(False)  # noqa: FBT003
         try:
@@ -187,6 +190,7 @@ class _Worker:
             pass  # the supervisor is gone
         finally:
             flusher.cancel()
+            self.networks.close()
             for server in servers:
                 server.close()
             names.close()
