@@ -13,6 +13,7 @@ import msgspec
 
 from interceptor.decide.addresses import Exceptions, HostNetwork
 from interceptor.decide.bodies import UploadWindow, content_types, holds_texts, scan_texts
+from interceptor.decide.encrypted_dns import EncryptedDns
 from interceptor.decide.findings import Weighed, Weigher
 from interceptor.decide.hosts import HostSet
 from interceptor.decide.inbound import InboundWindow
@@ -89,6 +90,7 @@ class Judge:
             refuse=self.refuse,
         )
         self._requests = RequestRules(policy.requests, self.refuse)
+        self.encrypted_dns = EncryptedDns(policy.hosts.allow, self.refuse)
         self._weigher = Weigher(scanner.rules, policy)
         self._names: dict[str, Verdict] = {}
         self._connections: dict[tuple[str, int], Verdict] = {}
@@ -185,10 +187,11 @@ class Judge:
         verdict = self.connection(target)
         if verdict.action is not Action.ALLOW:
             return verdict
-        if self._requests:
+        refused = self.encrypted_dns.request(target, head, fields)
+        if refused is None and self._requests:
             refused = self._requests.refused(target, fields)
-            if refused is not None:
-                return refused
+        if refused is not None:
+            return refused
         scan = self._scanner.scan(head, "head", self._key, self._decoded_bytes)
         budget = self._decoded_bytes
         below = scan_whole(self._scanner, body, "body", self._key, budget) if body else CLEAN
@@ -229,6 +232,29 @@ class Judge:
                 return _unreadable()
             found += [(where, raw) for raw in scan.findings]
         return self._weighed(self._weigher.weigh(found, target), ())
+
+    def records(self, name: str, texts: Sequence[bytes]) -> Verdict:
+        """Judge what the DNS records of a name say, before the agent reads them.
+
+        Args:
+            name: lower case, without trailing dot.
+            texts: one for each record.
+        """
+        window = self.inbound_window("dns_answer")
+        found: list[tuple[str, RawFinding]] = []
+        noted: tuple[Finding, ...] = ()
+        for text in texts:
+            verdict = None if window is None else window.judge(text)
+            if verdict is not None:
+                if verdict.action is not Action.ALLOW:
+                    return verdict
+                noted += verdict.findings
+            scan = self._scanner.scan(text, "body", self._key, self._decoded_bytes)
+            if scan.incomplete:
+                return _unreadable()
+            found += [("body", raw) for raw in scan.findings]
+        weighed = self._weigher.weigh(found, Target("dns", name, 53))
+        return self._weighed(_placed(weighed, "dns_answer"), noted)
 
     def passed(self, findings: tuple[Finding, ...]) -> Verdict:
         """Return the verdict on findings that a window let pass: at home, warned or recorded."""
@@ -381,13 +407,17 @@ class Judge:
             verdict = self.name(host)
             if verdict.action is not Action.ALLOW:
                 return verdict
-            cloud = self._exceptions.name(host)
+            cloud = None if host in self._named else self._exceptions.name(host)
             if cloud is not None:
                 reason = cloud.reason or Reason.ADDRESS_METADATA
                 return self.refuse(reason, f"{host}: {cloud.what}", "addresses")
         denied = self._deny.find(host, port)
         if denied is not None:
             return self.refuse(Reason.HOST_DENIED, f"{host} is denied", denied[0])
+        if not opened:
+            bypass = self.encrypted_dns.host(host, port)
+            if bypass is not None:
+                return bypass
         if host in self._named:
             return self._named_service(host, port, verdict, opened=opened)
         if opened:

@@ -52,6 +52,8 @@ class Hosts(_Section, frozen=True):
     """What happens to a host that neither list names."""
     literals: Literal["allow", "deny"] = "allow"
     """What happens to a public address dialled without any name, unless `allow` names it."""
+    sni: Literal["optional", "required"] = "optional"
+    """`required`: TLS that names no host (RFC 6066) is refused, also where the name is known."""
 
 
 class RequestRule(_Section, frozen=True):
@@ -193,6 +195,18 @@ class Inbound(_Section, frozen=True):
     """`block`: text that tries to steer the agent cuts the response; `record`: it is noted."""
 
 
+class Dns(_Section, frozen=True):
+    """How names are answered; docs/dns.md."""
+
+    mode: Literal["synthetic", "verify"] = "synthetic"
+    """`synthetic`: every host name gets an address, and nobody is asked before a connection is
+    allowed; `verify`: a name that may be reached is resolved after its verdict, and what does not
+    exist does not exist for the agent either."""
+    records: Literal["opened", "never"] = "opened"
+    """Whether SRV, MX and TXT of names that `hosts.allow` or `tcp` name are fetched; other names
+    have none."""
+
+
 class Upstream(_Section, frozen=True):
     """How upstream servers are verified."""
 
@@ -216,6 +230,7 @@ class Policy(_Section, frozen=True):
     """Private services by name: `NAME` or `NAME:PORT` in the jail, to `ADDRESS:PORT`."""
     http2: Literal["auto", "always", "never"] = "auto"
     """What an agent that offers both versions gets: `auto` is HTTP/1.1, which is faster here."""
+    dns: Dns = Dns()
     inbound: Inbound = Inbound()
     addresses: Addresses = Addresses()
     rules: RuleTuning = RuleTuning()

@@ -25,6 +25,7 @@ import uvloop
 
 from interceptor.decide.findings import digest_key
 from interceptor.decide.judge import Judge
+from interceptor.decide.openings import Openings
 from interceptor.evidence.log import EvidenceError, EvidenceLog
 from interceptor.flow.dns_flow import DnsFlow
 from interceptor.flow.names import Leases
@@ -42,6 +43,7 @@ from interceptor.serve.dialler import Dialler
 from interceptor.serve.guarding import guard, prepare
 from interceptor.serve.host_networks import HostNetworks
 from interceptor.serve.messages import Failure, Open, Ready, Settings, Start, Stop
+from interceptor.serve.resolving import Lookups, existence
 from interceptor.serve.service import Service
 from interceptor.serve.tcp import listen
 from interceptor.tls.authority import Authority
@@ -52,7 +54,6 @@ Collect = Callable[[Callable[[bytes], bytes]], bytes]
 """Waits for what was found in the agent's environment and files, calls its argument with that in a
 child process, and returns the result: the values themselves never come here."""
 
-_LEASES: Final = 100_000
 _FLUSH_SECONDS: Final = 0.5
 _DESCRIPTORS: Final = 32
 
@@ -141,7 +142,7 @@ class _Worker:
     ) -> None:
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(_report)
-        leases = Leases(secrets.token_bytes(32), _LEASES)
+        leases = Leases(secrets.token_bytes(32))
         service = Service(
             jail=self.jail,
             loop=loop,
@@ -157,9 +158,10 @@ class _Worker:
         end = len(sockets) - len(start.quic)
         names = dns.serve(
             list(sockets[start.tcp : end]),
-            DnsFlow(self.judge, leases, self.jail),
+            DnsFlow(self.judge, leases, self.jail, Openings(self.policy)),
             self.record,
             loop,
+            lookups := Lookups(loop, existence(service.dialler.resolver)),
         )
         refuser = quic.QuicServer(
             list(zip(sockets[end:], start.quic, strict=True)),
@@ -194,6 +196,7 @@ class _Worker:
             for server in servers:
                 server.close()
             names.close()
+            lookups.close()
             refuser.close()
             service.close()
 
