@@ -63,6 +63,7 @@ class Reason(enum.StrEnum):
     TLS_MALFORMED = "tls_malformed"
     TLS_CLIENT_REJECTED = "tls_client_rejected"  # the agent's client did not accept our leaf
     DNS_MALFORMED = "dns_malformed"
+    DNS_BYPASS = "dns_bypass"  # DNS by another way than the jail's resolver: over HTTPS, TLS, QUIC
     PROTOCOL_REFUSED = "protocol_refused"
     LIMIT_EXCEEDED = "limit_exceeded"
     TIMEOUT = "timeout"

@@ -13,6 +13,7 @@ from typing import Any, Self, cast
 
 from interceptor.decide.inbound import InboundWindow
 from interceptor.decide.judge import Judge
+from interceptor.decide.services import Endpoint, NamedServices
 from interceptor.flow.context import FlowContext
 from interceptor.flow.steps import (
     Close,
@@ -97,7 +98,10 @@ class ScriptedJudge:
         bad: bytes = b"SECRET",
         denied: Sequence[str] = (),
         services: Sequence[TcpService] = (),
+        named: Mapping[str, str] | None = None,
     ) -> None:
+        self.epoch = 1
+        self.named = NamedServices(named or {})
         self.bad = bad
         self.denied = denied
         self.services = {(service.host, service.port): service for service in services}
@@ -111,6 +115,8 @@ class ScriptedJudge:
 
     def connection(self, target: Target) -> Verdict:
         service = self.service(target)
+        if self.endpoint(target) is not None:
+            return ALLOW
         if target.port not in (80, 443) and (service is None or service.protocol != "any"):
             return self.refuse(Reason.PORT_NOT_ALLOWED)
         return self.refuse(Reason.HOST_DENIED) if target.host in self.denied else ALLOW
@@ -135,6 +141,9 @@ class ScriptedJudge:
     def service(self, target: Target) -> TcpService | None:
         return self.services.get((target.host, target.port))
 
+    def endpoint(self, target: Target) -> Endpoint | None:
+        return self.named.find(target.host, target.port)
+
     def stream(self, target: Target) -> Verdict:
         return self.refuse(Reason.HOST_DENIED) if target.host in self.denied else ALLOW
 
@@ -157,7 +166,13 @@ class ScriptedJudge:
         window = cast("InboundWindow | None", self.inbound_window("response"))
         return window is None or window.judge(content) is None
 
-    def addresses(self, target: Target, found: Sequence[str]) -> tuple[Verdict, tuple[str, ...]]:
+    def addresses(
+        self, target: Target, found: Sequence[str], canonical: str = ""
+    ) -> tuple[Verdict, tuple[str, ...]]:
+        if canonical in self.denied:
+            return self.refuse(Reason.HOST_DENIED), ()
+        if self.endpoint(target) is not None:
+            return ALLOW, tuple(found)
         if any(address.startswith("10.") for address in found):
             return self.refuse(Reason.ADDRESS_PRIVATE), ()
         return ALLOW, tuple(found)

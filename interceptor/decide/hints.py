@@ -69,6 +69,10 @@ HINTS: Mapping[Reason, str] = MappingProxyType(
             "store or the SSL_CERT_FILE of this environment, and do not pin certificates."
         ),
         Reason.DNS_MALFORMED: "The bytes are not a valid DNS query.",
+        Reason.DNS_BYPASS: (
+            "Turn off DNS over HTTPS, TLS or QUIC, and multicast DNS, in the client; the system's "
+            "resolver answers every name."
+        ),
         Reason.PROTOCOL_REFUSED: (
             "Only HTTP, HTTPS and the services that the policy lists under tcp are relayed; use "
             "HTTPS, or ask the operator to open host, port and protocol there."

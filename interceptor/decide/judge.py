@@ -6,12 +6,14 @@ caller turns an exception into a refusal.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from interceptor.decide.addresses import Exceptions
+from interceptor.decide.addresses import Exceptions, HostNetwork
 from interceptor.decide.bodies import UploadWindow, content_types, holds_texts, scan_texts
+from interceptor.decide.encrypted_dns import EncryptedDns
 from interceptor.decide.findings import Weighed, Weigher
 from interceptor.decide.hosts import HostSet
 from interceptor.decide.inbound import InboundWindow
@@ -19,7 +21,8 @@ from interceptor.decide.literals import host_literal, looks_numeric
 from interceptor.decide.memory import SplitMemory
 from interceptor.decide.messages import RememberingWindow
 from interceptor.decide.requests import RequestRules
-from interceptor.decide.services import Services
+from interceptor.decide.resolution import Resolution
+from interceptor.decide.services import Endpoint, NamedServices, Services
 from interceptor.model import Target
 from interceptor.policy.schema import Policy, TcpService
 from interceptor.scan.engine import CLEAN, RawFinding, Scan, Scanner
@@ -32,6 +35,8 @@ from interceptor.wire.fields import HttpError
 
 _REMEMBERED = 4096  # verdicts on names and connections that are kept, each
 
+_EPOCHS = itertools.count(1)
+
 _ALLOWED = Verdict(Action.ALLOW, Reason.ALLOWED)
 
 
@@ -41,6 +46,8 @@ class Judge:
     Attributes:
         policy: the policy in force.
         memory: what the agent has sent in pieces; who judges for several agents sets each one's.
+        epoch: number of the judgement: another one for each judge and each scanner. What was
+            dialled under one is not used under another.
 
     Args:
         policy: the policy in force.
@@ -72,8 +79,18 @@ class Judge:
         self._deny = HostSet(policy.hosts.deny, "hosts.deny")
         self._ports = frozenset(policy.ports)
         self._services = Services(policy.tcp)
+        self._named = NamedServices(policy.services)
+        self.epoch = next(_EPOCHS)
         self._exceptions = Exceptions(policy.addresses.allow)
+        self._resolution = Resolution(
+            classify=lambda address: self._exceptions.classify(address),
+            deny=self._deny,
+            named=self._named,
+            name=self.name,
+            refuse=self.refuse,
+        )
         self._requests = RequestRules(policy.requests, self.refuse)
+        self.encrypted_dns = EncryptedDns(policy.hosts.allow, self.refuse)
         self._weigher = Weigher(scanner.rules, policy)
         self._names: dict[str, Verdict] = {}
         self._connections: dict[tuple[str, int], Verdict] = {}
@@ -89,9 +106,21 @@ class Judge:
 
         What is judged from now on is judged by it; windows that are open keep the one they have.
         """
+        self.epoch = next(_EPOCHS)
         self._weigher = Weigher(scanner.rules, self.policy)
         self._scanner = scanner
         self.memory.scanner = scanner
+        self._names.clear()
+        self._connections.clear()
+
+    def on_host(self, networks: Iterable[HostNetwork]) -> None:
+        """Take the addresses and networks of the machine that dials: none of them is public.
+
+        Raises:
+            ValueError: one is malformed; those known before stay in force.
+        """
+        self._exceptions = Exceptions(self.policy.addresses.allow, networks)
+        self.epoch = next(_EPOCHS)
         self._names.clear()
         self._connections.clear()
 
@@ -129,6 +158,10 @@ class Judge:
         """Return the entry of `tcp` that opens host and port, if there is one."""
         return self._services.find(target.host, target.port)
 
+    def endpoint(self, target: Target) -> Endpoint | None:
+        """Return where the entry of `services` is that has the target's name and port, or None."""
+        return self._named.find(target.host, target.port)
+
     def stream(self, target: Target) -> Verdict:
         """Judge a connection to a service that `tcp` opens; `connection` knows no such ports."""
         return self._place(target.host, target.port, opened=True)
@@ -154,10 +187,11 @@ class Judge:
         verdict = self.connection(target)
         if verdict.action is not Action.ALLOW:
             return verdict
-        if self._requests:
+        refused = self.encrypted_dns.request(target, head, fields)
+        if refused is None and self._requests:
             refused = self._requests.refused(target, fields)
-            if refused is not None:
-                return refused
+        if refused is not None:
+            return refused
         scan = self._scanner.scan(head, "head", self._key, self._decoded_bytes)
         budget = self._decoded_bytes
         below = scan_whole(self._scanner, body, "body", self._key, budget) if body else CLEAN
@@ -229,6 +263,29 @@ class Judge:
         """Tell whether bytes hold anything that a credential rule or a known secret describes."""
         scan = self._scanner.scan(data, "body", self._key, self._decoded_bytes)
         return bool(scan.findings) or scan.incomplete
+
+    def records(self, name: str, texts: Sequence[bytes]) -> Verdict:
+        """Judge what the DNS records of a name say, before the agent reads them.
+
+        Args:
+            name: lower case, without trailing dot.
+            texts: one for each record.
+        """
+        window = self.inbound_window("dns_answer")
+        found: list[tuple[str, RawFinding]] = []
+        noted: tuple[Finding, ...] = ()
+        for text in texts:
+            verdict = None if window is None else window.judge(text)
+            if verdict is not None:
+                if verdict.action is not Action.ALLOW:
+                    return verdict
+                noted += verdict.findings
+            scan = self._scanner.scan(text, "body", self._key, self._decoded_bytes)
+            if scan.incomplete:
+                return _unreadable()
+            found += [("body", raw) for raw in scan.findings]
+        weighed = self._weigher.weigh(found, Target("dns", name, 53))
+        return self._weighed(_placed(weighed, "dns_answer"), noted)
 
     def passed(self, findings: tuple[Finding, ...]) -> Verdict:
         """Return the verdict on findings that a window let pass: at home, warned or recorded."""
@@ -321,23 +378,19 @@ class Judge:
         return decide
 
     def addresses(
-        self, target: Target, addresses: Sequence[str]
+        self, target: Target, addresses: Sequence[str], canonical: str = ""
     ) -> tuple[Verdict, tuple[str, ...]]:
         """Judge what a name resolved to; one bad address refuses the set.
 
+        Args:
+            target: whose host it was.
+            addresses: all of them.
+            canonical: last name of the alias chain, lower case; empty if there was no alias.
+
         Returns the verdict and the canonical literals to dial, none unless allowed.
         """
-        if not addresses:
-            return self.refuse(Reason.RESOLVE_FAILED, f"{target.host} has no address"), ()
-        literals: dict[str, None] = {}
-        for address in addresses:
-            found = self._exceptions.classify(address)
-            if found.reason is not None:
-                said = "" if target.host == found.text else f"{target.host} resolves to "
-                detail = f"{said}{found.text}: {found.what}"
-                return self.refuse(found.reason, detail, "addresses"), ()
-            literals[found.text] = None
-        return _ALLOWED, tuple(literals)
+        refused, literals = self._resolution.judge(target, addresses, canonical)
+        return (_ALLOWED, literals) if refused is None else (refused, ())
 
     def _name(self, name: str) -> Verdict:
         bare = name.removesuffix(".")
@@ -346,14 +399,23 @@ class Judge:
             return self.refuse(Reason.NAME_INVALID, wrong)
         if looks_numeric(bare):
             literal = host_literal(bare)
-            stands = f"stands for the address {literal}" if literal else "ends in a number"
-            return self.refuse(Reason.NAME_INVALID, f"the name {stands}")
+            if literal is not None:
+                return self._disguised(literal)
+            return self.refuse(Reason.NAME_INVALID, "the name ends in a number")
         raw = scan_name(self._scanner, bare, self._key)
         if not raw:
             return _ALLOWED
         target = Target("dns", bare.lower(), 53)
         weighed = self._weigher.weigh([("name", finding) for finding in raw], target)
         return self._weighed(weighed, (), Reason.SECRET_IN_NAME)
+
+    def _disguised(self, literal: str) -> Verdict:
+        """Refuse a name that clients take for this address: for where it leads, or for its form."""
+        found = self._exceptions.classify(literal)
+        detail = f"the host stands for {literal}"
+        if found.reason is None:
+            return self.refuse(Reason.NAME_INVALID, detail)
+        return self.refuse(found.reason, f"{detail}: {found.what}", "addresses")
 
     def _connection(self, target: Target) -> Verdict:
         # Any protocol: that is HTTP, too. Another one opens nothing for HTTP.
@@ -368,7 +430,7 @@ class Judge:
         verdict = _ALLOWED
         if literal is not None:
             if literal != host:
-                return self.refuse(Reason.NAME_INVALID, f"the host stands for {literal}")
+                return self._disguised(literal)
             found = self._exceptions.classify(literal)
             if found.reason is not None:
                 return self.refuse(found.reason, f"{literal}: {found.what}", "addresses")
@@ -376,9 +438,19 @@ class Judge:
             verdict = self.name(host)
             if verdict.action is not Action.ALLOW:
                 return verdict
+            cloud = None if host in self._named else self._exceptions.name(host)
+            if cloud is not None:
+                reason = cloud.reason or Reason.ADDRESS_METADATA
+                return self.refuse(reason, f"{host}: {cloud.what}", "addresses")
         denied = self._deny.find(host, port)
         if denied is not None:
             return self.refuse(Reason.HOST_DENIED, f"{host} is denied", denied[0])
+        if not opened:
+            bypass = self.encrypted_dns.host(host, port)
+            if bypass is not None:
+                return bypass
+        if host in self._named:
+            return self._named_service(host, port, verdict, opened=opened)
         if opened:
             return verdict
         if allowed is None:
@@ -391,6 +463,19 @@ class Judge:
         if port not in self._ports and not (allowed is not None and allowed[1]):
             return self.refuse(Reason.PORT_NOT_ALLOWED, f"port {port} is not open", "ports")
         return verdict
+
+    def _named_service(self, host: str, port: int, verdict: Verdict, *, opened: bool) -> Verdict:
+        """Judge a port of a named service: those that are written, and nothing beside them.
+
+        Where `tcp` says that another protocol is spoken there, HTTP is not.
+        """
+        other = self._services.find(host, port)
+        if self._named.find(host, port) is not None and (opened or other is None):
+            return verdict
+        detail = f"{host} is a named service, and port {port} is not among its ports"
+        if other is not None:
+            detail = f"{host} speaks {other.protocol} at port {port}"
+        return self.refuse(Reason.PORT_NOT_ALLOWED, detail, "services")
 
     def _views(
         self, scan: Scan, target: Target, head: bytes, fields: Sequence[tuple[bytes, bytes]]

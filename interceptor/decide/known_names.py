@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from interceptor.decide.metadata import stands_for
+
 _LOOPBACK: Final = ("127.0.0.1", "::1")
-_METADATA: Final = ("169.254.169.254",)
 _NAMES: Final = {
     # RFC 6761 section 6.3, and what /etc/hosts of Debian and Fedora has
     "localhost": _LOOPBACK,
@@ -18,11 +19,6 @@ _NAMES: Final = {
     "localhost6": ("::1",),
     "ip6-localhost": ("::1",),
     "ip6-loopback": ("::1",),
-    # cloud.google.com/compute/docs/metadata, docs.aws.amazon.com "Instance metadata"
-    "metadata.google.internal": _METADATA,
-    "metadata.goog": _METADATA,
-    "instance-data": _METADATA,
-    "instance-data.ec2.internal": _METADATA,
     # docs.docker.com, "Networking features in Docker Desktop"
     "host.docker.internal": ("192.168.65.254",),
     "gateway.docker.internal": ("192.168.65.1",),
@@ -47,6 +43,9 @@ def known_addresses(name: str) -> tuple[str, ...]:
     found = _NAMES.get(name)
     if found is not None:
         return found
+    cloud = stands_for(name)
+    if cloud is not None:
+        return cloud[1]
     if name.endswith((".io", ".me", ".localhost")):
         for parent, addresses in _BELOW.items():
             if name == parent or name.endswith(f".{parent}"):

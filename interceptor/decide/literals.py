@@ -12,6 +12,8 @@ Number = tuple[int, int]
 
 _HEX = frozenset("0123456789abcdefABCDEF")
 _DOTS = str.maketrans("。．｡", "...")
+_LONGEST = 1024  # characters; whoever writes more zeros than that before a digit means no address
+_JOINERS = frozenset("\u034f\u180b\u180c\u180d\u180f")
 
 
 def parse(text: str) -> Number | None:
@@ -45,13 +47,16 @@ def host_literal(text: str) -> str | None:
     """Return the canonical text of the address that `text` stands for as a host, else None.
 
     Reads what URL parsers and inet_aton(3) read: brackets, zone ids, trailing dot, one to four
-    parts in decimal, octal (0 prefix) or hexadecimal (0x prefix), full-width digits and dots.
+    parts in decimal, octal (0 prefix) or hexadecimal (0x prefix); digits and dots of any script,
+    in circles, with what nobody sees between them (UTS 46, "ignored" and "mapped").
     """
     host = text.strip()
+    if len(host) > _LONGEST:
+        return None
+    if not host.isascii():
+        host = _plain(host)
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
-    if not host.isascii():
-        host = unicodedata.normalize("NFKC", host.translate(_DOTS))
     if ":" in host:
         value = _parse_v6(host.partition("%")[0])
         return None if value is None else text_of((6, value))
@@ -68,6 +73,32 @@ def looks_numeric(name: str) -> bool:
     if last.startswith("0x"):
         return all(c in _HEX for c in last[2:])
     return last.isascii() and last.isdigit()
+
+
+def _plain(text: str) -> str:
+    """Return text as IDNA's mapping and careless parsers of numbers read it."""
+    mapped = unicodedata.normalize("NFKC", text).translate(_DOTS)
+    if mapped.isascii():
+        return mapped
+    kept = []
+    for letter in mapped:
+        digit = unicodedata.decimal(letter, None)
+        if digit is not None:
+            kept.append(str(digit))
+        elif letter.isascii() or not _unseen(letter):
+            kept.append(letter)
+    return "".join(kept)
+
+
+def _unseen(letter: str) -> bool:
+    """Say whether a letter is left out: soft hyphens, joiners, variation selectors, tags."""
+    code = ord(letter)
+    return (
+        unicodedata.category(letter) == "Cf"
+        or letter in _JOINERS
+        or 0xFE00 <= code <= 0xFE0F
+        or 0xE0100 <= code <= 0xE01EF
+    )
 
 
 def _parse_v4(text: str) -> int | None:
@@ -143,7 +174,7 @@ def _parse_aton(text: str) -> int | None:
 
 
 def _aton_number(part: str) -> int | None:
-    if not part or len(part) > 40 or not part.isascii():
+    if not part.isascii():
         return None
     low = part.lower()
     if low.startswith("0x"):
@@ -152,7 +183,7 @@ def _aton_number(part: str) -> int | None:
         return None
     if len(part) > 1 and part[0] == "0":
         return int(part, 8) if not {"8", "9"} & set(part) else None
-    return int(part)
+    return int(part) if len(part) <= 10 else None
 
 
 def _longest_zeros(groups: list[int]) -> tuple[int, int]:

@@ -54,7 +54,9 @@ class Alone:
         self._steps.clear()
         self._steps.append(Close(reset=True))
 
-    def resolved(self, addresses: tuple[str, ...], now: float, lane: int) -> None:
+    def resolved(
+        self, addresses: tuple[str, ...], now: float, lane: int, canonical: str = ""
+    ) -> None:
         """See `Speaker`."""
 
     def connected(self, address: str, now: float, lane: int, *, reused: bool, alpn: str) -> None:

@@ -16,8 +16,9 @@ from interceptor.flow.refusal import status_of
 from interceptor.flow.request import Request
 from interceptor.flow.sides import AgentSide, Outlet
 from interceptor.flow.states import Phase, check
-from interceptor.flow.steps import Dial, Finished, Record
+from interceptor.flow.steps import Finished, Record
 from interceptor.flow.upload import open_body
+from interceptor.flow.way import dial, refused_again
 from interceptor.model import Kind
 from interceptor.verdict import Reason, Verdict
 from interceptor.wire.http1 import Field, Framing, HttpError, ResponseHead
@@ -274,18 +275,31 @@ class Asking:
 
     # -- upstream's side -------------------------------------------------------------------
 
-    def resolved(self, addresses: tuple[str, ...], now: float, alpn: tuple[str, ...]) -> None:
-        """The host's addresses, before any is dialled: all are judged."""
+    def resolved(
+        self, addresses: tuple[str, ...], now: float, alpn: tuple[str, ...], canonical: str = ""
+    ) -> None:
+        """The host's addresses, before any is dialled: all are judged, and what it is an alias of.
+
+        Args:
+            addresses: all of them.
+            now: monotonic time.
+            alpn: protocols to offer.
+            canonical: last name of the alias chain; empty if the host is no alias.
+        """
         if self.phase is not Phase.ASK:
             return
         target = self.request.target
-        verdict, literals = self._context.judge.addresses(target, addresses)
-        if not verdict.allowed:
-            self._finish(now, status_of(verdict.reason), verdict.reason.value)
-            self._drop_lane()
-            self.refuse(verdict, now)
+        verdict, step = dial(self._context.judge, target, addresses, canonical, alpn, self.lane)
+        if step is None:
+            self._refuse_place(verdict, now)
             return
-        self._agent.steps.append(Dial(target, literals, alpn, self.lane))
+        self._agent.steps.append(step)
+
+    def _refuse_place(self, verdict: Verdict, now: float) -> None:
+        """Refuse the address or the alias behind a host that was allowed by its name."""
+        self._finish(now, status_of(verdict.reason), verdict.reason.value)
+        self._drop_lane()
+        self.refuse(verdict, now)
 
     def connected(self, outlet: Outlet, address: str, now: float, *, reused: bool) -> None:
         """A connection to a judged address stands; what was allowed may leave."""
@@ -293,6 +307,12 @@ class Asking:
             return
         self._outlet = outlet
         self._address = address
+        refused = (
+            refused_again(self._context.judge, self.request.target, address) if reused else None
+        )
+        if refused is not None:
+            self._refuse_place(refused, now)
+            return
         self._reused = reused
         self.phase = check(self.phase, Phase.RELAY)
         self.deadline = now + self._context.limits.idle_seconds

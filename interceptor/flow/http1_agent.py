@@ -202,10 +202,16 @@ class Http1Connection(Http1Answers):
 
     # -- upstream's side -------------------------------------------------------------------
 
-    def resolved(self, addresses: tuple[str, ...], now: float, lane: int) -> None:  # noqa: ARG002
+    def resolved(
+        self,
+        addresses: tuple[str, ...],
+        now: float,
+        lane: int,  # noqa: ARG002
+        canonical: str = "",
+    ) -> None:
         """See `Speaker`."""
         if self._current is not None:
-            self._current.resolved(addresses, now, _ALPN)
+            self._current.resolved(addresses, now, _ALPN, canonical)
             self._advance(now)
 
     def connected(self, address: str, now: float, lane: int, *, reused: bool, alpn: str) -> None:

@@ -12,7 +12,8 @@ from interceptor.flow.http1_lane import Http1Lane
 from interceptor.flow.http2_lane import Http2Link
 from interceptor.flow.refusal import refusal
 from interceptor.flow.states import Phase
-from interceptor.flow.steps import Close, EndUpstream, Resolve, Step, ToClient
+from interceptor.flow.steps import Close, EndUpstream, Step, ToClient
+from interceptor.flow.way import ask
 from interceptor.verdict import Verdict
 from interceptor.wire.http1 import (
     Field,
@@ -75,7 +76,7 @@ class Http1Answers:
                 current.connected(link.outlet(current), link.address, now, reused=True)
                 return
             self._end_link()
-        self.steps.append(Resolve(exchange.request.target, fresh))
+        self.steps.append(ask(self._context.judge, exchange.request.target, fresh=fresh))
 
     def close_lane(self, exchange: Asking) -> None:  # noqa: ARG002
         """See `AgentSide`."""

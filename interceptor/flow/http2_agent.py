@@ -237,10 +237,12 @@ class Http2Connection(Http2Answers):
 
     # -- upstream's side -------------------------------------------------------------------
 
-    def resolved(self, addresses: tuple[str, ...], now: float, lane: int) -> None:
+    def resolved(
+        self, addresses: tuple[str, ...], now: float, lane: int, canonical: str = ""
+    ) -> None:
         """See `Speaker`."""
         self._now = now
-        self._lanes.resolved(addresses, now, lane)
+        self._lanes.resolved(addresses, now, lane, canonical)
         self._settle(now)
 
     def connected(self, address: str, now: float, lane: int, *, reused: bool, alpn: str) -> None:

@@ -67,7 +67,7 @@ class Http2Answers:
         self._context = context
         self.steps = steps
         self._codec = AgentHttp2(http2_limits(context.limits), now)
-        self._lanes = Lanes(steps, context.limits, prior_knowledge=prior_knowledge)
+        self._lanes = Lanes(steps, context, prior_knowledge=prior_knowledge)
         self._streams: dict[int, AgentStream] = {}
         # Streams whose content waits for upstream; whose window is owed; whose response is held.
         self._parked: dict[int, AgentStream] = {}

@@ -10,11 +10,12 @@ from __future__ import annotations
 from typing import Final
 
 from interceptor.flow.asking import Asking
+from interceptor.flow.context import FlowContext
 from interceptor.flow.exchange import Exchange
 from interceptor.flow.http1_lane import Http1Lane
 from interceptor.flow.http2_lane import Http2Link
-from interceptor.flow.steps import EndUpstream, Resolve, Step
-from interceptor.policy.schema import Limits
+from interceptor.flow.steps import EndUpstream, Step
+from interceptor.flow.way import ask
 from interceptor.verdict import Reason
 from interceptor.wire.http1 import HttpError
 
@@ -26,14 +27,15 @@ class Lanes:
     """The lanes of one connection. A number is never used twice."""
 
     __slots__ = (
-        *("_asked", "_limits", "_link", "_links", "_next", "_old", "_opened"),
+        *("_asked", "_judge", "_limits", "_link", "_links", "_next", "_old", "_opened"),
         *("_prior_knowledge", "_steps", "_waiting"),
     )
 
-    def __init__(self, steps: list[Step], limits: Limits, *, prior_knowledge: bool) -> None:
+    def __init__(self, steps: list[Step], context: FlowContext, *, prior_knowledge: bool) -> None:
         """Append to `steps`. With `prior_knowledge`, HTTP/2 is spoken without TLS, unasked."""
+        self._judge = context.judge
         self._steps = steps
-        self._limits = limits
+        self._limits = context.limits
         self._prior_knowledge = prior_knowledge
         self._asked: dict[int, Exchange] = {}
         self._opened: dict[int, Http1Lane] = {}
@@ -65,7 +67,9 @@ class Lanes:
         exchange.lane = self._next
         self._next += 1
         self._asked[exchange.lane] = exchange
-        self._steps.append(Resolve(exchange.request.target, fresh, exchange.lane))
+        self._steps.append(
+            ask(self._judge, exchange.request.target, fresh=fresh, lane=exchange.lane)
+        )
 
     def close(self, exchange: Asking) -> None:
         """Give up what `open` has asked for; `settle` looks after those who wait for it."""
@@ -106,11 +110,11 @@ class Lanes:
 
     # -- upstream's side -------------------------------------------------------------------
 
-    def resolved(self, addresses: tuple[str, ...], now: float, lane: int) -> None:
+    def resolved(self, addresses: tuple[str, ...], now: float, lane: int, canonical: str) -> None:
         """See `Speaker`."""
         exchange = self._asked.get(lane)
         if exchange is not None:
-            exchange.resolved(addresses, now, _OLD if self._old else _EITHER)
+            exchange.resolved(addresses, now, _OLD if self._old else _EITHER, canonical)
 
     def connected(self, address: str, now: float, lane: int, *, reused: bool, alpn: str) -> None:
         """See `Speaker`."""

@@ -2,9 +2,14 @@
 
 A name gets one offset, and with it one IPv4 address in 198.18.0.0/15 (RFC 2544, never on the
 internet) and one IPv6 address in fd65:6772:6573:7300::/64 (RFC 4193). The offset comes from a keyed
-permutation, so that an agent cannot dial the address that the next name will get. An offset is
-used for one name only, as long as the object lives (an epoch): a connection that a client makes
-late, from its own cache, reaches the name that it asked for or nothing.
+permutation, so that an agent cannot dial the address that the next name will get.
+
+A lease lasts as long as the jail: a name has the same address each time it is asked for, and a
+connection that a client makes late, from its own cache, reaches the name that it asked for. When
+all 130 816 addresses are leased, which is an epoch, those that nobody has looked up or dialled for
+`IDLE` are taken back, and a new epoch begins for them; while there are none, no further name gets
+an address. So an agent that names very many hosts harms itself, after a day at the longest no more,
+and never gets one address under two names that it uses.
 """
 
 from __future__ import annotations
@@ -12,7 +17,6 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 from array import array
-from collections import OrderedDict
 from typing import Final
 
 V4_BASE: Final = 0xC6120000
@@ -23,37 +27,42 @@ OFFSETS: Final = 1 << 17
 """Addresses in the /15."""
 RESERVED: Final = 256
 """Offsets 0-255 are the jail's own: resolver, its address. Never leased."""
-GRACE: Final = 3_600.0
-"""Seconds a lease is kept after its last use even when room is needed."""
+IDLE: Final = 86_400.0
+"""Seconds without use after which a lease may end, where there are no other addresses."""
+SWEEP: Final = 60.0
+"""Seconds between two searches for such leases."""
 
 _HALF: Final = 9  # the permutation works on 18 bits: two halves
 _MASK: Final = (1 << _HALF) - 1
 _ROUNDS: Final = 4
+_MAPPED: Final = bytes(10) + b"\xff\xff"
 
 
 class LeaseError(RuntimeError):
-    """No address can be leased: all are in use or were used in this epoch."""
+    """No address can be leased: all are in use."""
 
 
 class Leases:
     """Names and the addresses that stand for them. One object a jail, used by one worker."""
 
-    def __init__(self, seed: bytes, capacity: int = 100_000, grace: float = GRACE) -> None:
+    def __init__(self, seed: bytes, capacity: int = OFFSETS - RESERVED) -> None:
         """Make an empty table.
 
         `seed` (16 bytes or more, random) keys the order of addresses; `capacity` is the most
-        leases at a time; `grace` is in seconds.
+        leases at a time, and no more than there are addresses.
         """
         self._round_tables = array("H", hashlib.shake_256(seed).digest(_ROUNDS << (_HALF + 1)))
         self._capacity = capacity
-        self._grace = grace
         self._counter = 0  # position in the permutation; only grows
-        self._offsets: OrderedDict[str, int] = OrderedDict()  # least recently used first
-        self._names: dict[int, str] = {}
-        self._used = array("d")  # by offset, grown on demand; seconds of the caller's clock
+        self._offsets: dict[str, int] = {}
+        # By offset. Both grow on demand, as nearly no jail needs all.
+        self._names: list[str] = []
+        self._used = array("d")  # seconds of the caller's clock
+        self._free: list[int] = []  # taken back
+        self._swept = -SWEEP
 
     def __len__(self) -> int:
-        return len(self._names)
+        return len(self._offsets)
 
     def lease(self, name: str, now: float) -> tuple[str, str]:
         """Addresses (IPv4, IPv6) that stand for `name`, as canonical text.
@@ -71,7 +80,6 @@ class Leases:
             found = self._offsets.get(name)
             if found is None:
                 return self._new(name, now)
-        self._offsets.move_to_end(name)
         self._used[found] = now
         return found
 
@@ -87,7 +95,7 @@ class Leases:
 
     def name_of_packed(self, address: bytes, now: float) -> str:
         """Like `name_of` for an address of 4 or 16 bytes, IPv4-mapped ones included."""
-        if len(address) == 16 and address[:12] == b"\0\0\0\0\0\0\0\0\0\0\xff\xff":
+        if len(address) == 16 and address[:12] == _MAPPED:
             address = address[12:]
         if len(address) == 4:
             offset = int.from_bytes(address) - V4_BASE
@@ -95,36 +103,52 @@ class Leases:
             offset = int.from_bytes(address[8:])
         else:
             return ""
-        name = self._names.get(offset, "")
+        name = self._names[offset] if 0 <= offset < len(self._names) else ""
         if name:
-            self._offsets.move_to_end(name)
             self._used[offset] = now
         return name
 
     def _new(self, name: str, now: float) -> int:
         if len(self._offsets) >= self._capacity:
-            oldest, offset = next(iter(self._offsets.items()))
-            if now - self._used[offset] < self._grace:
-                raise LeaseError(
-                    f"all {self._capacity} leases were used in the last {self._grace:g} s"
-                )
-            del self._offsets[oldest], self._names[offset]
-        offset = self._next()
-        if offset >= len(self._used):
-            self._used.frombytes(bytes(8 * (offset + 1 - len(self._used))))
+            self._take_back(now)
+        offset = self._next() if len(self._offsets) < self._capacity else None
+        if offset is None:
+            raise LeaseError(
+                f"all {len(self._offsets)} synthetic addresses are leased, none of them idle"
+            )
+        missing = offset + 1 - len(self._names)
+        if missing > 0:
+            self._names += [""] * missing
+            self._used.frombytes(bytes(8 * missing))
         self._offsets[name] = offset
         self._names[offset] = name
         self._used[offset] = now
         return offset
 
-    def _next(self) -> int:
-        """The next offset of the permutation that is an address and not reserved."""
+    def _take_back(self, now: float) -> None:
+        """End the leases that were idle for long."""
+        # Looking through all costs milliseconds; a flood of names must not pay them each time.
+        if now - self._swept < SWEEP:
+            return
+        self._swept = now
+        limit = now - IDLE
+        idle = [offset for offset in self._offsets.values() if self._used[offset] <= limit]
+        for offset in idle:
+            del self._offsets[self._names[offset]]
+            self._names[offset] = ""
+        self._free += idle
+
+    def _next(self) -> int | None:
+        """The next offset of the permutation that is an address and not reserved.
+
+        After the last, one that was taken back, if there is any.
+        """
         while self._counter < 1 << (2 * _HALF):
             offset = self._permuted(self._counter)
             self._counter += 1
             if RESERVED <= offset < OFFSETS:
                 return offset
-        raise LeaseError("every synthetic address was used in this epoch: restart the jail")
+        return self._free.pop() if self._free else None
 
     def _permuted(self, value: int) -> int:
         """A balanced Feistel network over 18 bits; table look-ups as its keyed round function."""

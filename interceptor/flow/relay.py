@@ -14,15 +14,14 @@ from interceptor.flow.relay_ends import RelayEnds, other_protocol
 from interceptor.flow.relay_states import Stage
 from interceptor.flow.request import mismatch
 from interceptor.flow.steps import (
-    Dial,
     EndUpstream,
     FinishUpstream,
-    Resolve,
     Seal,
     Terminate,
     ToClient,
     ToUpstream,
 )
+from interceptor.flow.way import ask, dial
 from interceptor.verdict import Reason, Verdict
 from interceptor.wire.dialect import DialectError, Told
 from interceptor.wire.tls_hello import ClientHello, HelloError, looks_like_tls
@@ -99,15 +98,22 @@ class Relay(RelayEnds):
 
     # -- Speaker: upstream -------------------------------------------------------------------
 
-    def resolved(self, addresses: tuple[str, ...], now: float, lane: int) -> None:  # noqa: ARG002
+    def resolved(
+        self,
+        addresses: tuple[str, ...],
+        now: float,
+        lane: int,  # noqa: ARG002
+        canonical: str = "",
+    ) -> None:
         """See `Speaker`."""
         if self._stage is not Stage.ASK:
             return
-        verdict, literals = self._context.judge.addresses(self._target, addresses)
-        if not verdict.allowed:
+        judge = self._context.judge
+        verdict, step = dial(judge, self._target, addresses, canonical, self._alpn)
+        if step is None:
             self._refuse(verdict, now)
             return
-        self._steps.append(Dial(self._target, literals, self._alpn))
+        self._steps.append(step)
 
     def connected(
         self,
@@ -223,7 +229,7 @@ class Relay(RelayEnds):
         self._to(Stage.ASK)
         self._deadline = now + self._context.limits.connect_seconds * 2
         self._record(self._opened)
-        self._steps.append(Resolve(self._target, fresh=True))
+        self._steps.append(ask(self._context.judge, self._target, fresh=True))
 
     def _out(self, told: Told, now: float) -> None:
         """Judge what the agent said, and pass it on."""

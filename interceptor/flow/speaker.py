@@ -39,8 +39,10 @@ class Speaker(Protocol):
     def client_lost(self, now: float) -> None:
         """The agent's connection is gone; whatever is open upstream must go too."""
 
-    def resolved(self, addresses: tuple[str, ...], now: float, lane: int) -> None:
-        """Addresses for the last `Resolve` of the lane."""
+    def resolved(
+        self, addresses: tuple[str, ...], now: float, lane: int, canonical: str = ""
+    ) -> None:
+        """Addresses for the last `Resolve` of the lane, and the name the host is an alias of."""
 
     def connected(self, address: str, now: float, lane: int, *, reused: bool, alpn: str) -> None:
         """The lane stands: pooled (after `Resolve`) or new (after `Dial`)."""

@@ -64,6 +64,10 @@ class Resolve(msgspec.Struct, frozen=True, gc=False):
     """True when only a new connection will do."""
     lane: int = 0
     """Which of the flow's upstream connections this is about; a flow of HTTP/1.1 has one."""
+    known: str = ""
+    """The only address of the host, where policy has written it: nobody is asked."""
+    judged: int = 0
+    """The judgement in force (`Judge.epoch`): a connection of another one is not taken."""
 
 
 class Dial(msgspec.Struct, frozen=True, gc=False):
@@ -77,6 +81,10 @@ class Dial(msgspec.Struct, frozen=True, gc=False):
     alpn: tuple[str, ...] = ("http/1.1",)
     """Protocols to offer, in order of preference; none for what is not HTTP."""
     lane: int = 0
+    port: int = 0
+    """Port to dial, where it is not the target's."""
+    judged: int = 0
+    """See `Resolve`; the connection is kept under it."""
 
 
 class Seal(msgspec.Struct, frozen=True, gc=False):

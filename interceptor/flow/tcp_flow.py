@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from interceptor.decide import encrypted_dns
 from interceptor.flow.context import FlowContext, Identity, Successor
 from interceptor.flow.http1_agent import Http1Connection
 from interceptor.flow.relay import Relay
@@ -169,10 +170,12 @@ class TcpFlow:
                 self._close(reset=True)
         return self._take()
 
-    def resolved(self, addresses: tuple[str, ...], now: float, lane: int = 0) -> list[Step]:
-        """Addresses for the last `Resolve` of the lane."""
+    def resolved(
+        self, addresses: tuple[str, ...], now: float, lane: int = 0, canonical: str = ""
+    ) -> list[Step]:
+        """Addresses for the last `Resolve` of the lane, and the name the host is an alias of."""
         if self._speaker is not None:
-            self._speaker.resolved(addresses, now, lane)
+            self._speaker.resolved(addresses, now, lane, canonical)
         return self._settle(now)
 
     def connected(
@@ -317,6 +320,12 @@ class TcpFlow:
                 self._refuse(judge.refuse(Reason.TLS_MALFORMED, "the ClientHello is too long"))
             return
         refused = identity.refused
+        if self._service is None and (refused is None or self._is_closed):
+            way = encrypted_dns.over_tls(identity.port, hello.alpn)
+            if way:
+                detail = encrypted_dns.explained(way)
+                self._refuse(judge.refuse(Reason.DNS_BYPASS, detail, "dns"))
+                return
         name = identity.host
         if hello.server_name and hello.server_name != identity.host:
             # The agent is answered under the name it asked for, so that it can read why not.

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from interceptor.policy.patterns import parse_network, parse_pattern
+from interceptor.policy.patterns import parse_network, parse_pattern, parse_service
 from interceptor.policy.schema import Policy, PresetName, RuleAt
 
 MAX_BYTES = 262_144
@@ -179,6 +179,7 @@ def _check(policy: Policy, source: Any) -> None:
             raise source.error(path, f"{text!r} is no host pattern: {error}", fix) from None
         if path[0] == "tcp" and pattern.port is not None:
             raise source.error(path, f"{text!r} names a port", "write it as `port:` of the entry")
+    _check_services(policy, source)
     for i, text in enumerate(policy.addresses.allow):
         try:
             parse_network(text)
@@ -197,6 +198,21 @@ def _check(policy: Policy, source: Any) -> None:
                     f"{place!r} is no place",
                     "write url, body or header:NAME, the name in lower case",
                 )
+
+
+def _check_services(policy: Policy, source: Any) -> None:
+    """Check `services`: names, addresses, and that no name and port comes twice."""
+    found: dict[tuple[str, int], str] = {}
+    for name, place in policy.services.items():
+        try:
+            entry = parse_service(name, place)
+        except ValueError as error:
+            fix = "write NAME: ADDRESS:PORT, or NAME:PORT: ADDRESS:PORT"
+            raise source.error(("services", name), f"{place!r}: {error}", fix) from None
+        other = found.setdefault((entry.name, entry.port), name)
+        if other != name:
+            cause = f"{name!r} and {other!r} are the same name and port"
+            raise source.error(("services", name), cause, "keep one of them")
 
 
 def _check_tuning(entry: RuleAt, at: tuple[str | int, ...], policy: Policy, source: Any) -> None:

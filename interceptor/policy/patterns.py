@@ -64,6 +64,50 @@ def parse_network(text: str) -> tuple[int, int, int]:
     return network.version, int(network.network_address), int(network.broadcast_address)
 
 
+class ServiceEntry(msgspec.Struct, frozen=True):
+    """A parsed entry of `services`."""
+
+    name: str
+    """Lower-case name."""
+    port: int
+    """Port in the jail."""
+    address: str
+    """Where the service is: canonical address text."""
+    service_port: int
+
+
+_UNRESOLVED = frozenset(("localhost", "local", "onion", "arpa"))
+"""Top labels below which a jail's resolver gives no name an address that we would see."""
+
+
+def parse_service(name: str, place: str) -> ServiceEntry:
+    """Parse `NAME: ADDRESS:PORT` or `NAME:PORT: ADDRESS:PORT` of the `services` section.
+
+    Raises:
+        ValueError: not a name, not an address with a port, or an address that nobody can dial.
+    """
+    if "/" in name or "*" in name:
+        raise ValueError("a service has a plain name: no scheme, no path, no `*`")
+    host, port = _split_port(name.strip())
+    if _address(host) is not None:
+        raise ValueError("a service has a name; an address is opened under addresses.allow")
+    host = _name(host)
+    top = host.rpartition(".")[2]
+    if top in _UNRESOLVED or host == "wpad":
+        what = f"`.{top}`" if "." in host else f"`{host}`"
+        raise ValueError(f"{what} is never looked up in DNS; use a name such as ollama.internal")
+    if place.strip().startswith(("unix:", "/")):
+        raise ValueError("unix sockets are not reached; let the service listen on a TCP port")
+    text, service_port = _split_port(place.strip())
+    literal = _address(text)
+    if literal is None or service_port is None or "%" in text:
+        raise ValueError("expected an address and a port such as 127.0.0.1:11434 or [::1]:11434")
+    address = ipaddress.ip_address(literal)
+    if address.is_unspecified or address.is_multicast or getattr(address, "ipv4_mapped", None):
+        raise ValueError(f"{literal} is not the address of one host")
+    return ServiceEntry(host, port or service_port, literal, service_port)
+
+
 def _split_port(text: str) -> tuple[str, int | None]:
     if text.startswith("["):
         host, bracket, rest = text[1:].partition("]")

@@ -18,6 +18,8 @@ Size = Annotated[int, msgspec.Meta(ge=1, le=1 << 40)]
 SizeOrZero = Annotated[int, msgspec.Meta(ge=0, le=1 << 50)]
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
+ServiceName = Annotated[str, msgspec.Meta(min_length=1, max_length=260)]
+ServicePlace = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 Method = Annotated[str, msgspec.Meta(pattern=r"\A[A-Z][A-Z0-9-]{0,31}\Z")]
 PathPrefix = Annotated[str, msgspec.Meta(pattern=r"\A/", max_length=4096)]
 Pattern = Annotated[str, msgspec.Meta(min_length=1, max_length=260)]
@@ -50,6 +52,8 @@ class Hosts(_Section, frozen=True):
     """What happens to a host that neither list names."""
     literals: Literal["allow", "deny"] = "allow"
     """What happens to a public address dialled without any name, unless `allow` names it."""
+    sni: Literal["optional", "required"] = "optional"
+    """`required`: TLS that names no host (RFC 6066) is refused, also where the name is known."""
 
 
 class RequestRule(_Section, frozen=True):
@@ -191,6 +195,18 @@ class Inbound(_Section, frozen=True):
     """`block`: text that tries to steer the agent cuts the response; `record`: it is noted."""
 
 
+class Dns(_Section, frozen=True):
+    """How names are answered; docs/dns.md."""
+
+    mode: Literal["synthetic", "verify"] = "synthetic"
+    """`synthetic`: every host name gets an address, and nobody is asked before a connection is
+    allowed; `verify`: a name that may be reached is resolved after its verdict, and what does not
+    exist does not exist for the agent either."""
+    records: Literal["opened", "never"] = "opened"
+    """Whether SRV, MX and TXT of names that `hosts.allow` or `tcp` name are fetched; other names
+    have none."""
+
+
 class Upstream(_Section, frozen=True):
     """How upstream servers are verified."""
 
@@ -210,8 +226,11 @@ class Policy(_Section, frozen=True):
     ports: tuple[Port, ...] = (80, 443)
     requests: tuple[RequestRule, ...] = ()
     tcp: tuple[TcpService, ...] = ()
+    services: dict[ServiceName, ServicePlace] = {}
+    """Private services by name: `NAME` or `NAME:PORT` in the jail, to `ADDRESS:PORT`."""
     http2: Literal["auto", "always", "never"] = "auto"
     """What an agent that offers both versions gets: `auto` is HTTP/1.1, which is faster here."""
+    dns: Dns = Dns()
     inbound: Inbound = Inbound()
     addresses: Addresses = Addresses()
     rules: RuleTuning = RuleTuning()

@@ -144,6 +144,8 @@ def _read(node: Any, expected: mi.Type, path: Path, source: Source) -> Any:
         expected = expected.type
     if isinstance(expected, mi.StructType):
         return _read_mapping(node, expected, path, source)
+    if isinstance(expected, mi.DictType):
+        return _read_mapping(node, expected, path, source)
     if isinstance(expected, mi.VarTupleType):
         if not isinstance(node, yaml.SequenceNode):
             raise source.error(path, "expected a list", "write it as [one, two]")
@@ -155,12 +157,16 @@ def _read(node: Any, expected: mi.Type, path: Path, source: Source) -> Any:
     return _read_scalar(node, expected, path, source)
 
 
-def _read_mapping(node: Any, expected: mi.StructType, path: Path, source: Source) -> dict[str, Any]:
+def _read_mapping(
+    node: Any, expected: mi.StructType | mi.DictType, path: Path, source: Source
+) -> dict[str, Any]:
+    """Read a mapping: of the keys of a structure, or of whatever keys an operator gives."""
     if not isinstance(node, yaml.MappingNode):
         if isinstance(node, yaml.ScalarNode) and not node.value and not path:
             raise source.error(path, "the file is empty", "begin the file with: version: 1")
         raise source.error(path, "expected a mapping", "write it as key: value lines")
-    fields = {field.encode_name: field for field in expected.fields}
+    known = expected.fields if isinstance(expected, mi.StructType) else ()
+    fields = {field.encode_name: field for field in known}
     data: dict[str, Any] = {}
     for key_node, value_node in node.value:
         if not isinstance(key_node, yaml.ScalarNode):
@@ -172,9 +178,13 @@ def _read_mapping(node: Any, expected: mi.StructType, path: Path, source: Source
             raise source.error(here, "the key stands here twice", "remove one of them")
         field = fields.get(key)
         source.places[here] = _place(key_node.start_mark)
-        if field is None:
+        if isinstance(expected, mi.DictType):
+            kind = expected.value_type
+        elif field is not None:
+            kind = field.type
+        else:
             raise source.error(here, "there is no such key", _nearest(key, list(fields)))
-        data[key] = _read(value_node, field.type, here, source)
+        data[key] = _read(value_node, kind, here, source)
     missing = [name for name, field in fields.items() if field.required and name not in data]
     if missing:
         raise source.error(path, f"the key `{missing[0]}` is missing", f"add {missing[0]}: ...")

@@ -30,6 +30,7 @@ from interceptor.flow.steps import (
 )
 from interceptor.flow.tcp_flow import TcpFlow
 from interceptor.model import Origin, Target
+from interceptor.serve.resolver import Resolved
 from interceptor.serve.service import Service
 from interceptor.serve.sockets import original_destination, reset_on_close
 from interceptor.serve.upstream import DialError, UpstreamConnection
@@ -235,7 +236,8 @@ class AgentConnection(asyncio.BufferedProtocol):
                 elif type(step) is Finished:
                     self._service.finished(step, self._origin)
                 elif type(step) is Resolve:
-                    pooled = None if step.fresh else self._service.dialler.pooled(step.target)
+                    dialler = self._service.dialler
+                    pooled = None if step.fresh else dialler.pooled(step.target, step.judged)
                     if pooled is None:
                         self._start(self._resolve(step), step.lane)
                     else:
@@ -303,15 +305,21 @@ class AgentConnection(asyncio.BufferedProtocol):
 
     async def _resolve(self, step: Resolve) -> None:
         try:
-            addresses = await self._service.dialler.resolve(step.target)
+            if step.known:
+                found = Resolved((step.known,))
+            else:
+                found = await self._service.dialler.resolve(step.target)
         except DialError as error:
             self._failed(error, step.lane)
             return
-        self._act(self._flow.resolved(addresses, self._service.loop.time(), step.lane))
+        now = self._service.loop.time()
+        self._act(self._flow.resolved(found.addresses, now, step.lane, found.canonical))
 
     async def _dial(self, step: Dial) -> None:
         try:
-            upstream = await self._service.dialler.dial(step.target, step.addresses, step.alpn)
+            upstream = await self._service.dialler.dial(
+                step.target, step.addresses, step.alpn, port=step.port, judged=step.judged
+            )
         except DialError as error:
             self._failed(error, step.lane)
             return

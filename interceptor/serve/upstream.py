@@ -15,6 +15,10 @@ _BUFFER: Final = memoryview(bytearray(65_536))
 """Shared by all connections of the process: `buffer_updated` runs before the next `get_buffer`."""
 
 
+PoolKey = tuple[str, str, int, int]
+"""Scheme, host and port of the target, and the judgement under which it was dialled."""
+
+
 class DialError(Exception):
     """An upstream connection could not be had. `reason` is the code for the agent."""
 
@@ -49,10 +53,8 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         *("_early", "_early_end", "_fresh", "_outbox", "_owner", "tls"),
     )
 
-    def __init__(
-        self, key: tuple[str, str, int], address: str, tls: TlsSession | None, outbox: Outbox
-    ) -> None:
-        """Serve `key` (scheme, host, port) by the literal `address`."""
+    def __init__(self, key: PoolKey, address: str, tls: TlsSession | None, outbox: Outbox) -> None:
+        """Serve `key` by the literal `address`."""
         self._outbox = outbox
         self.key = key
         self.address = address
@@ -234,6 +236,11 @@ class UpstreamConnection(asyncio.BufferedProtocol):
             transport.pause_reading()
         else:
             transport.resume_reading()
+
+    @property
+    def connected(self) -> bool:
+        """True once TCP stands, and until it ends."""
+        return self._transport is not None
 
     @property
     def usable(self) -> bool:

@@ -25,6 +25,7 @@ import uvloop
 
 from interceptor.decide.findings import digest_key
 from interceptor.decide.judge import Judge
+from interceptor.decide.openings import Openings
 from interceptor.evidence.log import EvidenceError, EvidenceLog
 from interceptor.flow.dns_flow import DnsFlow
 from interceptor.flow.names import Leases
@@ -42,7 +43,9 @@ from interceptor.serve import dns, quic
 from interceptor.serve.attribution import Attribution, Process
 from interceptor.serve.dialler import Dialler
 from interceptor.serve.guarding import guard, prepare
+from interceptor.serve.host_networks import HostNetworks
 from interceptor.serve.messages import Failure, Open, Ready, Settings, Start, Stop
+from interceptor.serve.resolving import Lookups, existence
 from interceptor.serve.service import Service
 from interceptor.serve.sightings import Sightings
 from interceptor.serve.tcp import listen
@@ -54,7 +57,6 @@ Collect = Callable[[Callable[[bytes], bytes]], bytes]
 """Waits for what was found in the agent's environment and files, calls its argument with that in a
 child process, and returns the result: the values themselves never come here."""
 
-_LEASES: Final = 100_000
 _FLUSH_SECONDS: Final = 0.5
 _DRAIN_SECONDS: Final = 1.0  # the guard imports what it names packets with for the first one
 _DESCRIPTORS: Final = 32
@@ -113,6 +115,7 @@ class _Worker:
         self.log = EvidenceLog(
             settings.evidence, settings.jail, digest(policy), holds=self.judge.holds_secret
         )
+        self.networks = HostNetworks()
         self.open = False
         _import_what_is_imported_late()
 
@@ -149,7 +152,7 @@ class _Worker:
     ) -> None:
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(_report)
-        leases = Leases(secrets.token_bytes(32), _LEASES)
+        leases = Leases(secrets.token_bytes(32))
         count = len(sockets) - len(start.channels)
         channels = dict(zip(start.channels, sockets[count:], strict=True))
         sockets = sockets[:count]
@@ -171,9 +174,10 @@ class _Worker:
         end = len(sockets) - len(start.quic)
         names = dns.serve(
             list(sockets[start.tcp : end]),
-            DnsFlow(self.judge, leases, self.jail),
+            DnsFlow(self.judge, leases, self.jail, Openings(self.policy)),
             self.record,
             loop,
+            lookups := Lookups(loop, existence(service.dialler.resolver)),
         )
         refuser = quic.QuicServer(
             list(zip(sockets[end:], start.quic, strict=True)),
@@ -186,6 +190,7 @@ class _Worker:
             packets = PacketFlow(self.judge, leases.name_of, self.jail)
             sightings = Sightings(channels["guard"], packets, self.record, loop, attribution)
         self.judge.tick(time.monotonic())  # before the first request: what it leaves has a time
+        self.networks.watch(loop, self.judge.on_host)
         flusher = loop.create_task(self._flush())
         control.setblocking(False)  # noqa: FBT003
         try:
@@ -212,9 +217,11 @@ class _Worker:
             pass  # the supervisor is gone
         finally:
             flusher.cancel()
+            self.networks.close()
             for server in servers:
                 server.close()
             names.close()
+            lookups.close()
             refuser.close()
             if sightings is not None:
                 sightings.close()

@@ -177,7 +177,10 @@ class Rig:
 
         self.near, self.far = _Transport(), _Transport()
         self.upstream = upstream.UpstreamConnection(
-            ("https", HOST, 443), _ADDRESS, TlsSession(context, server_name=HOST), self._outbox
+            ("https", HOST, 443, judge.epoch),
+            _ADDRESS,
+            TlsSession(context, server_name=HOST),
+            self._outbox,
         )
         self._server = TlsSession(outside.server_context(HOST, ("http/1.1",)), server_side=True)
         self.upstream.connection_made(self.far)  # type: ignore[arg-type]

@@ -53,7 +53,7 @@ def leaks(
         if flush and window.verdict is None:
             sent += window.flush()
         if window.verdict is None:
-            sent += window.feed(secret[cut:] + _BEFORE)
+            sent += window.feed(secret[cut:] + b"\n" + _BEFORE)
         if window.verdict is None:
             sent += window.finish()
         left = max(0, len(sent) - len(_BEFORE))

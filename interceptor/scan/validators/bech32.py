@@ -59,4 +59,4 @@ def segwit_address(secret: bytes, after: bytes) -> bool:
     check = bech32_checksum(text)
     if check == BECH32:
         return data[:1] == b"q" and len(data) in (39, 59)
-    return check == BECH32M and 14 <= len(data) <= 71
+    return check == BECH32M and data[:1] != b"q" and 14 <= len(data) <= 71

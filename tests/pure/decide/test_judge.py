@@ -219,8 +219,9 @@ def test_strict(judge_of: JudgeOf) -> None:
         ("::ffff:10.0.0.1", Reason.ADDRESS_PRIVATE),
         ("169.254.169.254", Reason.ADDRESS_METADATA),
         ("198.18.0.9", Reason.ADDRESS_RESERVED),
-        ("0x7f.1", Reason.NAME_INVALID),
-        ("2130706433", Reason.NAME_INVALID),
+        ("0x7f.1", Reason.ADDRESS_PRIVATE),
+        ("2130706433", Reason.ADDRESS_PRIVATE),
+        ("0x8.0x8.0x8.0x8", Reason.NAME_INVALID),
         ("a b", Reason.NAME_INVALID),
         ("", Reason.NAME_INVALID),
     ],
@@ -258,8 +259,10 @@ def test_names(judge: Judge) -> None:
     secret = judge.name(f"{GITHUB.hex()[:60]}.{GITHUB.hex()[60:]}.example.com")
     assert (secret.action, secret.reason) == (Action.BLOCK, Reason.SECRET_IN_NAME)
     assert secret.findings[0].encoding == "hex"
-    for name in ("", "a..b", "10.0.0.1", "0x7f.1", "x.2130706433", "a" * 64, "é.example"):
+    for name in ("", "a..b", "8.8.8.8", "0x8.8", "x.2130706433", "a" * 64, "é.example"):
         assert judge.name(name).reason is Reason.NAME_INVALID, name
+    for name in ("10.0.0.1", "0x7f.1"):
+        assert judge.name(name).reason is Reason.ADDRESS_PRIVATE, name
     refused = judge.connection(Target("tcp", f"{GITHUB.decode().lower()}.example.com", 443))
     assert refused.reason is Reason.SECRET_IN_NAME
 

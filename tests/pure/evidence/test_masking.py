@@ -16,7 +16,6 @@ from interceptor.evidence.place import open_evidence
 from interceptor.flow.steps import Finished, Record
 from interceptor.model import Origin, Target
 from interceptor.scan.ruleset import example
-from interceptor.scan.ruleset import example
 from interceptor.verdict import Action, Finding, Reason, Severity, Verdict
 
 AWS = example(["AK", "IA", "{upper32:16}"], "masking").decode()

@@ -156,7 +156,7 @@ def test_rules_are_data() -> None:
 
 @pytest.mark.parametrize("copies", [True, False])
 @pytest.mark.parametrize("queue", [0, None])
-def test_the_notice_decides_nothing(queue: int | None, copies: bool) -> None:  # noqa: FBT001
+def test_the_notice_decides_nothing(queue: int | None, copies: bool) -> None:
     """It stands before the refusing chain, accepts by policy, and has no way to drop or reject."""
     text = nft.notice(queue, copies=copies)
     assert not re.search(r"\b(drop|reject|redirect|dnat to)\b", text)

@@ -1,4 +1,7 @@
-"""Ordinary traffic, in the shapes agents make, gives no alarm."""
+"""Ordinary traffic, in the shapes agents make, gives no alarm: a sample.
+
+`python -m tests.false_alarms` judges the whole corpus, files of the machine included.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,19 @@ import base64
 import hashlib
 import json
 import random
+import sysconfig
 import uuid
 import zlib
 from pathlib import Path
 
 import pytest
 
+from interceptor.decide.judge import Judge
 from interceptor.scan.engine import Scanner
+from interceptor.scan.ruleset import Ruleset, example
+from tests.false_alarms import corpus, noise
+from tests.false_alarms.items import Item, decide, judge_of
+from tests.false_alarms.report import GOAL, Summary, noted, private_keys, rules_of
 
 DRAW = random.Random(20240611)
 
@@ -127,3 +136,78 @@ def test_this_repository(scanner: Scanner) -> None:
     for file in files:
         scan = scanner.scan(file.read_bytes(), "body")
         assert [scanner.rules[raw.rule].id for raw in scan.findings] == [], file
+
+
+@pytest.fixture(scope="module")
+def judge(scanner: Scanner) -> Judge:
+    return judge_of(scanner)
+
+
+@pytest.mark.parametrize("family", corpus.FAMILIES)
+def test_made_traffic_passes(judge: Judge, family: str) -> None:
+    maker, count = corpus.FAMILIES[family]
+    numbers = range(10_000, 10_000 + max(20, count // 3))  # other draws than those of a whole run
+    summary = Summary()
+    for number in numbers:
+        summary.add(decide(judge, maker(random.Random(f"{family}/{number}"), number)))
+    blocked = [(r.item.name, rules_of(r)) for r, note in summary.blocked if note is None]
+    assert blocked == []
+
+
+def test_what_is_at_home_passes(judge: Judge, ruleset: Ruleset) -> None:
+    items = list(corpus.at_home(ruleset.rules))
+    assert len(items) > 50
+    for item in items:
+        result = decide(judge, item)
+        assert not result.blocked, (item.name, rules_of(result))
+
+
+def test_files_of_python_itself_pass(judge: Judge) -> None:
+    """The one collection of files that is wherever the tests are."""
+    summary = Summary()
+    for item in corpus.of_files(0.15, [sysconfig.get_path("stdlib")]):
+        summary.add(decide(judge, item))
+    assert summary.items > 50
+    unnoted = [r.item.name for r, note in summary.blocked if note is None]
+    assert len(unnoted) <= GOAL * summary.items, unnoted
+
+
+def test_noise_is_no_secret(scanner: Scanner) -> None:
+    assert noise.hits(scanner, 1, seed=9) == {}
+
+
+def test_a_secret_in_ordinary_traffic_is_still_found(judge: Judge) -> None:
+    """Positive control: each family carries one where the next item carries none."""
+    secret = example(["gh", "p_", "{alnum:30}", "{crc32:6}"], "control").decode()
+    for family, (maker, _) in corpus.FAMILIES.items():
+        item = maker(random.Random("control"), 1)
+        if item.body:
+            leaking = item._replace(body=item.body + f" {secret} ".encode())
+        else:
+            leaking = item._replace(path=f"{item.path}&x={secret}")
+        assert decide(judge, leaking).blocked, family
+
+
+def test_summary_tells_alarms_from_secrets(judge: Judge) -> None:
+    key = (
+        "-----BEGIN EC PRIVATE"
+        " KEY-----\n" + base64.b64encode(b"\x30" + random.Random(1).randbytes(120)).decode()
+    )
+    key += "\n-----END EC PRIVATE" + " KEY-----\n"
+    assert private_keys(key.encode()) == 1
+    assert private_keys(b"-----BEGIN PRIVATE KEY----- and -----END PRIVATE KEY-----") == 0
+    summary = Summary()
+    summary.add(decide(judge, Item("a/1", "a.example.com", body=key.encode())))
+    assert (len(summary.secrets), len(summary.blocked)) == (1, 0)
+    token = example(["gh", "p_", "{alnum:30}", "{crc32:6}"], "alarm")
+    summary.add(decide(judge, Item("b/1", "a.example.com", body=token)))
+    summary.add(decide(judge, Item("b/2", "a.example.com", body=b"nothing")))
+    assert [result.item.name for result, _ in summary.blocked] == ["b/1"]
+    assert summary.rate == 0.5
+    assert "b/1" in "\n".join(summary.lines())
+
+
+def test_what_is_accounted_for_says_why() -> None:
+    for note in noted():
+        assert note.verdict in ("secret", "defended", "defect")
+        assert len(note.why) > 20

@@ -84,7 +84,7 @@ def test_a_connection_that_tls_has_ended_is_not_kept() -> None:
     transport = Transport()
     tls = SimpleNamespace(ended=False)
     connection = UpstreamConnection(
-        ("https", "a", 443), "192.0.2.1", cast("Any", tls), Outbox(cast("Any", None))
+        ("https", "a", 443, 0), "192.0.2.1", cast("Any", tls), Outbox(cast("Any", None))
     )
     connection._transport = cast("Any", transport)
     found = [connection.usable]

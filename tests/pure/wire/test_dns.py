@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from interceptor.verdict import Reason
-from interceptor.wire import dns
+from interceptor.wire import dns, dns_answers
 
 
 def question(name: str = "www.example.com", qtype: str = "A", **edns: object) -> bytes:
@@ -62,7 +62,7 @@ def test_a_plain_query() -> None:
 
 def test_the_answer_as_dnslib_reads_it() -> None:
     query = dns.parse(question("WwW.eXample.com", "A", udp_len=4096, flags="do"))
-    seen = dnslib.DNSRecord.parse(dns.address(query, bytes([198, 18, 3, 4])))
+    seen = dnslib.DNSRecord.parse(dns_answers.address(query, bytes([198, 18, 3, 4])))
     assert (seen.header.id, seen.header.aa, seen.header.ra, seen.header.rd) == (0x1234, 1, 1, 1)
     assert (seen.header.tc, seen.header.rcode, seen.header.ad) == (0, 0, 0)
     assert str(seen.q.qname) == "WwW.eXample.com."  # 0x20
@@ -73,22 +73,22 @@ def test_the_answer_as_dnslib_reads_it() -> None:
 
 def test_without_edns_no_opt_comes_back() -> None:
     query = dns.parse(question())
-    assert dnslib.DNSRecord.parse(dns.address(query, bytes(4))).ar == []
-    assert dnslib.DNSRecord.parse(dns.negative(query, 3, error=(15, "secret"))).ar == []
+    assert dnslib.DNSRecord.parse(dns_answers.address(query, bytes(4))).ar == []
+    assert dnslib.DNSRecord.parse(dns_answers.negative(query, 3, error=(15, "secret"))).ar == []
 
 
 def test_recursion_and_checking_flags_are_echoed() -> None:
     for flags in (0, 0x0100, 0x0010, 0x0110):
-        reply = dns.negative(dns.parse(raw(flags=flags | 0x0020)), dns.NXDOMAIN)
+        reply = dns_answers.negative(dns.parse(raw(flags=flags | 0x0020)), dns.NXDOMAIN)
         assert struct.unpack_from(">H", reply, 2)[0] == 0x8480 | flags | 3
 
 
 def test_negative_answers_carry_a_root_soa() -> None:
     query = dns.parse(question("a.b.example", "TXT", udp_len=1400))
-    seen = dnslib.DNSRecord.parse(dns.negative(query, dns.NOERROR, error=(15, "secret_in_name")))
+    seen = dnslib.DNSRecord.parse(dns_answers.negative(query, dns.NOERROR, error=(15, "secret_in_name")))
     assert (seen.header.rcode, seen.header.aa, seen.rr) == (0, 1, [])
     soa = seen.auth[0]
-    assert (str(soa.rname), soa.rtype, soa.ttl) == (".", 6, dns.NEGATIVE_TTL)
+    assert (str(soa.rname), soa.rtype, soa.ttl) == (".", 6, dns_answers.NEGATIVE_TTL)
     assert str(soa.rdata.mname) == "shim.egressguard.invalid."
     assert str(soa.rdata.rname) == "hostmaster.egressguard.invalid."
     option = seen.ar[0].rdata[0]
@@ -97,7 +97,7 @@ def test_negative_answers_carry_a_root_soa() -> None:
 
 def test_pointer() -> None:
     query = dns.parse(question("4.3.18.198.in-addr.arpa", "PTR"))
-    seen = dnslib.DNSRecord.parse(dns.pointer(query, "www.example.com"))
+    seen = dnslib.DNSRecord.parse(dns_answers.pointer(query, "www.example.com"))
     assert str(seen.a.rdata) == "www.example.com."
 
 
@@ -227,9 +227,9 @@ def test_truncation() -> None:
                                (4096, 1300, True), (700, 800, True)):  # fmt: skip
         query = dns.parse(question("a.example", "TXT", **({"udp_len": payload} if payload else {})))
         record = struct.pack(">HHHIH", 0xC00C, 16, 1, 5, size - 60) + bytes(size - 60)
-        reply = dns.message(query, answers=[record])
-        assert dns.fitted(reply, query, "tcp") == reply
-        short = dns.fitted(reply, query, "udp")
+        reply = dns_answers.message(query, answers=[record])
+        assert dns_answers.fitted(reply, query, "tcp") == reply
+        short = dns_answers.fitted(reply, query, "udp")
         if not cut:
             assert short == reply
             continue
@@ -239,11 +239,11 @@ def test_truncation() -> None:
 
 
 def test_failure_answers_what_can_be_answered() -> None:
-    seen = dnslib.DNSRecord.parse(dns.failure(question()))
+    seen = dnslib.DNSRecord.parse(dns_answers.failure(question()))
     assert (seen.header.rcode, seen.header.aa, str(seen.q.qname)) == (2, 0, "www.example.com.")
-    assert dns.failure(b"") is None
-    assert dns.failure(raw(flags=0x8000)) is None
-    reply = dns.failure(raw(qclass=3))
+    assert dns_answers.failure(b"") is None
+    assert dns_answers.failure(raw(flags=0x8000)) is None
+    reply = dns_answers.failure(raw(qclass=3))
     assert reply is not None
     assert reply[3] & 15 == dns.REFUSED
 
@@ -284,9 +284,9 @@ def test_the_fast_reading_agrees_with_dnslib(
         assert ours.dnssec_ok == bool(theirs.ar[0].ttl & 0x8000)
     length = {dns.A: 4, dns.AAAA: 16}.get(qtype)
     for reply in (
-        *([] if length is None else [dns.address(ours, bytes(length))]),
-        dns.negative(ours, dns.NXDOMAIN, error=(15, "secret")),
-        dns.message(ours, rcode=dns.SERVFAIL),
+        *([] if length is None else [dns_answers.address(ours, bytes(length))]),
+        dns_answers.negative(ours, dns.NXDOMAIN, error=(15, "secret")),
+        dns_answers.message(ours, rcode=dns.SERVFAIL),
     ):
         echoed = dnslib.DNSRecord.parse(reply)
         assert echoed.q.qname.label == theirs.q.qname.label
@@ -323,7 +323,7 @@ def test_noise(data: bytes) -> None:
     for candidate in (data, raw()[:12] + data, raw(counts=(1, 0, 0, 2), rest=data)):
         with contextlib.suppress(dns.QueryError):
             dns.parse(candidate)
-        dns.failure(candidate)
+        dns_answers.failure(candidate)
 
 
 def test_mutations_and_every_cut() -> None:
