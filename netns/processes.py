@@ -43,6 +43,32 @@ def process(role: str, pid: int) -> Process:
     return Process(role, pid, started)
 
 
+def signal_process(target: Process, number: int) -> bool:
+    """Send a signal to `target` if it is still the process that was recorded.
+
+    Returns:
+        False when it had ended.
+
+    Raises:
+        PermissionError: it is somebody else's.
+
+    """
+    try:
+        handle = os.pidfd_open(target.pid)
+    except (ProcessLookupError, OverflowError):
+        return False
+    try:
+        # First the handle, then the check: whatever the handle means had this start time.
+        if start_time(target.pid) != target.started:
+            return False
+        signal.pidfd_send_signal(handle, number)
+    except ProcessLookupError:
+        return False
+    finally:
+        os.close(handle)
+    return True
+
+
 def kill_process(target: Process, seconds: float = 2.0) -> str:
     """Kill `target` if it is still the process that was recorded.
 

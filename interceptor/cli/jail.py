@@ -88,6 +88,13 @@ def tell(line: str) -> None:
 @click.option("--bind", multiple=True, metavar="PATH", help="Make PATH writable in the jail.")
 @click.option("--ro-bind", multiple=True, metavar="PATH", help="Make PATH readable in the jail.")
 @click.option("--canary", is_flag=True, help="Give the agent decoys that nothing may send.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(0, 31_536_000),
+    default=0,
+    metavar="SECONDS",
+    help="End the agent after this time: SIGTERM, and SIGKILL 10 s later. Exit code 124.",
+)
 @click.option("--name", metavar="NAME", help="Name of the jail; made up if not given.")
 @click.option("--quiet", "-q", is_flag=True, help="No table at the end, no line about secrets.")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
@@ -102,6 +109,7 @@ def command(
     bind: tuple[str, ...],
     ro_bind: tuple[str, ...],
     canary: bool,  # noqa: FBT001
+    timeout: float,
     name: str | None,
     quiet: bool,  # noqa: FBT001
     command: tuple[str, ...],
@@ -155,6 +163,7 @@ def command(
                 environ=dict(os.environ),
                 policy_folder=_folder(policy_file),
                 quiet=quiet,
+                timeout=timeout,
                 decoys=_decoys(env) if canary else None,
             )
             conceal_environment(env)

@@ -61,6 +61,8 @@ COMMANDS: dict[str, Entry] = {
     "check": Entry(
         "interceptor.cli.check", "Say what would become of a request, without making it."
     ),
+    "kill": Entry("interceptor.cli.kill", "End live jails."),
+    "logs": Entry("interceptor.cli.logs", "Show a jail's evidence for people, live or afterwards."),
     "ps": Entry(
         "interceptor.cli.ps",
         "List live jails and reclaim what dead ones left.",

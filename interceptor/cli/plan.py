@@ -42,5 +42,7 @@ class Plan:
     policy_folder: str = ""
     """Where the policy lies; relative names in it begin there."""
     quiet: bool = False
+    timeout: float = 0.0
+    """Seconds that the agent may run; 0 is no limit."""
     decoys: Decoys | None = None
     """Canaries of this jail alone."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from interceptor.cli.interceptor_process import Interceptor
 from interceptor.cli.plan import Plan
+from interceptor.cli.time_limit import EXIT_TIMED_OUT, TimeLimit
 from interceptor.model import SELF_TEST_NAME
 
 if TYPE_CHECKING:
@@ -91,8 +92,11 @@ def supervise(plan: Plan, evidence: int, entry: Registration, told: Callable[[st
             died.append(True)
             told(_DIE)
 
-        code = agent.wait({interceptor_process.pidfd: offline})
+        with TimeLimit(agent, plan.timeout, told) as limit:
+            code = agent.wait({interceptor_process.pidfd: offline})
         agent.close()
+        if limit.passed:
+            code = EXIT_TIMED_OUT
         fault = interceptor_process.stop(code, time.monotonic() - begin)
         if fault and not died:
             told(f"the evidence may be incomplete: {fault}")
