@@ -61,13 +61,15 @@ def test_logs_of_a_live_jail_and_afterwards(clean_lab: Lab) -> None:
         assert program.stdout.readline() == b"up\n"
         until_listed(clean_lab, "talker")
         with clean_lab.popen([*logs, "-f", "talker"], env=dict(JAIL_ENVIRONMENT)) as following:
+            assert following.stdout is not None
+            first = following.stdout.readline().decode()
             live = text(command(clean_lab, "logs"))
             assert "ALLOW  http_request  GET http://www.example.com:80/" in live
             assert command(clean_lab, "kill", "talker").returncode == 0
             seen = following.communicate(timeout=20)[0].decode()
-    assert "START" in seen
+    assert "START" in first
     assert "STOP" in seen
-    evidence = sorted(clean_lab.path("/var/log").glob("evidence-*.jsonl"))[-1]
+    evidence = max(clean_lab.path("/var/log").glob("evidence-*.jsonl"))
     refused = text(command(clean_lab, "logs", "--refused", f"/var/log/{evidence.name}"))
     assert "address_private" in refused
     assert "ALLOW" not in refused
