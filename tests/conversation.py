@@ -128,6 +128,7 @@ class ScriptedJudge:
         fields: object,
         body: bytes,
         codings: tuple[bytes, ...] = (),
+        process: str = "",
     ) -> Verdict:
         if codings:
             content = ContentReader(codings, 1 << 20)

@@ -45,6 +45,9 @@ COMMANDS: dict[str, Entry] = {
         "Say what this machine offers and what is missing.",
         ("sudo egressguard doctor", "egressguard doctor --json"),
     ),
+    "self-test": Entry(
+        "interceptor.cli.self_test", "Try to get out of a jail, and show what the outside saw."
+    ),
     "canary": Entry("interceptor.cli.canary", "Plant decoys that nothing may send."),
     "policy": Entry(
         "interceptor.cli.policy",

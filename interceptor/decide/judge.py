@@ -97,6 +97,11 @@ class Judge:
         self._now = 0.0
         self.memory = SplitMemory(scanner, digest_key, self._decoded_bytes)
 
+    @property
+    def asks_for_process(self) -> bool:
+        """True when the policy has rules for some programs only."""
+        return self._requests.by_process
+
     def tick(self, now: float) -> None:
         """Take the time, in seconds that only grow: what was sent long ago is forgotten by it."""
         self._now = now
@@ -173,6 +178,7 @@ class Judge:
         fields: Sequence[tuple[bytes, bytes]],
         body: bytes,
         codings: tuple[bytes, ...] = (),
+        process: str = "",
     ) -> Verdict:
         """Judge a request: host and port once more, method and path, secrets in every view.
 
@@ -183,13 +189,14 @@ class Judge:
                 what the body is.
             body: content, or b"".
             codings: content codings of `body` that are still to be undone.
+            process: path of the program that asks, empty where it is not known.
         """
         verdict = self.connection(target)
         if verdict.action is not Action.ALLOW:
             return verdict
         refused = self.encrypted_dns.request(target, head, fields)
         if refused is None and self._requests:
-            refused = self._requests.refused(target, fields)
+            refused = self._requests.refused(target, fields, process)
         if refused is not None:
             return refused
         scan = self._scanner.scan(head, "head", self._key, self._decoded_bytes)

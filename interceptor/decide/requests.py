@@ -32,26 +32,36 @@ class RequestRules:
     def __bool__(self) -> bool:
         return bool(self._rules)
 
-    def refused(self, target: Target, fields: Sequence[tuple[bytes, bytes]]) -> Verdict | None:
+    @property
+    def by_process(self) -> bool:
+        """True when some rule is for some programs only."""
+        return any(rule.process for _, _, rule in self._rules)
+
+    def refused(
+        self, target: Target, fields: Sequence[tuple[bytes, bytes]], process: str = ""
+    ) -> Verdict | None:
         """Judge method and path, and every method that a field would put in its place.
 
         Args:
             target: where the request goes.
             fields: (lower-case name, value) of its header section.
+            process: path of the program that asks, empty where it is not known.
         """
-        verdict = self._judge(target)
+        verdict = self._judge(target, process)
         for name, value in fields:
             if verdict is None and name in _OVERRIDES:
                 method = value.decode("latin-1").upper()
-                verdict = self._judge(msgspec.structs.replace(target, method=method))
+                verdict = self._judge(msgspec.structs.replace(target, method=method), process)
         return verdict
 
-    def _judge(self, target: Target) -> Verdict | None:
+    def _judge(self, target: Target, process: str) -> Verdict | None:
         path: str | None = ""
         for hosts, label, rule in self._rules:
             if hosts.find(target.host, target.port) is None:
                 continue
             if rule.methods and target.method not in rule.methods:
+                continue
+            if rule.process and not _is_one_of(process, rule):
                 continue
             if rule.paths:
                 path = path or plain_path(target.path)
@@ -68,3 +78,14 @@ class RequestRules:
             detail = f"the path is not allowed on {target.host}"
             return self._refuse(Reason.PATH_NOT_ALLOWED, detail, label)
         return None
+
+
+def _is_one_of(process: str, rule: RequestRule) -> bool:
+    """Tell whether a rule is for this program. Who is not known counts as denied, never as allowed.
+
+    A name fits the last part of the path, a path the whole of it.
+    """
+    if not process:
+        return rule.action == "deny"
+    name = process.rpartition("/")[2]
+    return any(wanted == (process if "/" in wanted else name) for wanted in rule.process)

@@ -12,6 +12,10 @@ from interceptor.policy.schema import Limits
 from interceptor.verdict import Verdict
 
 
+def _nobody() -> str:
+    return ""
+
+
 def _no_randomness(size: int) -> bytes:
     raise LookupError(f"{size} random bytes wanted of a flow that was given no source")
 
@@ -28,6 +32,8 @@ class FlowContext(msgspec.Struct, frozen=True, gc=False):
     """Unpredictable bytes, such as the masks of WebSocket frames (RFC 6455 section 5.3)."""
     http2: str = "auto"
     """Policy: `auto`, `always` or `never` HTTP/2 for an agent that offers both versions."""
+    process: Callable[[], str] = _nobody
+    """Path of the program that has opened the connection; empty while that is not known."""
 
 
 class Identity(msgspec.Struct, frozen=True, gc=False):

@@ -50,9 +50,7 @@ def absent(name: str, top: str) -> bool:
 
 def absent_unless_opened(name: str, top: str) -> bool:
     """True for what does not exist unless policy names it."""
-    return (
-        top in _UNLESS_OPENED or name.partition(".")[0] in _PROBES or name.endswith(".home.arpa")
-    )
+    return top in _UNLESS_OPENED or name.partition(".")[0] in _PROBES or name.endswith(".home.arpa")
 
 
 def reverse_address(labels: list[str]) -> bytes | None:

@@ -36,9 +36,10 @@ class Request:
         upgrade: the protocol that the agent would change to, where it can be relayed.
         path: as it will be sent, origin-form.
         authority: as it will be sent.
+        process: path of the program that asks, empty where it is not known.
     """
 
-    __slots__ = ("authority", "head", "path", "refused", "target", "tunnel", "upgrade")
+    __slots__ = ("authority", "head", "path", "process", "refused", "target", "tunnel", "upgrade")
 
     def __init__(
         self,
@@ -56,6 +57,7 @@ class Request:
         self.tunnel = tunnel
         self.upgrade = upgrade
         self.path = path
+        self.process = ""
         self.authority = target.authority.encode("ascii")
 
     def judge(self, judge: Judge, body: bytes) -> Verdict:
@@ -63,7 +65,7 @@ class Request:
         head = self.head
         fields = [(lower, value) for _, lower, value in head.fields]
         codings = content_codings(head.codings) if body else ()
-        return judge.request(self.target, head.raw, fields, body, codings)
+        return judge.request(self.target, head.raw, fields, body, codings, self.process)
 
     def wire_head(self) -> bytes:
         """Bytes of the head for upstream, in HTTP/1.1."""
@@ -78,6 +80,14 @@ def read_target(head: RequestHead, context: FlowContext, identity: Identity, now
     Raises:
         HttpError: when the target or the Host field is malformed, or they disagree.
     """
+    request = _read_target(head, context, identity, now)
+    request.process = context.process()
+    return request
+
+
+def _read_target(
+    head: RequestHead, context: FlowContext, identity: Identity, now: float
+) -> Request:
     judge = context.judge
     if (
         head.host

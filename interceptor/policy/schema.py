@@ -65,6 +65,9 @@ class RequestRule(_Section, frozen=True):
     """Upper-case methods; empty means any."""
     paths: tuple[PathPrefix, ...] = ()
     """Path prefixes, whole segments: `/api` fits `/api` and `/api/x`, not `/apix`."""
+    process: tuple[Annotated[str, msgspec.Meta(min_length=1, max_length=4096)], ...] = ()
+    """Programs, by name or by absolute path; empty means any. A convenience, not a boundary: what
+    runs under a name is the agent's choice."""
 
 
 class Addresses(_Section, frozen=True):

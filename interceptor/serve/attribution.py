@@ -17,6 +17,9 @@ import msgspec
 BATCH: Final = 64
 """Answers taken per wake-up."""
 
+PATIENCE: Final = 0.25
+"""Seconds that a connection waits for its program's name where the policy asks for it."""
+
 _LARGEST: Final = 65_536
 
 
@@ -62,10 +65,21 @@ class Attribution:
         self._loop = loop
         self._found = found
         self._open = True
+        self._wanted: dict[str, Callable[[str], None]] = {}
         self._encode = msgspec.msgpack.Encoder().encode
         self._decode = msgspec.msgpack.Decoder(Answer).decode
         channel.setblocking(False)  # noqa: FBT003
         loop.add_reader(channel, self._readable)
+
+    def want(self, flow: str, then: Callable[[str], None]) -> None:
+        """Call `then` with the path of a flow's program, or an empty text after `PATIENCE`."""
+        self._wanted[flow] = then
+        self._loop.call_later(PATIENCE, self._tell, flow, "")
+
+    def _tell(self, flow: str, executable: str) -> None:
+        then = self._wanted.pop(flow, None)
+        if then is not None:
+            then(executable)
 
     def ask(self, flow: str, protocol: int, source: Any, address: str, port: int) -> None:
         """Ask who owns a socket. Never raises: what cannot be asked stays unknown.
@@ -115,6 +129,7 @@ class Attribution:
                 break
             if answer.process is not None:
                 self._found(answer.flow, answer.process)
+            self._tell(answer.flow, answer.process.executable if answer.process else "")
         else:
             return
         self.close()  # the witness has ended

@@ -55,8 +55,8 @@ class AgentConnection(asyncio.BufferedProtocol):
     """One connection from the agent."""
 
     __slots__ = (
-        *("_agent_full", "_closing", "_flow", "_lanes", "_layers", "_origin", "_reading"),
-        *("_service", "_tasks", "_timer", "_timer_at", "_transport"),
+        *("_agent_full", "_closing", "_early", "_flow", "_lanes", "_layers", "_origin", "_process"),
+        *("_reading", "_service", "_tasks", "_timer", "_timer_at", "_transport"),
     )
 
     def __init__(self, service: Service) -> None:
@@ -69,6 +69,8 @@ class AgentConnection(asyncio.BufferedProtocol):
         self._closing = False
         self._reading = True
         self._agent_full = False
+        self._process = ""
+        self._early: bytes | None = None
 
     # -- transport events --------------------------------------------------------------------
 
@@ -99,6 +101,7 @@ class AgentConnection(asyncio.BufferedProtocol):
             service.leases.name_of,
             secrets.token_bytes,
             service.judge.policy.http2,
+            lambda: self._process,
         )
         self._flow = TcpFlow(context, now)
         if len(service.open) > service.limits.connections:
@@ -108,9 +111,22 @@ class AgentConnection(asyncio.BufferedProtocol):
             target = Target("tcp", name or address, port)
             self._act([Record(verdict, target, "connection"), Close(reset=True)])
             return
+        if service.attribution is not None and service.judge.asks_for_process:
+            self._early = b""  # until it is known who asks
+            service.attribution.want(self._origin.flow, self._attributed)
         if steps := self._flow.begin(now):
             self._act(steps)
         self._arm(now)
+
+    def _attributed(self, executable: str) -> None:
+        self._process = executable
+        early, self._early = self._early, None
+        if self._closing or self._transport.is_closing():
+            return
+        if early:
+            if self._reading:
+                self._transport.resume_reading()
+            self._receive(early, 0)
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002
         """Give the buffer to read into."""
@@ -120,6 +136,11 @@ class AgentConnection(asyncio.BufferedProtocol):
         """Bytes have come from the agent."""
         if self._closing:
             return  # lingering: what comes after a refusal is read and forgotten
+        if self._early is not None:
+            # uvloop reads once whatever is said while the connection is being made.
+            self._early += bytes(_BUFFER[:nbytes])
+            self._transport.pause_reading()
+            return
         self._receive(_BUFFER[:nbytes], 0)
 
     def _receive(self, received: bytes | memoryview, depth: int) -> None:

@@ -7,7 +7,8 @@ import msgspec
 from interceptor.decide.judge import Judge
 from interceptor.flow.packet_flow import PacketFlow, Seen
 from interceptor.flow.windows import WINDOWS
-from interceptor.policy.schema import Policy
+from interceptor.model import Target
+from interceptor.policy.schema import Policy, RequestRule
 from interceptor.scan.engine import Scanner
 from interceptor.scan.ruleset import example
 from interceptor.verdict import Reason
@@ -69,3 +70,29 @@ def test_a_defect_is_recorded_as_one() -> None:
     packets = PacketFlow(Broken(), lambda _address, _now: "", "jail")  # type: ignore[arg-type]
     (note,) = packets.seen(PACKET, 1.0)
     assert note.record.verdict.reason is Reason.INTERNAL_ERROR
+
+
+def test_rules_for_some_programs(scanner: Scanner) -> None:
+    rules = (
+        RequestRule(host="a.test", action="allow", process=("git", "/usr/bin/ssh")),
+        RequestRule(host="a.test", action="deny"),
+        RequestRule(host="b.test", action="deny", process=("curl",)),
+    )
+    judge = Judge(Policy(requests=rules), scanner, KEY)
+    assert judge.asks_for_process
+    assert not Judge(Policy(requests=rules[1:2]), scanner, KEY).asks_for_process
+
+    def allowed(host: str, process: str) -> bool:
+        target = Target("http", host, 80, "GET", "/")
+        head = b"GET / HTTP/1.1\r\nHost: " + host.encode() + b"\r\n\r\n"
+        return judge.request(target, head, [], b"", (), process).allowed
+
+    assert allowed("a.test", "/usr/bin/git")
+    assert allowed("a.test", "/opt/git")
+    assert allowed("a.test", "/usr/bin/ssh")
+    assert not allowed("a.test", "/opt/ssh")
+    assert not allowed("a.test", "/usr/bin/digit")
+    assert not allowed("a.test", "")
+    assert allowed("b.test", "/usr/bin/git")
+    assert not allowed("b.test", "/usr/bin/curl")
+    assert not allowed("b.test", "")

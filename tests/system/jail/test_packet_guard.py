@@ -23,7 +23,7 @@ for address, port, data in {sent!r}:
         print("sent")
     except OSError as error:
         print(error.errno)
-time.sleep(1)
+time.sleep(3)  # the guard imports what it names packets with for the first one
 """
 
 
