@@ -110,6 +110,15 @@ TABLE = [
     (".", "DNSKEY", "NODATA"),
     ("wpad", "A", "NXDOMAIN"),
     ("wpad", "AAAA", "NXDOMAIN"),
+    ("wpad", "TXT", "NXDOMAIN"),
+    ("wpad.corp.example", "A", "NXDOMAIN"),
+    ("isatap", "A", "NXDOMAIN"),
+    ("x.alt", "A", "NXDOMAIN"),
+    ("localhost.localdomain", "A", "127.0.0.1"),
+    ("a.localhost.localdomain", "AAAA", "::1"),
+    ("localhost", "HTTPS", "NODATA"),
+    ("home.arpa", "A", "NXDOMAIN"),
+    ("ipv4only.arpa", "A", "192.0.0.170"),
     ("com", "NS", "NODATA"),
     ("printer.local", "A", "NXDOMAIN"),
     ("x.onion", "A", "NXDOMAIN"),
@@ -139,6 +148,31 @@ def test_reserved_names(name: str, qtype: str, expected: str) -> None:
     seen, _ = shim.ask(name, qtype)
     assert outcome(seen) == expected
     assert len(shim.leases) == 0
+
+
+def test_any() -> None:
+    """Some of all there is (RFC 8482 section 4.1)."""
+    shim = Shim()
+    seen, _ = shim.ask("www.example.com", "ANY")
+    v4, v6 = shim.leases.lease("www.example.com", 0.0)
+    assert {ipaddress.ip_address(str(row.rdata)) for row in seen.rr} == {
+        ipaddress.ip_address(v4),
+        ipaddress.ip_address(v6),
+    }
+    assert {str(row.rdata) for row in shim.ask("localhost", "ANY")[0].rr} == {"127.0.0.1", "::1"}
+    pointer = ipaddress.ip_address(v6).reverse_pointer
+    assert outcome(shim.ask(pointer, "ANY")[0]) == "www.example.com."
+
+
+def test_a_name_is_there_for_all_types_or_for_none() -> None:
+    """RFC 8020: resolvers take an NXDOMAIN for the whole name."""
+    for name in ("www.example.com", "wpad", "x.local", "x.onion", "use-application-dns.net",
+                 "1.0.168.192.in-addr.arpa", "localhost", "a.secret.example", "com"):  # fmt: skip
+        rcodes = {
+            Shim().ask(name, qtype)[0].header.rcode
+            for qtype in ("A", "AAAA", "HTTPS", "TXT", "ANY", "PTR", "SOA", "NS", "MX", "SRV")
+        }
+        assert len(rcodes) == 1, name
 
 
 def test_root_soa() -> None:
@@ -214,6 +248,7 @@ def test_a_full_table_is_servfail() -> None:
     shim.ask("a.example")
     seen, records = shim.ask("b.example")
     assert outcome(seen) == "SERVFAIL"
+    assert bytes(seen.ar[0].rdata[0].data) == b"\0\0limit_exceeded"
     assert records[0].verdict.reason is Reason.LIMIT_EXCEEDED
 
 
