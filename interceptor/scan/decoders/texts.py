@@ -30,7 +30,7 @@ def _unescape(text: bytes, _seen: Seen) -> Iterator[tuple[str, bytes]]:
     """Undo one layer of each kind of escape, near escapes; say which there were."""
     changed: set[str] = set()
     out: list[bytes] = []
-    for piece in cut(text, _EVIDENCE):
+    for piece in cut(text, _EVIDENCE, ascii_only=True):
         plain = piece
         for name, evidence, undone in _STEPS:
             if name == "escapes" and len(plain) != len(piece) and CSS_SEEN.search(plain):

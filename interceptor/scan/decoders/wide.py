@@ -32,7 +32,7 @@ _BIG = re.compile(
 
 def _narrowed(text: bytes, _seen: Seen) -> Iterator[tuple[str, bytes]]:
     """Drop the zeros: ASCII is ASCII then, whatever its width, byte order and offset."""
-    pieces = cut(text, _NARROW, text.translate(_KINDS))
+    pieces = cut(text, _NARROW, text.translate(_KINDS), ascii_only=True)
     yield "utf-16", b"\n".join([piece.translate(None, b"\0") for piece in pieces])
 
 
@@ -93,11 +93,13 @@ _SEQUENCE = re.compile(_TERMINAL.encode())
 
 def _controls(text: bytes, _seen: Seen) -> Iterator[tuple[str, bytes]]:
     pieces = []
-    for piece in cut(text, (_CONTROL, _SEQUENCE)):
+    for piece in cut(text, (_CONTROL, _SEQUENCE), ascii_only=True):
         plain = _SEQUENCE.sub(b"", piece)
         # Many zeros end the names in a program; without them the names would make tokens.
         names = plain.count(b"\0") > max(_ZEROS, len(plain) // 32)
-        pieces.append(plain.translate(None, _CONTROLS[1:] if names else _CONTROLS))
+        plain = plain.translate(None, _CONTROLS[1:] if names else _CONTROLS)
+        if len(plain) != len(piece):
+            pieces.append(plain)
     yield "controls", b"\n".join(pieces)
 
 
