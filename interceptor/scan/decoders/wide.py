@@ -13,6 +13,8 @@ _WORD = "[A-Za-z0-9_]"
 # First byte of a character that may be taken for ASCII or for nothing, or of one in plane 1 or 14.
 _PAGE = r"[\x03-\x06\x20-\x24\xd8-\xdf\xfe\xff]"
 _FULL = r"[\x10-\x5a]"
+_GAP = r"(?:[\x0b-\x0f\x60-\x64]\x20)?"  # what is not seen, in between
+_BIG_GAP = r"(?:\x20[\x0b-\x0f\x60-\x64])?"
 
 # Text (t) and zeros in turn, in a copy where nothing else is left.
 _KINDS = bytes(
@@ -23,10 +25,11 @@ _NARROW = (re.compile(b"t0" * 9 + b"t"), re.compile(b"t000" * 9 + b"t"))
 # Between ASCII, or full-width: whoever only drops the zeros does not see these.
 _LITTLE = re.compile(
     rf"\x00(?<={_WORD}\x00)(?:[\x00-\xff]{_PAGE}){{1,3}}{_WORD}\x00"
-    rf"|\xff(?<={_FULL}\xff)(?:{_FULL}\xff){{5}}".encode()
+    rf"|\xff(?<={_FULL}\xff)(?:{_GAP}{_FULL}\xff){{5}}".encode()
 )
 _BIG = re.compile(
-    rf"\x00{_WORD}(?:{_PAGE}[\x00-\xff]){{1,3}}\x00{_WORD}|\xff{_FULL}(?:\xff{_FULL}){{5}}".encode()
+    rf"\x00{_WORD}(?:{_PAGE}[\x00-\xff]){{1,3}}\x00{_WORD}"
+    rf"|\xff{_FULL}(?:{_BIG_GAP}\xff{_FULL}){{5}}".encode()
 )
 
 
@@ -59,8 +62,8 @@ WIDE = (
         (
             rf"{_WORD}\x00(?:[\x00-\xff]{_PAGE}){{1,3}}{_WORD}\x00",
             rf"\x00{_WORD}(?:{_PAGE}[\x00-\xff]){{1,3}}\x00{_WORD}",
-            rf"(?:{_FULL}\xff){{6}}",
-            rf"(?:\xff{_FULL}){{6}}",
+            rf"(?:{_FULL}\xff{_GAP}){{6}}",
+            rf"(?:\xff{_FULL}{_BIG_GAP}){{6}}",
         ),
         _decoded,
     ),
