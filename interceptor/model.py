@@ -22,6 +22,8 @@ class Kind(enum.StrEnum):
     GRPC_MESSAGE = "grpc_message"
     TCP_STREAM = "tcp_stream"
     QUIC = "quic"
+    PUBLISHED = "published"
+    """A connection from the host to a port of the agent's that the operator has published."""
 
 
 class Origin(msgspec.Struct, frozen=True, gc=False):

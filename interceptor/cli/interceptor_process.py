@@ -9,7 +9,7 @@ import select
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, NoReturn
 
 import msgspec
@@ -52,13 +52,21 @@ class Interceptor:
             self._understand(message)
         return message
 
-    def start(self, plan: Plan, captive: Captive) -> None:
-        """Hand the listeners over; our copies are closed, so that nobody listens if it dies."""
+    def start(self, plan: Plan, captive: Captive, published: Sequence[socket.socket] = ()) -> None:
+        """Hand the listeners over; our copies are closed, so that nobody listens if it dies.
+
+        Args:
+            plan: what was asked for.
+            captive: the namespace, with its listeners.
+            published: listeners on the host for `plan.published`, and the channel to the process
+                that makes sockets inside; nothing where nothing is published.
+        """
         start = Start(
             tcp=len(captive.tcp),
             dns_udp=len(captive.dns_udp),
             dns_tcp=len(captive.dns_tcp),
             quic=captive.quic_ports,
+            published=plan.published,
             command=tuple(map(os.fsencode, plan.command)),
             user=plan.identity.name,
             uid=plan.identity.uid,
@@ -66,6 +74,7 @@ class Interceptor:
             versions=_versions(),
         )
         listeners = [*captive.tcp, *captive.dns_udp, *captive.dns_tcp, *captive.quic]
+        listeners += published
         try:
             socket.send_fds(
                 self._control, [msgspec.json.encode(start)], [sock.fileno() for sock in listeners]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from interceptor.policy.schema import Policy
+from interceptor.serve.messages import Published
 from netns.identity import Identity
 
 if TYPE_CHECKING:
@@ -42,5 +43,7 @@ class Plan:
     policy_folder: str = ""
     """Where the policy lies; relative names in it begin there."""
     quiet: bool = False
+    published: tuple[Published, ...] = ()
+    """Ports of the agent's that the host may reach."""
     decoys: Decoys | None = None
     """Canaries of this jail alone."""

@@ -17,6 +17,8 @@ from interceptor.cli.plan import Plan
 from interceptor.model import SELF_TEST_NAME
 
 if TYPE_CHECKING:
+    import socket
+
     from netns.captive import Captive
     from netns.enclosure import Enclosure
     from netns.registry import Registration
@@ -42,6 +44,7 @@ def supervise(plan: Plan, evidence: int, entry: Registration, told: Callable[[st
 
     with contextlib.ExitStack() as undo:
         # Both children import what they need while the other works.
+        host_listeners = _listen(plan, undo)
         preparation = captive.Preparation(rootless=plan.rootless)
         undo.callback(preparation.abandon)
         interceptor_process = Interceptor(plan, evidence)
@@ -51,13 +54,15 @@ def supervise(plan: Plan, evidence: int, entry: Registration, told: Callable[[st
         installed = _trust(plan, interceptor_process.certificate())
         namespace = preparation.finish()
         undo.callback(namespace.close)
-        interceptor_process.start(plan, namespace)
+        interceptor_process.start(plan, namespace, _way_in(host_listeners, namespace, entry, undo))
         agent = _enclosure(plan, namespace, installed)
         undo.callback(agent.close)
         guarded = interceptor_process.ready()
         agent.start()
         for note in (*agent.notes, *installed.notes, *(() if plan.quiet else guarded)):
             told(note)
+        for place in () if plan.quiet else plan.published:
+            told(f"published: {place.where} leads to port {place.jail_port} in the jail")
         entry.update([*entry.jail.processes, processes.process("agent", agent.pid)])
         interceptor_process.open()
         begin = time.monotonic()
@@ -78,6 +83,36 @@ def supervise(plan: Plan, evidence: int, entry: Registration, told: Callable[[st
         if fault and not died:
             told(f"the evidence may be incomplete: {fault}")
         return code
+
+
+def _listen(plan: Plan, undo: contextlib.ExitStack) -> list[socket.socket]:
+    """Take the ports to publish before anything else is made: they may be taken."""
+    if not plan.published:
+        return []
+    from interceptor.cli import publishing
+
+    listeners = publishing.listen(plan.published)
+    for listener in listeners:
+        undo.callback(listener.close)
+    return listeners
+
+
+def _way_in(
+    listeners: list[socket.socket],
+    namespace: Captive,
+    entry: Registration,
+    undo: contextlib.ExitStack,
+) -> list[socket.socket]:
+    """Add the channel to a process that makes sockets in the namespace."""
+    if not listeners:
+        return []
+    from netns import processes
+    from netns.socket_maker import SocketMaker
+
+    maker = SocketMaker(namespace.namespace_fd, namespace.user_namespace_fd)
+    undo.callback(maker.close)
+    entry.update([*entry.jail.processes, processes.process("socket maker", maker.pid)])
+    return [*listeners, maker.channel]
 
 
 def _trust(plan: Plan, certificate: bytes) -> Trust:

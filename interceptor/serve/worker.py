@@ -18,7 +18,7 @@ import ssl
 import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import uvloop
@@ -49,6 +49,9 @@ from interceptor.serve.tcp import listen
 from interceptor.tls.authority import Authority
 from interceptor.tls.trust import client_context
 from interceptor.wire.body.stream import preload
+
+if TYPE_CHECKING:
+    from interceptor.serve.publish import Publisher
 
 Collect = Callable[[Callable[[bytes], bytes]], bytes]
 """Waits for what was found in the agent's environment and files, calls its argument with that in a
@@ -82,6 +85,8 @@ def run(
             return  # the supervisor has given up
         start = msgspec.json.decode(message, type=Start)
         sockets = [socket.socket(fileno=descriptor) for descriptor in descriptors]
+        if start.published:
+            import interceptor.serve.publish  # noqa: F401 - later no file may be readable
         confine()
     except Exception as error:  # noqa: BLE001 - whatever it is, the supervisor must be told
         with contextlib.suppress(OSError):
@@ -127,6 +132,7 @@ class _Worker:
             secrets=self.guarded.names,
             canaries=self.guarded.canaries,
             registries=self.guarded.registries,
+            published=[place.text for place in start.published],
         )
 
     def record(self, record: Record, origin: Origin) -> None:
@@ -154,6 +160,9 @@ class _Worker:
             record=self.record,
             finished=self.finished,
         )
+        own = len(sockets) - (len(start.published) + 1 if start.published else 0)
+        publisher = _publisher(service, start, sockets[own:])
+        sockets = sockets[:own]
         servers = await listen(service, sockets[: start.tcp])
         end = len(sockets) - len(start.quic)
         names = dns.serve(
@@ -180,6 +189,8 @@ class _Worker:
                 if isinstance(order, Open):
                     self.log_start(start)
                     self.open = True
+                    if publisher is not None:
+                        await publisher.open()
                 else:
                     service.close()
                     refuser.close()
@@ -195,6 +206,8 @@ class _Worker:
             self.networks.close()
             for server in servers:
                 server.close()
+            if publisher is not None:
+                publisher.close()
             names.close()
             lookups.close()
             refuser.close()
@@ -210,6 +223,16 @@ class _Worker:
             await asyncio.sleep(_FLUSH_SECONDS)
             with contextlib.suppress(EvidenceError):
                 self.log.flush()
+
+
+def _publisher(service: Service, start: Start, handed: Sequence[socket.socket]) -> Publisher | None:
+    """Serve the published ports by the host's listeners, and a channel to sockets inside."""
+    if not start.published:
+        return None
+    from interceptor.serve.publish import Publisher, Sockets
+
+    listeners = list(zip(handed, start.published, strict=False))
+    return Publisher(service, listeners, Sockets(service.loop, handed[-1]))
 
 
 def _scanner(settings: Settings, key: bytes, collect: Collect) -> tuple[Scanner, Guarded]:
