@@ -57,6 +57,14 @@ class Chain(NamedTuple):
         """Whether the whole stands in a URL as it is."""
         return bool(self.encodings) and self.encodings[-1].url
 
+    @property
+    def out_of_reach(self) -> bool:
+        """Whether it is one of those that are known to pass (docs/detection.md): reversed and in
+        ROT13 at once, around another encoding."""
+        names = [encoding.name for encoding in self.encodings]
+        pairs_ = zip(names[1:], names[2:], strict=False)
+        return any({inner, outer} == {"reversed", "rot13"} for inner, outer in pairs_)
+
     def encode(self, text: bytes) -> bytes | None:
         """Apply all of them; None if one cannot take what the one before gives."""
         try:

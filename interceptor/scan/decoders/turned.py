@@ -33,7 +33,8 @@ _REVERSED_GATES: Final = (
     rf"{_H}{{4}}u\\{_H}{{4}}u\\",
     rf"\}}{_H}{{2,4}}\{{[ux]\\",
     rf"(?:[0-7]{{2}}[0-3]\\){{4}}{_END}",
-    r"(?:[0-9A-F]{2}=){4}(?:[^0-9A-Fa-f\r\n\\]|$)",  # nor does a line of them end so
+    r"(?:^|[^=0-9A-Fa-f])(?:[0-9A-F]{2}=){4}",  # lines of them end with a mark, too,
+    r"[\r\\]=(?:[0-9A-F]{2}=){4}",  # and go on after it
     # UTF-8 from its last byte to its first: what cannot be seen, and full-width letters.
     r"[!-~](?:[\x8b-\x8f]\x80\xe2|[\xa0-\xa4]\x81\xe2|\xbf\xbb\xef)[!-~]",
     r"(?:[\x80-\xbf][\xbc\xbd]\xef){3}",
@@ -48,7 +49,9 @@ _REVERSED: Final = (
     rb"\\[0-9A-Fa-f]{4}u\\",
     rb"\}[0-9A-Fa-f]{2,4}\{[ux]\\",
     rb"\\(?:[0-7]{2}[0-3]\\){3}(?![0-9A-Fa-f])",
-    rb"=(?:[0-9A-F]{2}=){3}(?![0-9A-Fa-f\r\n\\])",
+    rb"=(?<![=0-9A-Fa-f][0-9A-F]{2}=)(?:[0-9A-F]{2}=){3}",
+    rb"\r=(?:[0-9A-F]{2}=){3}",
+    rb"\\=(?:[0-9A-F]{2}=){3}",
     rb"\x80\xe2[!-~]",
     rb"\x81\xe2[!-~]",
     rb"\xbf\xbb\xef[!-~]",
