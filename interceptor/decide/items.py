@@ -106,6 +106,7 @@ class Items:
         own.now = max(own.now, at)
         for judge in (self.judge, self._content):
             judge.memory = own.memory
+            judge.names = own.names
             judge.tick(own.now)
         try:
             return judged(self, content, host)
