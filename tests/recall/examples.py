@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from typing import NamedTuple
 
 from interceptor.scan.ruleset import Rule, example
@@ -62,8 +63,7 @@ class Chain(NamedTuple):
         """Whether it is one of those that are known to pass (docs/detection.md): reversed and in
         ROT13 at once, around another encoding."""
         names = [encoding.name for encoding in self.encodings]
-        pairs_ = zip(names[1:], names[2:], strict=False)
-        return any({inner, outer} == {"reversed", "rot13"} for inner, outer in pairs_)
+        return any({"reversed", "rot13"} == {*pair} for pair in pairwise(names[1:]))
 
     def encode(self, text: bytes) -> bytes | None:
         """Apply all of them; None if one cannot take what the one before gives."""
