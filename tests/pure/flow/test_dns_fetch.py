@@ -164,7 +164,7 @@ def test_a_company_network_below_local_is_reached_when_policy_names_it() -> None
 
 def test_records_of_opened_names_are_fetched_in_either_mode() -> None:
     for mode in ("synthetic", "verify"):
-        shim = Shim(mode)  # type: ignore[arg-type]
+        shim = Shim(mode)
         fetch, records = shim.query("Mail.opened.example", "TXT")
         assert isinstance(fetch, Fetch)
         assert (fetch.name, fetch.qtype) == ("mail.opened.example", dns.TXT)
