@@ -96,6 +96,7 @@ class AgentConnection(asyncio.BufferedProtocol):
             service.leases.name_of,
             secrets.token_bytes,
             service.judge.policy.http2,
+            service.judge.policy.hosts.sni,
         )
         self._flow = TcpFlow(context, now)
         if len(service.open) > service.limits.connections:
