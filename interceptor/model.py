@@ -23,6 +23,8 @@ class Kind(enum.StrEnum):
     TCP_STREAM = "tcp_stream"
     QUIC = "quic"
     PACKET = "packet"
+    PUBLISHED = "published"
+    """A connection from the host to a port of the agent's that the operator has published."""
 
 
 class Origin(msgspec.Struct, frozen=True, gc=False):

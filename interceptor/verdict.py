@@ -42,6 +42,7 @@ class Reason(enum.StrEnum):
     # secrets
     SECRET = "secret"
     SECRET_IN_NAME = "secret_in_name"
+    DNS_TUNNEL = "dns_tunnel"  # names below one domain say more than names do
     SPLIT_SECRET = "split_secret"  # cut over fields of one request, or over requests in time
     CANARY = "canary"  # a planted decoy: whoever sends it has read what it should not
     # what comes back

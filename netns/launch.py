@@ -160,7 +160,7 @@ def _command(
     options_fd = readable(b"".join(os.fsencode(option) + b"\0" for option in options))
 
     gate = [
-        *(_interpreter(), "-I", "-S", _GATE),
+        *(interpreter(), "-I", "-S", _GATE),
         *(str(passed(control)), *(str(passed(fd)) for fd in stdio.given)),
         "1" if stdio.master >= 0 else "0",
         ",".join(spec.probes),
@@ -272,7 +272,7 @@ def _program(name: str, package: str) -> str:
     return found
 
 
-def _interpreter() -> str:
+def interpreter() -> str:
     """Return a Python that every user may execute: the gate runs as the agent's."""
     base = getattr(sys, "_base_executable", sys.executable) or sys.executable
     for candidate in ("/usr/bin/python3", "/usr/local/bin/python3", base):

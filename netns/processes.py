@@ -14,7 +14,7 @@ class Process(msgspec.Struct, frozen=True):
     """One process of a jail, in a form that survives the reuse of its pid."""
 
     role: str
-    """`supervisor`, `interceptor`, `enclosure`."""
+    """`supervisor`, `interceptor`, `agent`, `socket maker`."""
     pid: int
     started: int
     """Start time in clock ticks since boot; proc_pid_stat(5), field 22."""

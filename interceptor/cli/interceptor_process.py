@@ -9,7 +9,7 @@ import select
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, NoReturn
 
 import msgspec
@@ -52,10 +52,21 @@ class Interceptor:
             self._understand(message)
         return message
 
-    def start(self, plan: Plan, captive: Captive, channels: dict[str, socket.socket]) -> None:
-        """Hand the listeners over, and the channels to other processes, by name.
+    def start(
+        self,
+        plan: Plan,
+        captive: Captive,
+        channels: Mapping[str, socket.socket],
+        published: Sequence[socket.socket] = (),
+    ) -> None:
+        """Hand the listeners over; our copies are closed, so that nobody listens if it dies.
 
-        Our copies are closed, so that nobody listens if it dies.
+        Args:
+            plan: what was asked for.
+            captive: the namespace, with its listeners.
+            channels: to other processes, by name.
+            published: listeners on the host for `plan.published`, and the channel to the process
+                that makes sockets inside; nothing where nothing is published.
         """
         start = Start(
             tcp=len(captive.tcp),
@@ -63,6 +74,7 @@ class Interceptor:
             dns_tcp=len(captive.dns_tcp),
             quic=captive.quic_ports,
             channels=tuple(channels),
+            published=plan.published,
             command=tuple(map(os.fsencode, plan.command)),
             user=plan.identity.name,
             uid=plan.identity.uid,
@@ -70,6 +82,7 @@ class Interceptor:
             versions=_versions(),
         )
         listeners = [*captive.tcp, *captive.dns_udp, *captive.dns_tcp, *captive.quic]
+        listeners += published
         listeners += channels.values()
         try:
             socket.send_fds(

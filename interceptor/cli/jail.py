@@ -21,6 +21,7 @@ from interceptor.evidence.place import default_path, directory, open_evidence
 if TYPE_CHECKING:
     from interceptor.cli.decoys import Decoys
     from interceptor.policy.schema import Policy
+    from interceptor.serve.messages import Published
     from netns.registry import Registration
 
 _DESCRIPTORS = 64
@@ -87,6 +88,12 @@ def tell(line: str) -> None:
 )
 @click.option("--bind", multiple=True, metavar="PATH", help="Make PATH writable in the jail.")
 @click.option("--ro-bind", multiple=True, metavar="PATH", help="Make PATH readable in the jail.")
+@click.option(
+    "--publish",
+    multiple=True,
+    metavar="[HOSTIP:]HOSTPORT:JAILPORT",
+    help="Let the host reach a port of the agent's; HOSTIP is 127.0.0.1 if not given.",
+)
 @click.option("--canary", is_flag=True, help="Give the agent decoys that nothing may send.")
 @click.option(
     "--timeout",
@@ -108,6 +115,7 @@ def command(
     home: str,
     bind: tuple[str, ...],
     ro_bind: tuple[str, ...],
+    publish: tuple[str, ...],
     canary: bool,  # noqa: FBT001
     timeout: float,
     name: str | None,
@@ -127,6 +135,7 @@ def command(
 
     _check_rights(rootless=rootless)
     _check_paths(evidence, (*bind, *ro_bind))
+    published = _published(publish)
     try:
         policy = load(Path(policy_file) if policy_file else None, preset)
         tuning = policy.rules
@@ -164,6 +173,7 @@ def command(
                 policy_folder=_folder(policy_file),
                 quiet=quiet,
                 timeout=timeout,
+                published=published,
                 decoys=_decoys(env) if canary else None,
             )
             conceal_environment(env)
@@ -289,6 +299,17 @@ def _protected() -> tuple[str, ...]:
     if sys.prefix == sys.base_prefix:
         own.pop()  # the system's Python, which is not ours to protect
     return tuple(map(str, own))
+
+
+def _published(texts: tuple[str, ...]) -> tuple[Published, ...]:
+    if not texts:
+        return ()
+    from interceptor.cli import publishing
+
+    try:
+        return publishing.parse(texts)
+    except ValueError as error:
+        raise Fault(str(error), EXIT_USAGE) from None
 
 
 def _check_paths(evidence: str | None, shown: tuple[str, ...]) -> None:

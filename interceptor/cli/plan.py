@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from interceptor.policy.schema import Policy
+from interceptor.serve.messages import Published
 from netns.identity import Identity
 
 if TYPE_CHECKING:
@@ -44,5 +45,7 @@ class Plan:
     quiet: bool = False
     timeout: float = 0.0
     """Seconds that the agent may run; 0 is no limit."""
+    published: tuple[Published, ...] = ()
+    """Ports of the agent's that the host may reach."""
     decoys: Decoys | None = None
     """Canaries of this jail alone."""

@@ -238,8 +238,9 @@ class _Reading:
             base = max(0, len(recent) - _WINDOW)
             at = begin_of(bytes(recent[base:]), self._owner.finds(raw))
             return _NOWHERE if at is None else self._position(base + at)
-        if recent.endswith(text):
-            return self._position(len(recent) - len(text) + raw.start)
+        for whole in (text, text.removesuffix(b"\n")):  # windows put a line end behind the last
+            if recent.endswith(whole):
+                return self._position(len(recent) - len(whole) + raw.start)
         secret = text[raw.start : raw.end].decode("latin-1")
         for codec in ("latin-1", "utf-16-le", "utf-16-be"):
             at = recent.find(secret.encode(codec))

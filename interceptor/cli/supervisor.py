@@ -19,6 +19,7 @@ from interceptor.cli.time_limit import EXIT_TIMED_OUT, TimeLimit
 from interceptor.model import SELF_TEST_NAME
 
 if TYPE_CHECKING:
+
     from netns.captive import Captive
     from netns.enclosure import Enclosure
     from netns.guard import Guard
@@ -46,6 +47,7 @@ def supervise(plan: Plan, evidence: int, entry: Registration, told: Callable[[st
 
     with contextlib.ExitStack() as undo:
         # Both children import what they need while the other works.
+        host_listeners = _listen(plan, undo)
         preparation = captive.Preparation(rootless=plan.rootless)
         undo.callback(preparation.abandon)
         interceptor_process = Interceptor(plan, evidence)
@@ -59,7 +61,9 @@ def supervise(plan: Plan, evidence: int, entry: Registration, told: Callable[[st
         undo.callback(guard.close)
         asking, answering = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         undo.callback(answering.close)
-        interceptor_process.start(plan, namespace, {"guard": guard.channel, "witness": asking})
+        channels = {"guard": guard.channel, "witness": asking}
+        way_in = _way_in(host_listeners, namespace, entry, undo)
+        interceptor_process.start(plan, namespace, channels, way_in)
         agent = _enclosure(plan, namespace, installed)
         undo.callback(agent.close)
         guarded = interceptor_process.ready()
@@ -78,6 +82,8 @@ def supervise(plan: Plan, evidence: int, entry: Registration, told: Callable[[st
             told(f"packets of other protocols are refused without a name: {error}")
         for note in (*agent.notes, *installed.notes, *(() if plan.quiet else guarded)):
             told(note)
+        for place in () if plan.quiet else plan.published:
+            told(f"published: {place.where} leads to port {place.jail_port} in the jail")
         entry.update([*entry.jail.processes, processes.process("agent", agent.pid)])
         interceptor_process.open()
         begin = time.monotonic()
@@ -109,6 +115,36 @@ def _guard(plan: Plan, namespace: Captive) -> Guard:
 
     uid = None if plan.rootless else unprivileged_uid(os.getpid() + 1)
     return Guard(namespace.namespace_fd, namespace.user_namespace_fd, uid)
+
+
+def _listen(plan: Plan, undo: contextlib.ExitStack) -> list[socket.socket]:
+    """Take the ports to publish before anything else is made: they may be taken."""
+    if not plan.published:
+        return []
+    from interceptor.cli import publishing
+
+    listeners = publishing.listen(plan.published)
+    for listener in listeners:
+        undo.callback(listener.close)
+    return listeners
+
+
+def _way_in(
+    listeners: list[socket.socket],
+    namespace: Captive,
+    entry: Registration,
+    undo: contextlib.ExitStack,
+) -> list[socket.socket]:
+    """Add the channel to a process that makes sockets in the namespace."""
+    if not listeners:
+        return []
+    from netns import processes
+    from netns.socket_maker import SocketMaker
+
+    maker = SocketMaker(namespace.namespace_fd, namespace.user_namespace_fd)
+    undo.callback(maker.close)
+    entry.update([*entry.jail.processes, processes.process("socket maker", maker.pid)])
+    return [*listeners, maker.channel]
 
 
 def _trust(plan: Plan, certificate: bytes) -> Trust:

@@ -22,7 +22,7 @@ EXACT: tuple[tuple[str, tuple[str, ...]], ...] = (
     # cleanbrowsing.org/guides/dnsoverhttps
     ("CleanBrowsing", ("doh.cleanbrowsing.org",)),
     # controld.com/free-dns
-    ("Control D", ("freedns.controld.com", "dns.controld.com")),
+    ("Control D", ("freedns.controld.com",)),
     # dns.sb/doh
     ("DNS.SB", ("doh.dns.sb", "doh.sb", "dot.sb")),
     # alidns.com, dnspod.cn/products/publicdns, sdns.360.net

@@ -106,7 +106,6 @@ def _asks(path: str) -> bool:
         return False
     try:
         dns.parse(data)
-    except dns.QueryError as error:
-        # What is refused all the same, such as a zone transfer, was a query none the less.
-        return error.reason is not Reason.DNS_MALFORMED
+    except dns.QueryError:
+        return False
     return True

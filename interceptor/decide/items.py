@@ -13,6 +13,7 @@ from typing import Final
 
 import msgspec
 
+from interceptor.decide.inner_urls import inner_hosts
 from interceptor.decide.item_parts import addressed, take_body
 from interceptor.decide.judge import Judge
 from interceptor.decide.literals import parse
@@ -105,6 +106,7 @@ class Items:
         own.now = max(own.now, at)
         for judge in (self.judge, self._content):
             judge.memory = own.memory
+            judge.names = own.names
             judge.tick(own.now)
         try:
             return judged(self, content, host)
@@ -251,10 +253,21 @@ class Items:
             if not verdict.allowed:
                 break
             try:
-                verdict = both(self.judge, verdict, self.visit(read_url(text)))
+                url = read_url(text)
+                verdict = both(self.judge, verdict, self.visit(url))
             except HttpError as error:
                 verdict = self.judge.refuse(error.reason, error.detail)
+            else:
+                verdict = self._fetched(url) or verdict if verdict.allowed else verdict
         return verdict
+
+    def _fetched(self, url: Url) -> Verdict | None:
+        """Refuse a URL that has somebody else fetch a cloud's metadata; None: it does not."""
+        for host in inner_hosts(url):
+            verdict = self.judge.connection(Target("https", host.canonical, self._reach.port))
+            if verdict.reason is Reason.ADDRESS_METADATA:
+                return self.judge.refuse(verdict.reason, f"within the URL: {verdict.detail}")
+        return None
 
     def _message(self, content: bytes, host: str) -> Verdict:
         target, reached = self._reach.target_of(host)

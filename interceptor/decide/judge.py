@@ -20,6 +20,8 @@ from interceptor.decide.inbound import InboundWindow
 from interceptor.decide.literals import host_literal, looks_numeric
 from interceptor.decide.memory import SplitMemory
 from interceptor.decide.messages import RememberingWindow
+from interceptor.decide.name_memory import NameMemory
+from interceptor.decide.name_rules import IN_TIME, NameRules
 from interceptor.decide.requests import RequestRules
 from interceptor.decide.resolution import Resolution
 from interceptor.decide.services import Endpoint, NamedServices, Services
@@ -33,8 +35,6 @@ from interceptor.verdict import Action, Finding, Reason, Verdict
 from interceptor.wire.body.stream import BodyStream
 from interceptor.wire.fields import HttpError
 
-_REMEMBERED = 4096  # verdicts on names and connections that are kept, each
-
 _EPOCHS = itertools.count(1)
 
 _ALLOWED = Verdict(Action.ALLOW, Reason.ALLOWED)
@@ -46,6 +46,7 @@ class Judge:
     Attributes:
         policy: the policy in force.
         memory: what the agent has sent in pieces; who judges for several agents sets each one's.
+        names: what the agent has named; likewise.
         epoch: number of the judgement: another one for each judge and each scanner. What was
             dialled under one is not used under another.
 
@@ -86,16 +87,16 @@ class Judge:
             classify=lambda address: self._exceptions.classify(address),
             deny=self._deny,
             named=self._named,
-            name=self.name,
+            name=self._said,
             refuse=self.refuse,
         )
         self._requests = RequestRules(policy.requests, self.refuse)
         self.encrypted_dns = EncryptedDns(policy.hosts.allow, self.refuse)
         self._weigher = Weigher(scanner.rules, policy)
-        self._names: dict[str, Verdict] = {}
-        self._connections: dict[tuple[str, int], Verdict] = {}
+        self._name_rules = NameRules(policy.hosts.allow, self.refuse)
         self._now = 0.0
         self.memory = SplitMemory(scanner, digest_key, self._decoded_bytes)
+        self.names = NameMemory()
 
     @property
     def asks_for_process(self) -> bool:
@@ -115,8 +116,7 @@ class Judge:
         self._weigher = Weigher(scanner.rules, self.policy)
         self._scanner = scanner
         self.memory.scanner = scanner
-        self._names.clear()
-        self._connections.clear()
+        self.names.unsettle()
 
     def on_host(self, networks: Iterable[HostNetwork]) -> None:
         """Take the addresses and networks of the machine that dials: none of them is public.
@@ -126,8 +126,7 @@ class Judge:
         """
         self._exceptions = Exceptions(self.policy.addresses.allow, networks)
         self.epoch = next(_EPOCHS)
-        self._names.clear()
-        self._connections.clear()
+        self.names.unsettle()
 
     @staticmethod
     def refuse(reason: Reason, detail: str = "", rule: str = "") -> Verdict:
@@ -142,21 +141,17 @@ class Judge:
         Host policy is not asked here, so that a denied name still resolves and the refusal can
         explain itself. Give the name in the case it was seen in: base64 lives in it.
         """
-        known = self._names.get(name)
-        if known is None:
-            if len(self._names) >= _REMEMBERED:
-                self._names.clear()
-            known = self._names[name] = self._name(name)
-        return known
+        known = self.names.settled.get(name)
+        return self._name(name) if known is None else known
 
     def connection(self, target: Target) -> Verdict:
         """Judge host and port, before a byte is read or TLS is answered."""
         key = (target.host, target.port)
-        known = self._connections.get(key)
+        known = self.names.connections.get(key)
         if known is None:
-            if len(self._connections) >= _REMEMBERED:
-                self._connections.clear()
-            known = self._connections[key] = self._connection(target)
+            known = self._connection(target)
+            if known.reason not in IN_TIME:
+                self.names.settle_connection(key, known)
         return known
 
     def service(self, target: Target) -> TcpService | None:
@@ -400,6 +395,30 @@ class Judge:
         return (_ALLOWED, literals) if refused is None else (refused, ())
 
     def _name(self, name: str) -> Verdict:
+        """Judge a name that is not settled: by itself, then with what its agent named before."""
+        verdict = self._said(name)
+        names = self.names
+        bare = name.removesuffix(".")
+        folded = bare.lower()
+        if verdict.action is not Action.ALLOW or self._name_rules.exempt(folded):
+            return names.settle(name, verdict)
+        domain = self._name_rules.domain(folded)
+        found, refused = self._name_rules.over(
+            bare, domain, names, self._scanner, self._key, self._now
+        )
+        if found:
+            weighed = self._weigher.weigh([("name", raw) for raw in found], _in_dns(folded))
+            return self._weighed(weighed, verdict.findings, Reason.SECRET_IN_NAME)
+        if refused is None:
+            return names.settle(name, verdict)
+        if self._record_only:
+            return msgspec.structs.replace(
+                refused, action=Action.ALLOW, reason=Reason.WOULD_BLOCK, findings=verdict.findings
+            )
+        return refused
+
+    def _said(self, name: str) -> Verdict:
+        """Judge a name by itself: its shape, and secrets in its labels."""
         bare = name.removesuffix(".")
         wrong = fault(bare)
         if wrong:
@@ -409,11 +428,11 @@ class Judge:
             if literal is not None:
                 return self._disguised(literal)
             return self.refuse(Reason.NAME_INVALID, "the name ends in a number")
-        raw = scan_name(self._scanner, bare, self._key)
+        folded = bare.lower()
+        raw = scan_name(self._scanner, bare, self._key, self._name_rules.domain(folded))
         if not raw:
             return _ALLOWED
-        target = Target("dns", bare.lower(), 53)
-        weighed = self._weigher.weigh([("name", finding) for finding in raw], target)
+        weighed = self._weigher.weigh([("name", finding) for finding in raw], _in_dns(folded))
         return self._weighed(weighed, (), Reason.SECRET_IN_NAME)
 
     def _disguised(self, literal: str) -> Verdict:
@@ -533,6 +552,10 @@ def _placed(weighed: Weighed, where: str) -> Weighed:
         return tuple(msgspec.structs.replace(finding, where=where) for finding in findings)
 
     return Weighed(placed(weighed.blocking), placed(weighed.warned), placed(weighed.home))
+
+
+def _in_dns(folded: str) -> Target:
+    return Target("dns", folded, 53)
 
 
 def _unreadable() -> Verdict:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from interceptor.decide.literals import parse, text_of
 from interceptor.decide.metadata import stands_for
 
 _LOOPBACK: Final = ("127.0.0.1", "::1")
@@ -30,12 +31,15 @@ _BELOW: Final = {
     "localtest.me": ("127.0.0.1",),
     "lvh.me": ("127.0.0.1",),
     "vcap.me": ("127.0.0.1",),
+    "fuf.me": ("127.0.0.1",),
+    "lacolhost.com": ("127.0.0.1",),
 }
-# Services that answer with the address written in the name: nip.io, sslip.io.
-_WRITTEN: Final = re.compile(
-    r"(?:^|[.-])([0-9]{1,3})([.-])([0-9]{1,3})\2([0-9]{1,3})\2([0-9]{1,3})\.(?:nip\.io|sslip\.io)\Z"
+# Services that answer with the addresses written in the name, the last two with each in turn.
+_WRITERS: Final = (".nip.io", ".sslip.io", ".xip.io", ".traefik.me", ".rbndr.us", ".1u.ms")
+_QUAD: Final = re.compile(
+    r"(?<![0-9])([0-9]{1,3})([.-])([0-9]{1,3})\2([0-9]{1,3})\2([0-9]{1,3})(?![0-9])"
 )
-_HEX: Final = re.compile(r"(?:^|[.-])([0-9a-f]{8})\.nip\.io\Z")
+_HEX: Final = re.compile(r"(?:^|[.-])([0-9a-f]{8})(?=[.-]|\Z)")
 
 
 def known_addresses(name: str) -> tuple[str, ...]:
@@ -46,14 +50,25 @@ def known_addresses(name: str) -> tuple[str, ...]:
     cloud = stands_for(name)
     if cloud is not None:
         return cloud[1]
-    if name.endswith((".io", ".me", ".localhost")):
-        for parent, addresses in _BELOW.items():
-            if name == parent or name.endswith(f".{parent}"):
-                return addresses
-        written = _WRITTEN.search(name)
-        if written is not None:
-            return (".".join(str(int(written[group])) for group in (1, 3, 4, 5)),)
-        digits = _HEX.search(name)
-        if digits is not None:
-            return (".".join(str(byte) for byte in bytes.fromhex(digits[1])),)
+    for parent, addresses in _BELOW.items():
+        if name.endswith(parent) and name[: -len(parent)][-1:] in ("", "."):
+            return addresses
+    for parent in _WRITERS:
+        if name.endswith(parent):
+            return _written(name.removesuffix(parent))
     return ()
+
+
+def _written(labels: str) -> tuple[str, ...]:
+    """Return the addresses that labels spell: with dots, with dashes, in hexadecimal."""
+    # `fe80--1` is how sslip.io has `fe80::1`
+    number = parse(labels.rpartition(".")[2].replace("-", ":"))
+    if number is not None and number[0] == 6:
+        return (text_of(number),)
+    found = [
+        ".".join(str(int(quad[group])) for group in (1, 3, 4, 5)) for quad in _QUAD.finditer(labels)
+    ]
+    if not found:
+        hexadecimal = [bytes.fromhex(digits[1]) for digits in _HEX.finditer(labels)]
+        found = [".".join(map(str, octets)) for octets in hexadecimal]
+    return tuple(found)

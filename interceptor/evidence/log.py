@@ -274,6 +274,7 @@ class EvidenceLog:
         secrets: Sequence[str] = (),
         canaries: Sequence[str] = (),
         registries: Sequence[str] = (),
+        published: Sequence[str] = (),
     ) -> None:
         """Write that the jail begins. Arguments become a digest.
 
@@ -296,6 +297,7 @@ class EvidenceLog:
             secrets=tuple(map(masking.printable, secrets)),
             canaries=tuple(map(masking.printable, canaries)),
             registries=tuple(map(masking.printable, registries)),
+            published=tuple(published),
         )
         self._append(event, now)
 

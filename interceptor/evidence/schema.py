@@ -120,6 +120,8 @@ class Started(_Event, tag="started", kw_only=True):
     """Names of planted decoys."""
     registries: tuple[str, ...] = ()
     """Kind of package registry and a host where its tokens are at home: `npm packages.example`."""
+    published: tuple[str, ...] = ()
+    """Ports of the agent's that the host may reach: `127.0.0.1:3000:3000`, host's side first."""
 
 
 class Stopped(_Event, tag="stopped", kw_only=True):

@@ -32,6 +32,8 @@ class FlowContext(msgspec.Struct, frozen=True, gc=False):
     """Unpredictable bytes, such as the masks of WebSocket frames (RFC 6455 section 5.3)."""
     http2: str = "auto"
     """Policy: `auto`, `always` or `never` HTTP/2 for an agent that offers both versions."""
+    sni: str = "optional"
+    """Policy: `required` refuses TLS that names no host."""
     process: Callable[[], str] = _nobody
     """Path of the program that has opened the connection; empty while that is not known."""
 

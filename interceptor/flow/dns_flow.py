@@ -41,7 +41,7 @@ from interceptor.wire.dns_records import Found
 WINDOW: Final = 60.0
 """Seconds in which an allowed name and type is recorded once."""
 
-_REMEMBERED: Final = 4_096  # recorded questions, and answers, kept; the oldest is forgotten
+_REMEMBERED: Final = 4_096  # answers kept, and questions in each generation
 _ADDRESSES: Final = frozenset((dns.A, dns.AAAA, dns.ANY))
 _RECORDS: Final = frozenset((dns.SRV, dns.MX, dns.TXT))
 _SYNTHETIC: Final = Openings(Policy())
@@ -78,7 +78,9 @@ class DnsFlow:
         self._judge = judge
         self._leases = leases
         self._openings = openings
-        self._recorded: OrderedDict[tuple[str, int], float] = OrderedDict()
+        # When a question was last recorded. Two generations, as that costs less than an order.
+        self._recorded: dict[tuple[str, int], float] = {}
+        self._recorded_before: dict[tuple[str, int], float] = {}
         # Until when an answer holds, and what was released; what is withheld is not kept.
         self._known: OrderedDict[tuple[str, int], tuple[float, Found]] = OrderedDict()
 
@@ -124,12 +126,15 @@ class DnsFlow:
             return []
         if verdict.allowed:
             key = (query.name, query.qtype)
-            if now - self._recorded.get(key, float("-inf")) < WINDOW:
+            last = self._recorded.get(key)
+            if last is None:
+                last = self._recorded_before.get(key)
+            if last is not None and now - last < WINDOW:
                 return []
+            if len(self._recorded) >= _REMEMBERED:
+                self._recorded_before = self._recorded
+                self._recorded = {}
             self._recorded[key] = now
-            self._recorded.move_to_end(key)
-            if len(self._recorded) > _REMEMBERED:
-                self._recorded.popitem(last=False)
         return [_record(verdict, query.name, query.type_name)]
 
     def _answer(

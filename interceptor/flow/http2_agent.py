@@ -7,7 +7,7 @@ from typing import Final
 from interceptor.flow.context import FlowContext, Identity, Successor
 from interceptor.flow.exchange import Exchange
 from interceptor.flow.grpc_body import is_grpc
-from interceptor.flow.http2_answers import AgentStream, Http2Answers
+from interceptor.flow.http2_answers import AgentStream, Http2Answers, misdirected
 from interceptor.flow.http2_lane import BACKLOG
 from interceptor.flow.refusal import refusal
 from interceptor.flow.request import Request, read_target
@@ -144,7 +144,9 @@ class Http2Connection(Http2Answers):
         target = self._identity.target()
         self.steps.append(Record(verdict, target, Kind.HTTP_REQUEST, self.exchange))
         grpc = is_grpc(event.head, web=False)
-        head, content = refusal(verdict, target, self._context.origin.flow, grpc=grpc)
+        flow = self._context.origin.flow
+        status = misdirected(verdict)
+        head, content = refusal(verdict, target, flow, status=status, grpc=grpc)
         self._refuse(event.stream, head, content, event.head.method)
         self._end(event.stream, uploaded=event.end)
 

@@ -29,6 +29,15 @@ _CONTINUE: Final = ResponseHead(
 _MISDIRECTED: Final = 421
 
 
+def misdirected(verdict: Verdict) -> int:
+    """Return the status for another scheme, host or port than the connection's, else 0.
+
+    A client may have coalesced names on one connection: 421 has it open another (RFC 9110 sections
+    7.4 and 15.5.20).
+    """
+    return _MISDIRECTED if verdict.reason is Reason.NAME_MISMATCH else 0
+
+
 class AgentStream:
     """What a stream has besides its exchange."""
 
@@ -138,8 +147,7 @@ class Http2Answers:
     def refused(self, exchange: Asking, verdict: Verdict, now: float, *, close: bool) -> None:  # noqa: ARG002
         """See `AgentSide`."""
         request = exchange.request
-        # A client may have coalesced names on one connection: it is told to open another.
-        status = _MISDIRECTED if verdict.reason is Reason.NAME_MISMATCH else 0
+        status = misdirected(verdict)
         head, content = refusal(
             verdict,
             request.target,

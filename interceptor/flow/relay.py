@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from interceptor.flow.hello import judge_hello
 from interceptor.flow.relay_ends import RelayEnds, other_protocol
 from interceptor.flow.relay_states import Stage
-from interceptor.flow.request import mismatch
 from interceptor.flow.steps import (
     EndUpstream,
     FinishUpstream,
@@ -305,9 +305,9 @@ class Relay(RelayEnds):
             if len(self._hello) > _HELLO_LIMIT:
                 self._fail(Reason.TLS_MALFORMED, "the ClientHello is too long", now)
             return
-        host = self._identity.host
-        if hello.server_name and hello.server_name != host:
-            self._refuse(mismatch(self._context.judge, "SNI", hello.server_name, host), now)
+        refused = judge_hello(self._context, hello, self._identity.host)
+        if refused is not None:
+            self._refuse(refused, now)
             return
         if self._stage is Stage.OPEN:
             self._seal(now)

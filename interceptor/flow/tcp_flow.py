@@ -12,10 +12,10 @@ import msgspec
 
 from interceptor.decide import encrypted_dns
 from interceptor.flow.context import FlowContext, Identity, Successor
+from interceptor.flow.hello import judge_hello
 from interceptor.flow.http1_agent import Http1Connection
 from interceptor.flow.relay import Relay
 from interceptor.flow.relay_ends import other_protocol
-from interceptor.flow.request import mismatch
 from interceptor.flow.socks import SocksProxy
 from interceptor.flow.speaker import Speaker
 from interceptor.flow.steps import Close, Record, Step, Terminate, ToClient
@@ -163,7 +163,10 @@ class TcpFlow:
     def tls_failed(self, detail: str, now: float) -> list[Step]:
         """The handshake with the agent failed, mostly because it does not trust our authority."""
         if not self._done:
-            self._record(self._context.judge.refuse(Reason.TLS_CLIENT_REJECTED, detail))
+            refused = self._identity.refused
+            if refused is None or refused.reason is not Reason.ECH_REFUSED:
+                refused = self._context.judge.refuse(Reason.TLS_CLIENT_REJECTED, detail)
+            self._record(refused)
             if self._speaker is not None:  # a service in which TLS began later
                 self._speaker.client_lost(now)
             if not self._steps or type(self._steps[-1]) is not Close:
@@ -326,11 +329,9 @@ class TcpFlow:
                 detail = encrypted_dns.explained(way)
                 self._refuse(judge.refuse(Reason.DNS_BYPASS, detail, "dns"))
                 return
-        name = identity.host
-        if hello.server_name and hello.server_name != identity.host:
-            # The agent is answered under the name it asked for, so that it can read why not.
-            name = hello.server_name
-            refused = refused or mismatch(judge, "SNI", name, identity.host)
+        # The agent is answered under the name it asked for, so that it can read why not.
+        name = hello.server_name or identity.host
+        refused = refused or judge_hello(self._context, hello, identity.host)
         self._identity = Identity(
             "https", identity.host, identity.port, refused, depth=identity.depth
         )

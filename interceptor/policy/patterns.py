@@ -10,6 +10,7 @@ import re
 
 import msgspec
 
+_MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
 _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)\Z")
 
 
@@ -39,6 +40,8 @@ def parse_pattern(text: str) -> HostPattern:
     name = host[2:] if subdomains else host
     if "*" in name:
         raise ValueError("`*` may stand only for the leading labels, as in `*.example.org`")
+    if "%" in name:
+        raise ValueError("an address with a zone means something on one machine only")
     literal = _address(name)
     if literal is not None:
         if subdomains:
@@ -53,14 +56,24 @@ def parse_network(text: str) -> tuple[int, int, int]:
     Raises:
         ValueError: not an address or network, or host bits are set.
     """
+    text = text.strip()
+    expected = "expected an address or a CIDR network such as 10.1.0.0/16"
+    _, slash, length = text.partition("/")
+    if "%" in text or (slash and not length.isdecimal()):  # zones and masks, which it would take
+        raise ValueError(expected)
     try:
-        network = ipaddress.ip_network(text.strip())
+        network = ipaddress.ip_network(text)
     except ValueError as error:
         message = str(error)
         if "host bits" in message:
-            fixed = ipaddress.ip_network(text.strip(), strict=False)
+            fixed = ipaddress.ip_network(text, strict=False)
             raise ValueError(f"the network has host bits set; write {fixed}") from None
-        raise ValueError("expected an address or a CIDR network such as 10.1.0.0/16") from None
+        raise ValueError(expected) from None
+    if network.version == 6 and network.subnet_of(_MAPPED):
+        inner = ipaddress.ip_network(
+            (int(network.network_address) & 0xFFFFFFFF, network.prefixlen - 96)
+        )
+        raise ValueError(f"IPv4-mapped addresses are never dialled; write {inner}")
     return network.version, int(network.network_address), int(network.broadcast_address)
 
 
@@ -153,6 +166,6 @@ def _name(text: str) -> str:
                 "each label has 1 to 63 letters, digits, hyphens or underscores "
                 "and neither starts nor ends with a hyphen"
             )
-    if labels[-1].isdigit():
+    if labels[-1].isdigit() or re.fullmatch(r"0x[0-9a-f]*", labels[-1]) is not None:
         raise ValueError("the last label is a number, and yet this is no address")
     return name

@@ -1,27 +1,39 @@
 """Secrets in host names: labels joined and decoded, then fed to the rules.
 
 Names are case-insensitive, so the rules run without regard to case, and a secret may be cut into
-labels of at most 63 bytes (RFC 1035 section 2.3.4), as it is or in hex, base32 or base64url.
+labels of at most 63 bytes (RFC 1035 section 2.3.4), as it is or in an encoding
+(`interceptor.scan.naming.readings`), in an order that the labels themselves say
+(`interceptor.scan.naming.orders`), and over several names.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
+from collections.abc import Iterable, Sequence
+from itertools import chain
+from typing import Final
 
-from interceptor.scan.decoders.runs import MIN_BASE64, MIN_HEX, base64_phases, hex_phases
+import msgspec
+
 from interceptor.scan.engine import RawFinding, Scanner
+from interceptor.scan.naming.orders import orders
+from interceptor.scan.naming.ordinary import ordinary
+from interceptor.scan.naming.readings import by_length, readings, stretches, turned
+from interceptor.scan.naming.words import spells
 
-SHORTEST = 20
-"""No credential is shorter, so no shorter name carries one."""
-MAX_NAME = 253
-MIN_BASE32 = 32
+SHORTEST: Final = 8
+"""Characters of the shortest known secret: no shorter name carries one."""
+MAX_NAME: Final = 253
+TELLING: Final = 60.0
+"""Bits that labels must be able to say together before they are decoded: less is no secret."""
+DENSE: Final = 3.2
+"""Bits for each character, likewise: ordinary words take less, and are looked at as words."""
 
+_NAME = re.compile(
+    r"[a-zA-Z0-9_](?:[a-zA-Z0-9_-]{0,61}[a-zA-Z0-9_])?"
+    r"(?:\.[a-zA-Z0-9_](?:[a-zA-Z0-9_-]{0,61}[a-zA-Z0-9_])?)*\Z"
+)
 _LABEL = re.compile(r"[a-zA-Z0-9_](?:[a-zA-Z0-9_-]{0,61}[a-zA-Z0-9_])?\Z")
-_HEX = re.compile(r"[0-9a-f]+\Z")
-_BASE32 = re.compile(r"[a-z2-7]+\Z")
-_BASE64 = re.compile(r"[a-zA-Z0-9_-]+\Z")
 
 
 def fault(name: str) -> str:
@@ -30,6 +42,8 @@ def fault(name: str) -> str:
     Letters, digits, hyphens and underscores; labels of 1 to 63, together at most 253 (RFC 1035
     section 2.3.1, RFC 1123 section 2.1; underscores as in RFC 8552).
     """
+    if len(name) <= MAX_NAME and _NAME.match(name):
+        return ""
     if not name:
         return "the name is empty"
     if len(name) > MAX_NAME:
@@ -44,20 +58,117 @@ def fault(name: str) -> str:
     return ""
 
 
-def scan_name(scanner: Scanner, name: str, key: bytes = b"") -> list[RawFinding]:
-    """Scan a name that has no fault; returns what was found."""
+def scan_name(scanner: Scanner, name: str, key: bytes = b"", domain: str = "") -> list[RawFinding]:
+    """Scan a name that has no fault; returns what was found.
+
+    Args:
+        scanner: for this thread alone.
+        name: in the case it was seen in, without trailing dot.
+        key: key of the digests.
+        domain: the registrable domain, whose labels carry nothing; empty: any label may.
+    """
     if len(name) < SHORTEST:
         return []
     folded = name.lower()
-    labels = folded.split(".")
-    joined = "".join(labels)
-    found = scanner.scan_folded(folded.encode("ascii"), "", key)
-    found += scanner.scan_folded(joined.encode("ascii"), "labels", key)
-    found = [finding for finding in found if _plausible(finding, labels)]
-    for encoding, decoded in _decoded(name.split("."), labels):
+    payload = folded[: -len(domain)] if domain else folded
+    # Once with dots, once without: one pass over both.
+    text = f"{folded}\n{folded.replace('.', '')}" if "." in payload[:-1] else folded
+    found = _folded(scanner, text, folded, key)
+    labels = name[: len(payload)].rstrip(".").split(".") if payload else []
+    if tells(payload):
+        texts = [labels, *([label] for label in labels if len(labels) > 1), *stretches(labels)]
+        texts += [labels[::-1]] if len(labels) > 1 else []
+        found += _decoded(scanner, chain(texts, orders(labels)), key)
+        found += _read(scanner, by_length(labels), key)
+        if name != folded:
+            found += _decoded(scanner, [(_of_case(name),)], key, "case")
+    return found
+
+
+def tells(payload: str) -> bool:
+    """Say whether lower-case labels could hold a secret in an encoding, however it is called.
+
+    Args:
+        payload: labels and the dots between them.
+    """
+    cost = ordinary().cost
+    bits = sum([cost(label) for label in payload.split(".") if label])
+    if bits < TELLING:
+        return False
+    return bits >= DENSE * len(payload) or spells(payload)
+
+
+def scan_sequence(
+    scanner: Scanner, names: Sequence[Sequence[str]], key: bytes = b""
+) -> list[RawFinding]:
+    """Scan what several names hold together, in the order in which they came.
+
+    Args:
+        scanner: for this thread alone.
+        names: for each the labels that carry something, in the case they were seen in.
+        key: key of the digests.
+
+    Returns:
+        Findings whose encoding begins with `requests`, whether or not one name holds them whole.
+    """
+    pieces = ["-".join(labels) for labels in names]
+    every = [label for labels in names for label in labels]
+    texts = [every, every[::-1], pieces[::-1], *orders(pieces)]
+    found: list[RawFinding] = []
+    for text in texts:
+        joined = "".join(text).lower()
+        found += _folded(scanner, joined, "", key)
+        bare = joined.replace("-", "").replace("_", "")
+        if bare != joined:
+            found += _folded(scanner, bare, "", key)
+    found += _decoded(scanner, texts, key)
+    found += _read(scanner, by_length(every), key)
+    return [msgspec.structs.replace(f, encoding=_chain("requests", f.encoding)) for f in found]
+
+
+def _folded(scanner: Scanner, text: str, dotted: str, key: bytes) -> list[RawFinding]:
+    """Scan without regard to case. `text` begins with `dotted`, or has no dots at all."""
+    found = []
+    for raw in scanner.scan_folded(text.encode("ascii"), "", key):
+        if not _plausible(text, dotted, raw):
+            continue
+        whole = raw.start < len(dotted)
+        found.append(raw if whole else msgspec.structs.replace(raw, encoding="labels"))
+    return found
+
+
+def _decoded(
+    scanner: Scanner, texts: Iterable[Sequence[str]], key: bytes, encoding: str = ""
+) -> list[RawFinding]:
+    found: list[RawFinding] = []
+    for text in dict.fromkeys(map(tuple, texts)):
+        found += _read(scanner, readings(text), key, encoding)
+        if len(text) > 1:
+            found += _folded(scanner, "".join(text).lower(), "", key)
+        for way, out in turned(text):
+            found += [
+                msgspec.structs.replace(raw, encoding=way)
+                for raw in scanner.scan_folded(out, "", key)
+                if _starts(out, raw)
+            ]
+    return found
+
+
+def _read(
+    scanner: Scanner, read: Iterable[tuple[str, bytes]], key: bytes, outer: str = ""
+) -> list[RawFinding]:
+    """Scan what was read, as it is and without regard to case where that was lost."""
+    found: list[RawFinding] = []
+    for how, out in read:
+        encoding = _chain(outer, how) if outer else how
+        inner = scanner.scan(out, "name", key).findings
+        if not inner and out.isascii():
+            inner = tuple(
+                raw for raw in scanner.scan_folded(out.lower(), "", key) if _starts(out, raw)
+            )
         found += [
-            RawFinding(f.rule, f.start, f.end, _chain(encoding, f.encoding), f.digest)
-            for f in scanner.scan(decoded, "name", key).findings
+            RawFinding(raw.rule, raw.start, raw.end, _chain(encoding, raw.encoding), raw.digest)
+            for raw in inner
         ]
     return found
 
@@ -66,62 +177,43 @@ def _chain(outer: str, inner: str) -> str:
     return f"{outer}>{inner}" if inner else outer
 
 
-def _plausible(finding: RawFinding, labels: list[str]) -> bool:
+def _starts(text: bytes, raw: RawFinding) -> bool:
+    """Say whether a key with its case gone begins where a text does, or has digits."""
+    before = text[raw.start - 1 : raw.start]
+    digits = text[raw.start + 4 : raw.end].translate(None, _NO_DIGITS)
+    return bool(digits) or not before.isalnum()
+
+
+def _plausible(text: str, dotted: str, raw: RawFinding) -> bool:
     """Tell `akia...` the key id from `slovakiatravelguides` the word.
 
     With case gone, a prefix of letters stands inside words. A key begins where a label begins, or
     holds digits as words do not.
     """
-    text = (".".join if not finding.encoding else "".join)(labels)
-    secret = text[finding.start : finding.end]
-    if any(c.isdigit() for c in secret[4:]):
+    secret = text[raw.start : raw.end]
+    if any(c.isdigit() for c in secret[4:]) or not raw.start:
         return True
-    starts, at = {0}, 0
-    for label in labels:
-        at += len(label) + (not finding.encoding)
+    if text[raw.start - 1] in "-_.\n":
+        return True
+    if not dotted or raw.start < len(dotted):
+        return False
+    at, starts = len(dotted) + 1, set()
+    for label in dotted.split("."):
         starts.add(at)
-    return finding.start in starts or text[finding.start - 1] in "-_"
+        at += len(label)
+    return raw.start in starts
 
 
-def _decoded(raw: list[str], labels: list[str]) -> list[tuple[str, bytes]]:
-    """Decode each label, and neighbours joined, where their alphabet allows it."""
-    found: list[tuple[str, bytes]] = []
-    for text in _stretches(labels, _HEX):
-        if len(text) >= MIN_HEX:
-            found += [("hex", out) for out in hex_phases(text.encode())]
-    for text in _stretches(labels, _BASE32):
-        if len(text) >= MIN_BASE32:
-            found += [("base32", out) for out in _base32_phases(text)]
-    if raw != labels:  # base64 survives only where case does
-        for text in _stretches(raw, _BASE64):
-            if len(text) >= MIN_BASE64:
-                found += [("base64", out) for out in base64_phases(text.encode())]
-    return found
+def bits_of_case(name: str) -> str:
+    """Return `1` for each capital and `0` for each small letter of a name."""
+    return "".join(["1" if c.isupper() else "0" for c in name if c.isalpha()])
 
 
-def _stretches(labels: list[str], alphabet: re.Pattern[str]) -> list[str]:
-    """Join neighbouring labels of an alphabet, and give the long labels singly as well."""
-    stretches: list[str] = []
-    current: list[str] = []
-    for label in [*labels, "."]:
-        if alphabet.match(label):
-            current.append(label)
-        elif current:
-            stretches.append("".join(current))
-            if len(current) > 1:
-                stretches += [label for label in current if len(label) >= SHORTEST]
-            current = []
-    return stretches
+def _of_case(name: str) -> str:
+    """Return the bits that the case of letters spells, as hexadecimal digits."""
+    bits = bits_of_case(name)
+    size = len(bits) // 8
+    return f"{int(bits[: 8 * size] or '0', 2):0{2 * size}x}" if size else ""
 
 
-def _base32_phases(text: str) -> list[bytes]:
-    """Decode base32 (RFC 4648) at each of the eight offsets a stretch may begin at."""
-    found = []
-    for offset in range(8):
-        body = text[offset:].upper()
-        body = body[: len(body) - (len(body) % 8 in (1, 3, 6))]
-        try:
-            found.append(base64.b32decode(body + "=" * (-len(body) % 8)))
-        except binascii.Error:  # pragma: no cover - the alphabet and length were checked
-            continue
-    return found
+_NO_DIGITS: Final = bytes(sorted(set(range(256)) - set(b"0123456789")))

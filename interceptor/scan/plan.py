@@ -177,7 +177,11 @@ def _turned(rules: Sequence[Rule], own: Sequence[Pattern]) -> tuple[list[Pattern
     for number, rule in enumerate(rules):
         if not may_be_split(rule):
             continue
-        for way, turned in (("reversed", reversed_pattern), ("rot13", rot13_pattern)):
+        for way, turned in (
+            ("reversed", reversed_pattern),
+            ("rot13", rot13_pattern),
+            ("reversed>rot13", lambda pattern: rot13_pattern(reversed_pattern(pattern))),
+        ):
             try:
                 text = turned(own[number].text.decode("ascii")).encode("ascii")
             except MirrorError:

@@ -11,7 +11,7 @@ from interceptor.scan.ruleset import MACROS, Rule, widest
 from interceptor.scan.validators import VALIDATORS
 
 Way = tuple[int, str]
-"""Index of a rule, and how its pattern was turned: `reversed`, `rot13`."""
+"""Index of a rule, and how its pattern was turned: `reversed`, `rot13`, `reversed>rot13`."""
 
 Rejected = set[tuple[int, int, bytes]]
 """What validators turned down: index of the rule, length, secret and what follows it."""
@@ -72,10 +72,12 @@ class CloseLook:
         if compiled is None:
             compiled = self._compiled(rule, number, bare=bare, folded=folded)
         pattern, before, width, lower = compiled
-        if way == "reversed":
+        backwards = way.startswith("reversed")
+        if backwards:
             # The match of the turned pattern ends where the secret begins.
             base = end
             text = text[max(0, end - width - _AFTER) : end][::-1]
+            text = text if way == "reversed" else text.translate(ROT13)
             match = pattern.match(text.lower() if lower else text)
         elif way:
             base = max(0, end - before)
@@ -91,7 +93,7 @@ class CloseLook:
         if match is None:
             return None
         span = self._valid(number, match, text, rejected)
-        if span is None and way != "reversed":
+        if span is None and not backwards:
             # Of several alternatives `re` takes the first, which need not be all of the token.
             run = _RUN.match(text, match.end())
             if run is not None and (
@@ -103,7 +105,7 @@ class CloseLook:
         if span is None:
             return None
         start, stop = span
-        return (base - stop, base - start) if way == "reversed" else (base + start, base + stop)
+        return (base - stop, base - start) if backwards else (base + start, base + stop)
 
     def _valid(
         self, number: int, match: re.Match[bytes], text: bytes, rejected: Rejected
@@ -123,9 +125,9 @@ class CloseLook:
     @staticmethod
     def secret(found: bytes, way: str) -> bytes:
         """Turn back what was found in a turned text."""
-        if way == "reversed":
-            return found[::-1]
-        return found.translate(ROT13) if way else found
+        if way.startswith("reversed"):
+            found = found[::-1]
+        return found.translate(ROT13) if way.endswith("rot13") else found
 
     def _compiled(self, rule: Rule, number: int, *, bare: bool, folded: bool) -> _Compiled:
         own = core(rule.pattern)

@@ -31,6 +31,7 @@ Decide = Callable[[Scan], tuple[Verdict | None, tuple[Finding, ...]]]
 _PIECE: Final = 1 << 18  # a longer message is scanned in pieces, each with a budget of its own
 _STARTS: Final = 8
 _REMEMBERED: Final = 1000  # findings of one window that are not reported again
+_END: Final = b"\n"  # for rules that ask for what follows a value: nothing may
 _WORD: Final = frozenset(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz")
 
 
@@ -46,6 +47,7 @@ def scan_whole(scanner: Scanner, data: bytes, where: str, key: bytes, decoded_by
         key: key of the digests.
         decoded_bytes: budget of decoders for each piece.
     """
+    data += _END
     if len(data) <= _PIECE:
         return scanner.scan(data, where, key, decoded_bytes, unpacked=True)
     found: dict[tuple[int, str, str], RawFinding] = {}
@@ -112,7 +114,7 @@ class BodyWindow:
         """Scan what is new; release all but the last `hold` bytes, keep the last `keep`."""
         buffer = self._buffer
         if len(buffer) > self._scanned:
-            window = bytes(buffer)
+            window = bytes(buffer) if keep else bytes(buffer) + _END
             scan = self._scanner.scan(window, "body", self._key, self._decoded_bytes, unpacked=True)
             if scan.findings or scan.incomplete:
                 self.verdict, findings = self._decide(scan)
@@ -176,11 +178,11 @@ class MessageWindow:
         """
         text = self._tail + message
         fresh: list[Finding] = []
-        verdict = self._scan(text[:_PIECE] + self._again(message), fresh)
+        verdict = self._scan(text[:_PIECE] + _END + self._again(message), fresh)
         for at in range(_PIECE - HOLD, len(text) - HOLD, _PIECE - HOLD):
             if verdict is not None:
                 break
-            verdict = self._scan(text[at : at + _PIECE], fresh)
+            verdict = self._scan(text[at : at + _PIECE] + _END, fresh)
         self._tail = text[-HOLD:]
         return self._passed(tuple(fresh)) if fresh and verdict is None else verdict
 

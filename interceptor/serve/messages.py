@@ -31,6 +31,26 @@ class Settings(msgspec.Struct, frozen=True):
     """Directory of the compiled rule database."""
 
 
+class Published(msgspec.Struct, frozen=True):
+    """A port of the agent's that the host may reach."""
+
+    address: str
+    """Where the host listens, canonical text."""
+    port: int
+    jail_port: int
+
+    @property
+    def where(self) -> str:
+        """Address and port on the host."""
+        host = f"[{self.address}]" if ":" in self.address else self.address
+        return f"{host}:{self.port}"
+
+    @property
+    def text(self) -> str:
+        """As `--publish` takes it."""
+        return f"{self.where}:{self.jail_port}"
+
+
 class Start(msgspec.Struct, frozen=True):
     """Everything else, once the namespace stands. Listeners come in this order."""
 
@@ -41,6 +61,9 @@ class Start(msgspec.Struct, frozen=True):
     """Ports that agents dial, one for each QUIC listener."""
     channels: tuple[str, ...]
     """What the last descriptors are: `guard`, `witness`."""
+    published: tuple[Published, ...]
+    """One for each listener on the host; if there are any, the channel to the process that makes
+    sockets in the namespace comes last."""
     command: tuple[bytes, ...]
     """Bytes: an argument need not be UTF-8."""
     user: str

@@ -101,6 +101,7 @@ class AgentConnection(asyncio.BufferedProtocol):
             service.leases.name_of,
             secrets.token_bytes,
             service.judge.policy.http2,
+            service.judge.policy.hosts.sni,
             lambda: self._process,
         )
         self._flow = TcpFlow(context, now)

@@ -18,7 +18,7 @@ import ssl
 import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import uvloop
@@ -53,6 +53,9 @@ from interceptor.tls.authority import Authority
 from interceptor.tls.trust import client_context
 from interceptor.wire.body.stream import preload
 
+if TYPE_CHECKING:
+    from interceptor.serve.publish import Publisher
+
 Collect = Callable[[Callable[[bytes], bytes]], bytes]
 """Waits for what was found in the agent's environment and files, calls its argument with that in a
 child process, and returns the result: the values themselves never come here."""
@@ -86,6 +89,8 @@ def run(
             return  # the supervisor has given up
         start = msgspec.json.decode(message, type=Start)
         sockets = [socket.socket(fileno=descriptor) for descriptor in descriptors]
+        if start.published:
+            import interceptor.serve.publish  # noqa: F401 - later no file may be readable
         confine()
     except Exception as error:  # noqa: BLE001 - whatever it is, the supervisor must be told
         with contextlib.suppress(OSError):
@@ -133,6 +138,7 @@ class _Worker:
             secrets=self.guarded.names,
             canaries=self.guarded.canaries,
             registries=self.guarded.registries,
+            published=[place.text for place in start.published],
         )
 
     def record(self, record: Record, origin: Origin) -> None:
@@ -170,6 +176,9 @@ class _Worker:
             finished=self.finished,
             attribution=attribution,
         )
+        own = len(sockets) - (len(start.published) + 1 if start.published else 0)
+        publisher = _publisher(service, start, sockets[own:])
+        sockets = sockets[:own]
         servers = await listen(service, sockets[: start.tcp])
         end = len(sockets) - len(start.quic)
         names = dns.serve(
@@ -202,6 +211,8 @@ class _Worker:
                     self.open = True
                     if sightings is not None:
                         sightings.begin()
+                    if publisher is not None:
+                        await publisher.open()
                 else:
                     service.close()
                     refuser.close()
@@ -220,6 +231,8 @@ class _Worker:
             self.networks.close()
             for server in servers:
                 server.close()
+            if publisher is not None:
+                publisher.close()
             names.close()
             lookups.close()
             refuser.close()
@@ -239,6 +252,16 @@ class _Worker:
             await asyncio.sleep(_FLUSH_SECONDS)
             with contextlib.suppress(EvidenceError):
                 self.log.flush()
+
+
+def _publisher(service: Service, start: Start, handed: Sequence[socket.socket]) -> Publisher | None:
+    """Serve the published ports by the host's listeners, and a channel to sockets inside."""
+    if not start.published:
+        return None
+    from interceptor.serve.publish import Publisher, Sockets
+
+    listeners = list(zip(handed, start.published, strict=False))
+    return Publisher(service, listeners, Sockets(service.loop, handed[-1]))
 
 
 def _scanner(settings: Settings, key: bytes, collect: Collect) -> tuple[Scanner, Guarded]:

@@ -18,7 +18,7 @@ def missing(scanner: Scanner, secret: Secret, chains: Iterable[Chain]) -> tuple[
     count = 0
     missed = []
     for chain in chains:
-        if not applies(secret.rule, chain.encodings):
+        if chain.out_of_reach or not applies(secret.rule, chain.encodings):
             continue
         text = chain.encode(secret.text)
         if text is None:

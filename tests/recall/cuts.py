@@ -38,7 +38,8 @@ def leaks(
         secret: what must not leave.
         cuts: offsets in it.
         flush: the sender pauses at the cut, so that what came before may leave. Then a part may be
-            gone, but not the whole.
+            gone, but not the whole: what the rest is stopped for does not matter, as the part that
+            is there at the pause may look like another secret, and ends the body for that.
     """
     found = []
     for cut in cuts:
@@ -57,9 +58,9 @@ def leaks(
         if window.verdict is None:
             sent += window.finish()
         left = max(0, len(sent) - len(_BEFORE))
-        allowed = cut if flush else 0
-        if rule not in hit or left > allowed:
-            found.append(Leak(cut, left, rule in hit))
+        caught = window.verdict is not None and (flush or rule in hit)
+        if not caught or left > (cut if flush else 0):
+            found.append(Leak(cut, left, caught))
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from typing import NamedTuple
 
 from interceptor.scan.ruleset import Rule, example
@@ -56,6 +57,13 @@ class Chain(NamedTuple):
     def url(self) -> bool:
         """Whether the whole stands in a URL as it is."""
         return bool(self.encodings) and self.encodings[-1].url
+
+    @property
+    def out_of_reach(self) -> bool:
+        """Whether it is one of those that are known to pass (docs/detection.md): reversed and in
+        ROT13 at once, around another encoding."""
+        names = [encoding.name for encoding in self.encodings]
+        return any({"reversed", "rot13"} == {*pair} for pair in pairwise(names[1:]))
 
     def encode(self, text: bytes) -> bytes | None:
         """Apply all of them; None if one cannot take what the one before gives."""

@@ -12,11 +12,12 @@ from interceptor.scan.decoders.joined import JOINED
 from interceptor.scan.decoders.model import Decoder, Seen
 from interceptor.scan.decoders.runs import RUNS
 from interceptor.scan.decoders.texts import TEXTS
+from interceptor.scan.decoders.turned import TURNED
 
 MAX_DEPTH = 6
 """Encodings inside one another that are undone."""
 
-DECODERS: tuple[Decoder, ...] = (*TEXTS, *RUNS, *JOINED)
+DECODERS: tuple[Decoder, ...] = (*TEXTS, *RUNS, *TURNED, *JOINED)
 """Every decoder; the cheap ones that undo escapes come first."""
 
 GATES: tuple[tuple[int, str], ...] = tuple(
@@ -24,6 +25,7 @@ GATES: tuple[tuple[int, str], ...] = tuple(
 )
 """(index in `DECODERS`, pattern) of every gate; that index is its bit in a mask."""
 
+_RUNS = range(len(TEXTS), len(TEXTS) + len(RUNS))
 _PACKED = frozenset(("gzip", "zlib", "zip", "zstd", "bzip2", "xz", "deflate"))
 PACKED = sum(1 << number for number, decoder in enumerate(DECODERS) if decoder.name in _PACKED)
 """Bits of the decoders of compressed data."""
@@ -42,11 +44,13 @@ def decode(text: bytes, mask: int, seen: Seen) -> Iterator[tuple[str, bytes, boo
     while mask:
         lowest = mask & -mask
         mask ^= lowest
-        decoder = DECODERS[lowest.bit_length() - 1]
+        number = lowest.bit_length() - 1
+        decoder = DECODERS[number]
         for name, out in decoder.decode(text, seen):
             if out and ("", out) not in seen:
                 seen.add(("", out))
-                yield name, out, decoder.last
+                # What was encoded ends with its run: some rules ask for what follows a value.
+                yield name, out + b"\n" if number in _RUNS else out, decoder.last
 
 
 def gate_name(number: int) -> str:

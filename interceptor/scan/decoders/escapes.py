@@ -23,8 +23,10 @@ _FOLDS = (
     rf"|2[cC]{_H}{_H}|[aA]4[dDeEfF]{_H}|[aA][bB]{_H}{_H}|[fF][eE]{_H}{_H}|[fF][fF]{_H}{_H}"
     r"|[dD]83[cCdD]|[dD][bB]40)"
 )
-_STYLES = ("[fF][fF][0-5]" + _H, rf"[dD]83[5cC]\\u[dD]{_H}{{3}}", rf"[dD][bB]40\\u[dD]{_H}{{3}}")
-_STYLED = tuple(rf"{style}(?:\\u{style}){{3}}" for style in _STYLES)
+_U = r"\\{1,8}u"  # in JSON within JSON
+_STYLES = ("[fF][fF][0-5]" + _H, rf"[dD]83[5cC]{_U}[dD]{_H}{{3}}", rf"[dD][bB]40{_U}[dD]{_H}{{3}}")
+_GAP = rf"(?:20(?:0[b-fB-F]|6[0-4]){_U})?"  # what is not seen, in between
+_STYLED = tuple(rf"{style}(?:{_U}{_GAP}{style}){{3}}" for style in _STYLES)
 _OTHERS = (
     rf"x(?:\{{|[2-7]|1[bB]|[c-fC-F]{_H}\\{{1,8}}x[89abAB])|[01][0-7]{{2}}|01[0-7]{{2}}"
     rf"|00[4-7][0-7]|[4-7][0-7][^0-9A-Fa-f ]|3[0-7]{{2}}\\{{1,8}}2|/[A-Za-z0-9+/\\]|U00"

@@ -12,6 +12,9 @@ REACH = 2048
 """Bytes on either side of an escape that can belong to the same secret, nested encodings
 included."""
 
+_CLOSE = 256
+"""The same in noise, where a secret is alone and what is written around it says nothing."""
+_ASCII = re.compile(rb"[\x00-\x7f]{16,}+")  # what is shorter holds no secret
 _KEPT = 4096  # distinct tokens remembered; every `&#x..;` of a natural text is among far fewer
 _BLOCK = 16_384  # what is split at a time: its pieces stay in the cache
 _TOKEN = 64  # longer than any token
@@ -20,7 +23,11 @@ _SAMPLE, _CROWD, _KINDS = 1024, 64, 8
 
 
 def cut(
-    text: bytes, evidence: Sequence[re.Pattern[bytes]], view: bytes | None = None
+    text: bytes,
+    evidence: Sequence[re.Pattern[bytes]],
+    view: bytes | None = None,
+    *,
+    ascii_only: bool = False,
 ) -> list[bytes]:
     """Cut `text` down to the stretches where one of `evidence` matches, with `REACH` around each.
 
@@ -30,17 +37,45 @@ def cut(
         text: any bytes.
         evidence: begins with a fixed byte, or `re` is slow.
         view: what is searched instead of `text`, byte for byte.
+        ascii_only: no byte above 0x7F is part of the evidence or of what it belongs to. Then of
+            stretches that are noise only the ASCII close to the evidence is kept: its escapes are
+            chance, and each kind would call for all others.
     """
     if len(text) <= 2 * REACH:
         return [text]
     view = text if view is None else view
+    spans = _around(view, evidence, 0, len(text), REACH)
+    if not ascii_only:
+        return [text[start:end] for start, end in spans]
+    pieces: list[bytes] = []
+    for start, end in spans:
+        if is_text(text[start:end]):
+            pieces.append(text[start:end])
+            continue
+        for run in _ASCII.finditer(text, start, end):
+            close = _around(view, evidence, *run.span(), _CLOSE)
+            pieces += [text[first:last] for first, last in close]
+    return pieces
+
+
+def is_text(piece: bytes) -> bool:
+    """Say whether a piece is UTF-8 but for a few bytes, such as a character cut at its edge."""
+    if piece.isascii():
+        return True
+    return len(piece) - len(piece.decode("utf-8", "ignore").encode()) <= 8 + (len(piece) >> 5)
+
+
+def _around(
+    view: bytes, evidence: Sequence[re.Pattern[bytes]], start: int, end: int, reach: int
+) -> list[tuple[int, int]]:
+    """Give the stretches from `start` to `end` that lie within `reach` of evidence."""
     spans: list[tuple[int, int]] = []
     for pattern in evidence:
-        at = 0
-        while (found := pattern.search(view, at)) is not None:
-            at = found.start() + REACH  # what lies between has `REACH` behind it, too
-            spans.append((at - 2 * REACH, at + REACH))
-    return [text[start:end] for start, end in merged(spans)]
+        at = start
+        while (found := pattern.search(view, at, end)) is not None:
+            at = found.start() + reach  # what lies between has `reach` behind it, too
+            spans.append((max(start, at - 2 * reach), min(end, at + reach)))
+    return merged(spans)
 
 
 def merged(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:

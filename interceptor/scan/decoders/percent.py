@@ -109,7 +109,8 @@ _FORM = re.compile(
 
 def _form(text: bytes, _seen: Seen) -> Iterator[tuple[str, bytes]]:
     """Read as a form: plus signs are blanks (WHATWG URL, urlencoded parsing)."""
-    pieces = [unquote(piece.replace(b"+", b" ")) for piece in cut(text, (_FORM,))]
+    found = cut(text, (_FORM,), ascii_only=True)
+    pieces = [unquote(piece.replace(b"+", b" ")) for piece in found]
     yield "form", b"\n".join(pieces)
 
 

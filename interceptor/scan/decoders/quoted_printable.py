@@ -21,7 +21,8 @@ _PADDED = re.compile(rb"=[ \t]{1,64}+(?=[\r\n])")
 
 
 def _decode(text: bytes, _seen: Seen) -> Iterator[tuple[str, bytes]]:
-    yield "quoted-printable", b"\n".join([unquoted(piece) for piece in cut(text, _SEEN)])
+    pieces = cut(text, _SEEN, ascii_only=True)
+    yield "quoted-printable", b"\n".join([unquoted(piece) for piece in pieces])
 
 
 def unquoted(text: bytes) -> bytes:

@@ -16,6 +16,7 @@ from interceptor.scan.decoders.near import cut
 from interceptor.scan.decoders.percent import FORM, PERCENT, PERCENT_GATES, unquote
 from interceptor.scan.decoders.quoted_printable import QUOTED_PRINTABLE
 from interceptor.scan.decoders.separators import SEPARATED
+from interceptor.scan.decoders.turned import BACKWARDS
 from interceptor.scan.decoders.wide import CONTROLS, UTF7, WIDE
 
 _EVIDENCE = (PERCENT, ENTITY, ESCAPE)
@@ -30,10 +31,10 @@ def _unescape(text: bytes, _seen: Seen) -> Iterator[tuple[str, bytes]]:
     """Undo one layer of each kind of escape, near escapes; say which there were."""
     changed: set[str] = set()
     out: list[bytes] = []
-    for piece in cut(text, _EVIDENCE):
+    for piece in cut(text, _EVIDENCE, ascii_only=True):
         plain = piece
         for name, evidence, undone in _STEPS:
-            if name == "escapes" and len(plain) != len(piece) and CSS_SEEN.search(plain):
+            if name == "escapes" and len(plain) != len(piece) and _ambiguous(plain):
                 break  # two readings: let each have its turn
             if evidence.search(plain) is not None:
                 size = len(plain)
@@ -44,6 +45,10 @@ def _unescape(text: bytes, _seen: Seen) -> Iterator[tuple[str, bytes]]:
             out.append(plain)
     if changed:
         yield "+".join(name for name, _, _ in _STEPS if name in changed), b"\n".join(out)
+
+
+def _ambiguous(text: bytes) -> bool:
+    return CSS_SEEN.search(text) is not None or BACKWARDS.search(text) is not None
 
 
 UNESCAPE = Decoder("unescape", (*PERCENT_GATES, *ENTITY_GATES, *ESCAPE_GATES), _unescape)

@@ -13,6 +13,8 @@ _WORD = "[A-Za-z0-9_]"
 # First byte of a character that may be taken for ASCII or for nothing, or of one in plane 1 or 14.
 _PAGE = r"[\x03-\x06\x20-\x24\xd8-\xdf\xfe\xff]"
 _FULL = r"[\x10-\x5a]"
+_GAP = r"(?:[\x0b-\x0f\x60-\x64]\x20)?"  # what is not seen, in between
+_BIG_GAP = r"(?:\x20[\x0b-\x0f\x60-\x64])?"
 
 # Text (t) and zeros in turn, in a copy where nothing else is left.
 _KINDS = bytes(
@@ -23,16 +25,17 @@ _NARROW = (re.compile(b"t0" * 9 + b"t"), re.compile(b"t000" * 9 + b"t"))
 # Between ASCII, or full-width: whoever only drops the zeros does not see these.
 _LITTLE = re.compile(
     rf"\x00(?<={_WORD}\x00)(?:[\x00-\xff]{_PAGE}){{1,3}}{_WORD}\x00"
-    rf"|\xff(?<={_FULL}\xff)(?:{_FULL}\xff){{5}}".encode()
+    rf"|\xff(?<={_FULL}\xff)(?:{_GAP}{_FULL}\xff){{5}}".encode()
 )
 _BIG = re.compile(
-    rf"\x00{_WORD}(?:{_PAGE}[\x00-\xff]){{1,3}}\x00{_WORD}|\xff{_FULL}(?:\xff{_FULL}){{5}}".encode()
+    rf"\x00{_WORD}(?:{_PAGE}[\x00-\xff]){{1,3}}\x00{_WORD}"
+    rf"|\xff{_FULL}(?:{_BIG_GAP}\xff{_FULL}){{5}}".encode()
 )
 
 
 def _narrowed(text: bytes, _seen: Seen) -> Iterator[tuple[str, bytes]]:
     """Drop the zeros: ASCII is ASCII then, whatever its width, byte order and offset."""
-    pieces = cut(text, _NARROW, text.translate(_KINDS))
+    pieces = cut(text, _NARROW, text.translate(_KINDS), ascii_only=True)
     yield "utf-16", b"\n".join([piece.translate(None, b"\0") for piece in pieces])
 
 
@@ -59,8 +62,8 @@ WIDE = (
         (
             rf"{_WORD}\x00(?:[\x00-\xff]{_PAGE}){{1,3}}{_WORD}\x00",
             rf"\x00{_WORD}(?:{_PAGE}[\x00-\xff]){{1,3}}\x00{_WORD}",
-            rf"(?:{_FULL}\xff){{6}}",
-            rf"(?:\xff{_FULL}){{6}}",
+            rf"(?:{_FULL}\xff{_GAP}){{6}}",
+            rf"(?:\xff{_FULL}{_BIG_GAP}){{6}}",
         ),
         _decoded,
     ),
@@ -93,11 +96,13 @@ _SEQUENCE = re.compile(_TERMINAL.encode())
 
 def _controls(text: bytes, _seen: Seen) -> Iterator[tuple[str, bytes]]:
     pieces = []
-    for piece in cut(text, (_CONTROL, _SEQUENCE)):
+    for piece in cut(text, (_CONTROL, _SEQUENCE), ascii_only=True):
         plain = _SEQUENCE.sub(b"", piece)
         # Many zeros end the names in a program; without them the names would make tokens.
         names = plain.count(b"\0") > max(_ZEROS, len(plain) // 32)
-        pieces.append(plain.translate(None, _CONTROLS[1:] if names else _CONTROLS))
+        plain = plain.translate(None, _CONTROLS[1:] if names else _CONTROLS)
+        if len(plain) != len(piece):
+            pieces.append(plain)
     yield "controls", b"\n".join(pieces)
 
 

@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import os
 import socket
+from collections.abc import Iterator
 
 from netns.escapes.programs.calls import LIBC, call, checked
 from netns.escapes.task import Task
@@ -74,17 +75,13 @@ def by_descriptor(task: Task) -> str:
 
 
 def every_socket(task: Task) -> str:
-    """Walk the whole file system and write to every socket that is found."""
+    """Walk the file system and write to every socket that is found."""
     written = tried = 0
-    for top, folders, names in os.walk("/"):
-        if top == "/":
-            folders[:] = [name for name in folders if name not in {"proc", "sys", "dev", "usr"}]
-        if top.count("/") > 4:
-            folders[:] = []
-        for name in names:
-            path = os.path.join(top, name)  # noqa: PTH118
+    # Only where the stand-ins are: beside the jail, sockets of others are left alone.
+    for place in task.world["walk"]:
+        for path in _files(place):
             with contextlib.suppress(OSError):
-                if os.lstat(path).st_mode & 0o170000 != 0o140000:  # noqa: PTH116
+                if os.lstat(path).st_mode & 0o170000 != 0o140000:
                     continue
                 tried += 1
                 for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_SEQPACKET):
@@ -95,6 +92,14 @@ def every_socket(task: Task) -> str:
                         written += 1
                         break
     return f"{tried} sockets found, {written} written to"
+
+
+def _files(place: str) -> Iterator[str]:
+    for top, folders, names in os.walk(place):
+        if top.count("/") > 6:
+            folders[:] = []
+        for name in names:
+            yield os.path.join(top, name)
 
 
 def environment(task: Task) -> str:

@@ -1,6 +1,5 @@
 """Out with packets: every protocol, family and option that programs can ask for."""
 
-# ruff: noqa: PERF203
 from __future__ import annotations
 
 import contextlib
@@ -10,7 +9,7 @@ import struct
 
 from netns.escapes.task import Task
 
-_SECONDS = 0.25
+_SECONDS = 0.12
 _MPTCP, _DCCP, _UDPLITE, _SCTP = 262, 33, 136, 132
 _SO_MARK, _IP_FREEBIND, _IP_TRANSPARENT, _MSG_FASTOPEN = 36, 15, 19, 0x20000000
 
@@ -112,8 +111,8 @@ def fast_open(task: Task) -> str:
     """Data in the SYN: TCP Fast Open (RFC 7413)."""
     address = _address(task)
     with socket.socket(_family(address), socket.SOCK_STREAM) as end:
-        end.settimeout(1.5)
         end.sendto(task.nonce, _MSG_FASTOPEN, (address, 4444))
+        end.settimeout(0.5)
         with contextlib.suppress(TimeoutError):
             return f"answered: {end.recv(60)!r}"
     return "sent"
@@ -178,7 +177,7 @@ def sum16(data: bytes) -> int:
         data += b"\0"
     total = sum(struct.unpack(f"!{len(data) // 2}H", data))
     total = (total & 0xFFFF) + (total >> 16)
-    return ~(total + (total >> 16)) & 0xFFFF
+    return int(~(total + (total >> 16)) & 0xFFFF)
 
 
 def _echo(task: Task, kind: int) -> bytes:

@@ -529,7 +529,7 @@ def test_all_sessions_together_are_bounded(monkeypatch: pytest.MonkeyPatch) -> N
         ask("body", body, session=f"s{number}", items=items)
     kept = list(items.sessions._sessions.values())
     assert sum(one.memory.size for one in kept) <= 200_000 + kept[-1].memory.size
-    assert items.sessions._size == sum(one.memory.size for one in kept)
+    assert items.sessions._size == sum(one.memory.size + one.names.size for one in kept)
     assert 1 <= len(items.sessions) < 300
     assert "s299" in items.sessions._sessions
 

@@ -271,8 +271,8 @@ def test_memory_of_names_is_bounded(judge: Judge) -> None:
     for n in range(10_000):
         judge.name(f"h{n}.example")
         judge.connection(Target("tcp", f"h{n}.example", 443))
-    assert len(judge._names) <= 4096
-    assert len(judge._connections) <= 4096
+    assert len(judge.names.settled) <= 4096
+    assert len(judge.names.connections) <= 4096
 
 
 def test_request_rules(judge_of: JudgeOf) -> None:

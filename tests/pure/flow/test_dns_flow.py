@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ipaddress
 import struct
+from collections.abc import Sequence
 
 import dnslib
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interceptor.flow.dns_flow import WINDOW, DnsFlow
+from interceptor.flow.dns_flow import WINDOW, DnsFlow, Fetch
 from interceptor.flow.dns_names import CANARIES
 from interceptor.flow.names import Leases
 from interceptor.flow.steps import Record
@@ -35,6 +36,9 @@ class FakeJudge:
             return Verdict(reason=Reason.SECRET_IN_NAME, rule="test-rule")
         return Verdict(action=Action.ALLOW, reason=Reason.ALLOWED)
 
+    def records(self, name: str, texts: Sequence[bytes]) -> Verdict:
+        raise AssertionError(f"{name}: nothing is fetched here: {texts}")
+
 
 class Shim:
     def __init__(self, capacity: int = 1_000) -> None:
@@ -45,7 +49,9 @@ class Shim:
     def raw(
         self, data: bytes, now: float = 0.0, over: dns.Transport = "udp"
     ) -> tuple[bytes | None, list[Record]]:
-        return self.flow.query(data, over, RESOLVER, now)
+        reply, records = self.flow.query(data, over, RESOLVER, now)
+        assert not isinstance(reply, Fetch)
+        return reply, records
 
     def ask(
         self, name: str, qtype: str = "A", now: float = 0.0
@@ -110,6 +116,15 @@ TABLE = [
     (".", "DNSKEY", "NODATA"),
     ("wpad", "A", "NXDOMAIN"),
     ("wpad", "AAAA", "NXDOMAIN"),
+    ("wpad", "TXT", "NXDOMAIN"),
+    ("wpad.corp.example", "A", "NXDOMAIN"),
+    ("isatap", "A", "NXDOMAIN"),
+    ("x.alt", "A", "NXDOMAIN"),
+    ("localhost.localdomain", "A", "127.0.0.1"),
+    ("a.localhost.localdomain", "AAAA", "::1"),
+    ("localhost", "HTTPS", "NODATA"),
+    ("home.arpa", "A", "NXDOMAIN"),
+    ("ipv4only.arpa", "A", "192.0.0.170"),
     ("com", "NS", "NODATA"),
     ("printer.local", "A", "NXDOMAIN"),
     ("x.onion", "A", "NXDOMAIN"),
@@ -139,6 +154,31 @@ def test_reserved_names(name: str, qtype: str, expected: str) -> None:
     seen, _ = shim.ask(name, qtype)
     assert outcome(seen) == expected
     assert len(shim.leases) == 0
+
+
+def test_any() -> None:
+    """Some of all there is (RFC 8482 section 4.1)."""
+    shim = Shim()
+    seen, _ = shim.ask("www.example.com", "ANY")
+    v4, v6 = shim.leases.lease("www.example.com", 0.0)
+    assert {ipaddress.ip_address(str(row.rdata)) for row in seen.rr} == {
+        ipaddress.ip_address(v4),
+        ipaddress.ip_address(v6),
+    }
+    assert {str(row.rdata) for row in shim.ask("localhost", "ANY")[0].rr} == {"127.0.0.1", "::1"}
+    pointer = ipaddress.ip_address(v6).reverse_pointer
+    assert outcome(shim.ask(pointer, "ANY")[0]) == "www.example.com."
+
+
+def test_a_name_is_there_for_all_types_or_for_none() -> None:
+    """RFC 8020: resolvers take an NXDOMAIN for the whole name."""
+    for name in ("www.example.com", "wpad", "x.local", "x.onion", "use-application-dns.net",
+                 "1.0.168.192.in-addr.arpa", "localhost", "a.secret.example", "com"):  # fmt: skip
+        rcodes = {
+            Shim().ask(name, qtype)[0].header.rcode
+            for qtype in ("A", "AAAA", "HTTPS", "TXT", "ANY", "PTR", "SOA", "NS", "MX", "SRV")
+        }
+        assert len(rcodes) == 1, name
 
 
 def test_root_soa() -> None:
@@ -214,6 +254,7 @@ def test_a_full_table_is_servfail() -> None:
     shim.ask("a.example")
     seen, records = shim.ask("b.example")
     assert outcome(seen) == "SERVFAIL"
+    assert bytes(seen.ar[0].rdata[0].data) == b"\0\0limit_exceeded"
     assert records[0].verdict.reason is Reason.LIMIT_EXCEEDED
 
 
@@ -235,11 +276,12 @@ def test_allowed_questions_are_recorded_once_a_window() -> None:
 
 def test_the_window_is_bounded() -> None:
     shim = Shim(capacity=10_000)
-    for i in range(6_000):
+    for i in range(9_000):
         shim.ask(f"{i}.example", "TXT")
-    assert len(shim.flow._recorded) == 4_096
+        assert len(shim.flow._recorded) + len(shim.flow._recorded_before) <= 8_192
     assert len(shim.ask("0.example", "TXT")[1]) == 1  # forgotten, hence recorded again
-    assert shim.ask("5999.example", "TXT")[1] == []
+    assert shim.ask("8999.example", "TXT")[1] == []
+    assert shim.ask("5000.example", "TXT")[1] == []
 
 
 @given(st.binary(max_size=80), st.sampled_from(["udp", "tcp"]))

@@ -211,3 +211,26 @@ def test_what_is_accounted_for_says_why() -> None:
     for note in noted():
         assert note.verdict in ("secret", "defended", "defect")
         assert len(note.why) > 20
+
+
+def font(draw: random.Random, size: int) -> bytes:
+    """Tables of small numbers, offsets and noise, as fonts and other binary files hold them."""
+    out = bytearray()
+    while len(out) < size:
+        low = draw.choices((*range(128), *range(24), *range(24)), k=draw.randrange(20, 120))
+        out += bytes(low) + draw.randbytes(draw.randrange(10, 90))
+        for _ in range(draw.randrange(8, 40)):
+            out += bytes((0, draw.randrange(32, 127)))
+    return bytes(out)
+
+
+def test_escapes_by_chance_in_binary_data_stay_within_the_budget(scanner: Scanner) -> None:
+    secret = example(["gh", "p_", "{alnum:30}", "{crc32:6}"], "font")
+    between = b"\x01".join(secret[at : at + 1] for at in range(len(secret)))
+    escaped = b"".join(b"\\u%04x" % byte for byte in secret)
+    noise = font(random.Random("font"), 500_000)
+    scan = scanner.scan(noise, "body", decoded_bytes=16 * len(noise))
+    assert (scan.findings, scan.incomplete) == ((), False)
+    for hidden in (between, escaped, secret.decode().encode("utf-16-le")):
+        scan = scanner.scan(noise[:250_000] + hidden + noise[250_000:], "body")
+        assert {scanner.rules[raw.rule].id for raw in scan.findings} == {"github-token"}

@@ -85,7 +85,9 @@ def test_recursion_and_checking_flags_are_echoed() -> None:
 
 def test_negative_answers_carry_a_root_soa() -> None:
     query = dns.parse(question("a.b.example", "TXT", udp_len=1400))
-    seen = dnslib.DNSRecord.parse(dns_answers.negative(query, dns.NOERROR, error=(15, "secret_in_name")))
+    seen = dnslib.DNSRecord.parse(
+        dns_answers.negative(query, dns.NOERROR, error=(15, "secret_in_name"))
+    )
     assert (seen.header.rcode, seen.header.aa, seen.rr) == (0, 1, [])
     soa = seen.auth[0]
     assert (str(soa.rname), soa.rtype, soa.ttl) == (".", 6, dns_answers.NEGATIVE_TTL)
@@ -131,6 +133,23 @@ def test_edns_with_options_and_sizes() -> None:
 
 
 TSIG = b"\x03key\x00" + struct.pack(">HHIH", 250, 255, 0, 4) + b"abcd"
+
+
+def test_options_that_nobody_knows_are_ignored() -> None:
+    """RFC 6891 section 6.1.2: cookies, client subnets, padding, keep-alive, and whatever comes."""
+    options = b"".join(
+        struct.pack(">HH", code, size) + bytes(size)
+        for code, size in ((3, 0), (8, 7), (10, 24), (11, 0), (12, 468), (15, 2), (65_535, 99))
+    )
+    data = raw(counts=(1, 0, 0, 1), rest=opt(1232, 0x8000, options))
+    reply = dns_answers.address(dns.parse(data), bytes(4))
+    (answered,) = dnslib.DNSRecord.parse(reply).ar
+    assert (answered.rclass, answered.ttl, answered.rdata) == (1232, 0x8000, [])
+
+
+def test_a_compressed_owner_behind_the_question_is_read() -> None:
+    data = raw(counts=(1, 0, 0, 2), rest=opt(900) + b"\xc0\x0c" + TSIG[5:])
+    assert dns.parse(data).payload == 900
 
 
 def test_opt_beside_other_additional_records() -> None:
@@ -181,6 +200,35 @@ ODD = {
     "notify": (raw(flags=0x2000, qtype=6), REFUSED),
     "update": (raw(flags=0x2800, qtype=6, counts=(1, 0, 1, 0), rest=TSIG), REFUSED),
     "opcode 15": (raw(flags=0x7800), NOTIMP),
+    "oversized": (
+        raw(counts=(1, 0, 0, 1), rest=opt(data=b"\xfd\xe9\x10\0" + bytes(4096))),
+        FORMERR,
+    ),
+    "five additional": (raw(counts=(1, 0, 0, 5), rest=opt() + TSIG * 4), FORMERR),
+    "additional that points to itself": (
+        raw(counts=(1, 0, 0, 1), rest=b"\xc0\x1b" + TSIG[5:]),
+        FORMERR,
+    ),
+    "additional that points forward": (
+        raw(counts=(1, 0, 0, 1), rest=b"\xc0\x40" + TSIG[5:]),
+        FORMERR,
+    ),
+    "additional that points nowhere": (
+        raw(counts=(1, 0, 0, 1), rest=b"\xff\xff" + TSIG[5:]),
+        FORMERR,
+    ),
+    "a chain of pointers": (
+        raw(
+            counts=(1, 0, 0, 2),
+            rest=b"\0\0\x0a\0\xff\0\0\0\0\x08\0"
+            + b"".join(b"%c%c" % (0xC8, i) for i in range(38, 38 + 200))
+            + b"\xc8\xff"
+            + TSIG[5:],
+        ),
+        FORMERR,
+    ),
+    "DSO": (raw(counts=(0, 0, 0, 0), flags=0x3000)[:12], NOTIMP),
+    "mDNS, unicast answer wanted": (raw(qclass=0x8001), REFUSED),
     "EDNS version 1": (
         raw(counts=(1, 0, 0, 1), rest=opt(ttl=0x10000)),
         (dns.NOERROR, Reason.PROTOCOL_REFUSED),  # low bits of BADVERS; see the next test
@@ -200,6 +248,19 @@ def test_badvers_is_said_in_the_opt_record() -> None:
     assert caught.value.reply is not None
     seen = dnslib.DNSRecord.parse(caught.value.reply)
     assert seen.ar[0].ttl == 0x01000000
+
+
+def test_every_answer_has_the_flags_that_resolvers_want() -> None:
+    """docs/dns.md: QR, AA and RA; AD and Z clear, also when they were set; RD and CD as asked."""
+    for flags in (0x0000, 0x0100, 0x0110, 0x0120, 0x0140, 0x01F0, 0x0600):
+        query = dns.parse(raw(flags=flags))
+        for reply in (
+            dns_answers.address(query, bytes(4)),
+            dns_answers.negative(query, dns.NOERROR),
+            dns_answers.negative(query, dns.NXDOMAIN),
+        ):
+            found = struct.unpack_from(">H", reply, 2)[0]
+            assert found & 0xFFF0 == 0x8480 | flags & 0x0110
 
 
 def test_the_question_is_echoed_in_refusals() -> None:

@@ -1,0 +1,1 @@
+"""Tunnels in names, and ordinary names: generators, and what the judge makes of them."""
