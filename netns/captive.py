@@ -61,7 +61,8 @@ class Captive:
     dns_tcp: list[socket.socket]
     """DNS over TCP, listening."""
     quic: list[socket.socket]
-    """QUIC, as `quic_ports` numbers them; receive and answer as with `dns_udp`."""
+    """QUIC, as `quic_ports` numbers them; receive and answer as with `dns_udp`. Behind them stand
+    those of `nft.NEIGHBOUR_PORTS`, where multicast arrives under another address."""
     quic_ports: tuple[int, ...]
     """The port that agents dial to reach each of `quic`."""
     seconds: float
@@ -171,7 +172,7 @@ class Preparation:
             answer = json.loads(data)
             if "step" in answer:
                 raise self._error(answer["step"], answer["errno"], answer["cause"])
-            listeners = (3 + len(nft.QUIC_PORTS)) * len(self._families)
+            listeners = (3 + len(nft.QUIC_PORTS) + len(nft.NEIGHBOUR_PORTS)) * len(self._families)
             if len(descriptors) != 1 + self._rootless + listeners:
                 raise self._error("hand-over", 0, "descriptors were lost: too many open files")
             captive = self._captive(descriptors, answer["seconds"])
@@ -199,7 +200,8 @@ class Preparation:
         sockets = [socket.socket(fileno=descriptor) for descriptor in rest]
         count = len(self._families)
         tcp, udp, dns = (sockets[i * count : (i + 1) * count] for i in range(3))
-        quic_ports = tuple(port for port in nft.QUIC_PORTS for _ in self._families)
+        dialled = (*nft.QUIC_PORTS, *nft.NEIGHBOUR_PORTS)
+        quic_ports = tuple(port for port in dialled for _ in self._families)
         return Captive(network, user, tcp, udp, dns, sockets[3 * count :], quic_ports, seconds)
 
 
@@ -216,7 +218,7 @@ def create(*, rootless: bool, ipv6: bool | None = None, timeout: float = 10.0) -
 def _receive(channel: socket.socket) -> tuple[bytes, list[int]]:
     """One message and its descriptors; unix(7), SCM_RIGHTS."""
     descriptors = array.array("i")
-    size = socket.CMSG_SPACE(16 * descriptors.itemsize)
+    size = socket.CMSG_SPACE(32 * descriptors.itemsize)
     data, ancillary, _, _ = channel.recvmsg(65536, size, socket.MSG_CMSG_CLOEXEC)
     for level, kind, content in ancillary:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:

@@ -117,7 +117,7 @@ class Maker:
         handed += [_tcp_listener(family, nft.TCP_PORT).detach() for family in families]
         handed += [_udp_listener(family, nft.DNS_PORT).detach() for family in families]
         handed += [_tcp_listener(family, nft.DNS_PORT).detach() for family in families]
-        for port in nft.QUIC_PORTS.values():
+        for port in (*nft.QUIC_PORTS.values(), *nft.NEIGHBOUR_PORTS.values()):
             handed += [_udp_listener(family, port).detach() for family in families]
         return handed
 

@@ -6,6 +6,7 @@ them loses the redirection and the quick refusals, and every connect is refused 
 What the rules say, in order, for each `Entry` (the place where captive packets come in):
 
 1. TCP and UDP to port 53 go to the DNS listener, all other TCP goes to the TCP listener.
+   Questions to neighbours (multicast DNS, LLMNR) go to listeners that put them on record.
 2. UDP that opens a QUIC connection, on the ports where clients try it, goes to the QUIC listener
    of that port, which reads whom it is for and refuses it in QUIC's own terms.
 3. The agent's own addresses (127.0.0.0/8, ::1, and the two addresses of `lo` that make the
@@ -44,8 +45,14 @@ OWN_IPV4: Final = "198.18.0.2"
 OWN_IPV6: Final = "fd65:6772:6573:7300::2"
 """Addresses of `lo` besides the loopback ones; never leased to a name."""
 
+NEIGHBOUR_PORTS: Final[Mapping[int, int]] = MappingProxyType({5353: 61535, 5355: 61536})
+"""Ports where programs ask their neighbours for names, by multicast, and those of our listeners for
+them, UDP only: multicast DNS (RFC 6762) and LLMNR (RFC 4795). The listeners put it on record."""
 
-_LISTENING: Final = (DNS_PORT, *sorted({TCP_PORT, *QUIC_PORTS.values()}))
+
+_LISTENING: Final = tuple(
+    sorted({DNS_PORT, TCP_PORT, *QUIC_PORTS.values(), *NEIGHBOUR_PORTS.values()})
+)
 _TO_OURS: Final = f"th dport {{ {', '.join(map(str, _LISTENING))} }}"
 _COPY: Final = "ct state untracked"
 """What `dup` makes; a process cannot send the like, for it takes a rule to stop the tracking."""
@@ -139,6 +146,11 @@ def _redirect_chain(entry: Entry) -> list[str]:
         f"  ip daddr {{ {_MANY_IPV4} }} udp dport 53 redirect to :{DNS_PORT}",
         f"  ip6 daddr {_MANY_IPV6} udp dport 53 redirect to :{DNS_PORT}",
         f"  udp dport 53 dnat to :{DNS_PORT}",
+        *(
+            f"  {many} udp dport {port} redirect to :{ours}"
+            for port, ours in NEIGHBOUR_PORTS.items()
+            for many in (f"ip daddr {{ {_MANY_IPV4} }}", f"ip6 daddr {_MANY_IPV6}")
+        ),
         f"  ip daddr {{ {_MANY_IPV4} }} accept",
         f"  ip6 daddr {_MANY_IPV6} accept",
         *(f"  udp dport {port} {_QUIC} dnat to :{ours}" for port, ours in QUIC_PORTS.items()),
@@ -153,7 +165,8 @@ def _filter_chain(entry: Entry) -> list[str]:
     that they refuse.
     """
     tcp = f"tcp dport {{ {DNS_PORT}, {TCP_PORT} }}"
-    udp = f"udp dport {{ {', '.join(map(str, (DNS_PORT, *QUIC_PORTS.values())))} }}"
+    listeners = (DNS_PORT, *QUIC_PORTS.values(), *NEIGHBOUR_PORTS.values())
+    udp = f"udp dport {{ {', '.join(map(str, listeners))} }}"
     direct = "ct status and dnat == 0"
     refused = []
     for refusal in REFUSALS:

@@ -10,7 +10,6 @@ import re
 
 import msgspec
 
-_MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
 _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)\Z")
 
 
@@ -69,11 +68,6 @@ def parse_network(text: str) -> tuple[int, int, int]:
             fixed = ipaddress.ip_network(text, strict=False)
             raise ValueError(f"the network has host bits set; write {fixed}") from None
         raise ValueError(expected) from None
-    if network.version == 6 and network.subnet_of(_MAPPED):
-        inner = ipaddress.ip_network(
-            (int(network.network_address) & 0xFFFFFFFF, network.prefixlen - 96)
-        )
-        raise ValueError(f"IPv4-mapped addresses are never dialled; write {inner}")
     return network.version, int(network.network_address), int(network.broadcast_address)
 
 

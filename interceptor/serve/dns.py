@@ -18,6 +18,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, Protocol
 
 from interceptor.flow.dns_flow import DnsFlow, Fetch
+from interceptor.flow.dns_neighbours import Neighbours
 from interceptor.flow.steps import Record
 from interceptor.model import Origin
 from interceptor.serve.datagrams import answer_from, prepare, received
@@ -54,13 +55,16 @@ def serve(
     write_record: WriteRecord,
     loop: asyncio.AbstractEventLoop,
     lookups: Lookups | None = None,
+    neighbours: Sequence[tuple[socket.socket, int]] = (),
 ) -> DnsServer:
     """Answer on bound UDP sockets and listening TCP sockets until `close` is called.
+
+    On `neighbours`, each with the port that was dialled, questions to neighbours arrive.
 
     The sockets stay the caller's, who closes them after the server. Times given to `flow` are
     `loop.time()`, which is CLOCK_MONOTONIC for asyncio and uvloop.
     """
-    return DnsServer(sockets, flow, write_record, loop, lookups)
+    return DnsServer(sockets, flow, write_record, loop, lookups, neighbours)
 
 
 class DnsServer:
@@ -73,6 +77,7 @@ class DnsServer:
         write_record: WriteRecord,
         loop: asyncio.AbstractEventLoop,
         lookups: Lookups | None = None,
+        neighbours: Sequence[tuple[socket.socket, int]] = (),
     ) -> None:
         self.answered = 0
         """Replies given, refusals included."""
@@ -90,6 +95,11 @@ class DnsServer:
         self._streams: set[Stream] = set()
         self._opening: set[asyncio.Task[None]] = set()
         self._closed = False
+        self._neighbours = Neighbours()
+        self._refusing = [sock for sock, _ in neighbours]
+        for sock, port in neighbours:
+            sock.settimeout(0)
+            loop.add_reader(sock, self._refused, sock, port)
         for sock in self._sockets:
             sock.settimeout(0)
             if sock.type == socket.SOCK_DGRAM:
@@ -101,7 +111,7 @@ class DnsServer:
     def close(self) -> None:
         """Stop serving at once; open connections are reset."""
         self._closed = True
-        for sock in self._sockets:
+        for sock in [*self._sockets, *self._refusing]:
             self._loop.remove_reader(sock)
         for task in [*self._opening, *self._waiting]:
             task.cancel()
@@ -184,6 +194,18 @@ class DnsServer:
             sock.sendmsg([answer], answer_from(asked, interface), 0, source)
         except OSError:
             self.failed += 1  # the asker has gone, or asks faster than it reads
+
+    def _refused(self, sock: socket.socket, port: int) -> None:
+        """Take what was asked of neighbours, and say so in the evidence."""
+        for _ in range(BATCH):
+            try:
+                sock.recv_into(self._buffer)
+            except OSError:
+                return
+            ipv6 = sock.family == socket.AF_INET6
+            record = self._neighbours.asked(port, self._loop.time(), ipv6=ipv6)
+            if record is not None:
+                self._record([record], (record.target.host, port))
 
     def _connections(self, listener: socket.socket) -> None:
         for _ in range(BATCH):

@@ -28,6 +28,7 @@ from interceptor.decide.judge import Judge
 from interceptor.decide.openings import Openings
 from interceptor.evidence.log import EvidenceError, EvidenceLog
 from interceptor.flow.dns_flow import DnsFlow
+from interceptor.flow.dns_neighbours import GROUPS
 from interceptor.flow.names import Leases
 from interceptor.flow.packet_flow import PacketFlow
 from interceptor.flow.quic_flow import QuicFlow
@@ -62,7 +63,7 @@ child process, and returns the result: the values themselves never come here."""
 
 _FLUSH_SECONDS: Final = 0.5
 _DRAIN_SECONDS: Final = 1.0  # the guard imports what it names packets with for the first one
-_DESCRIPTORS: Final = 32
+_DESCRIPTORS: Final = 64
 
 
 def run(
@@ -181,15 +182,17 @@ class _Worker:
         sockets = sockets[:own]
         servers = await listen(service, sockets[: start.tcp])
         end = len(sockets) - len(start.quic)
+        others = list(zip(sockets[end:], start.quic, strict=True))
         names = dns.serve(
             list(sockets[start.tcp : end]),
             DnsFlow(self.judge, leases, self.jail, Openings(self.policy)),
             self.record,
             loop,
             lookups := Lookups(loop, existence(service.dialler.resolver)),
+            [(sock, port) for sock, port in others if port in GROUPS],
         )
         refuser = quic.QuicServer(
-            list(zip(sockets[end:], start.quic, strict=True)),
+            [(sock, port) for sock, port in others if port not in GROUPS],
             QuicFlow(self.judge, leases.name_of, self.jail),
             self.record,
             loop,

@@ -13,7 +13,6 @@ import dnslib
 from tests.lab.records import Book, Question
 from tests.lab.world import Answer, lookup
 
-_TTL = 1
 _UDP_SIZE = 1232  # RFC 9715: what goes over any path without fragments
 
 
@@ -57,29 +56,41 @@ class Names:
 
     def _fill(self, reply: Any, name: str, kind: str, entry: Answer) -> None:
         seen = 0
-        while entry.cname and seen < 8:
-            reply.add_answer(dnslib.RR(name, dnslib.QTYPE.CNAME, ttl=_TTL, rdata=_cname(entry)))
-            name, seen = entry.cname, seen + 1
+        turn = self._turn(name, kind, entry)
+        while (alias := _alias(entry, turn)) and seen < 8:
+            row = dnslib.CNAME(alias)
+            reply.add_answer(dnslib.RR(name, dnslib.QTYPE.CNAME, ttl=entry.ttl, rdata=row))
+            name, seen = alias, seen + 1
             entry = lookup(self._table, name) or Answer()
+            turn = self._turn(name, kind, entry)
         addresses = entry.addresses
         if entry.turns:
-            turn = self._asked.get((name, kind), 0)
-            self._asked[(name, kind)] = turn + 1
             addresses = entry.turns[min(turn, len(entry.turns) - 1)]
         for text in addresses:
             address = ipaddress.ip_address(text)
             version = address.version
             if kind in ("A", "ANY") and version == 4:
-                reply.add_answer(dnslib.RR(name, dnslib.QTYPE.A, ttl=_TTL, rdata=dnslib.A(text)))
+                row = dnslib.RR(name, dnslib.QTYPE.A, ttl=entry.ttl, rdata=dnslib.A(text))
+                reply.add_answer(row)
             elif kind in ("AAAA", "ANY") and version == 6:
                 row = dnslib.RR(
-                    name, dnslib.QTYPE.AAAA, ttl=_TTL, rdata=dnslib.AAAA(tuple(address.packed))
+                    name, dnslib.QTYPE.AAAA, ttl=entry.ttl, rdata=dnslib.AAAA(tuple(address.packed))
                 )
                 reply.add_answer(row)
 
+    def _turn(self, name: str, kind: str, entry: Answer) -> int:
+        """How often this type of an entry that changes was asked for before."""
+        if not entry.turns and not entry.cnames:
+            return 0
+        turn = self._asked.get((name, kind), 0)
+        self._asked[(name, kind)] = turn + 1
+        return turn
 
-def _cname(entry: Answer) -> Any:
-    return dnslib.CNAME(entry.cname)
+
+def _alias(entry: Answer, turn: int) -> str:
+    if entry.cnames:
+        return entry.cnames[min(turn, len(entry.cnames) - 1)]
+    return entry.cname
 
 
 class UdpResolver(asyncio.DatagramProtocol):

@@ -68,6 +68,9 @@ class Answer(msgspec.Struct, frozen=True):
     turns: tuple[tuple[str, ...], ...] = ()
     """Answers that change: one element per query of each type, the last one stays."""
     cname: str = ""
+    cnames: tuple[str, ...] = ()
+    """Aliases that change, as `turns` do; an empty text is none."""
+    ttl: int = 1
     rcode: str = "NOERROR"
     delay: float = 0.0
     """Seconds before the answer."""

@@ -55,7 +55,13 @@ def test_own_addresses_come_before_any_redirection() -> None:
 def test_what_opens_quic_goes_to_the_listener_of_its_port_and_keeps_its_address() -> None:
     rules = chain(nft.transaction(), "process_redirect")
     opening = "udp length >= 1208 @th,64,8 & 0xc0 == 0xc0 @th,72,32 != 0"
-    assert rules[8:-1] == [
+    many = ("ip daddr { 224.0.0.0/4, 255.255.255.255 }", "ip6 daddr ff00::/8")
+    assert rules[8:12] == [
+        f"{form} udp dport {port} redirect to :{ours}"
+        for port, ours in ((5353, 61535), (5355, 61536))
+        for form in many
+    ]
+    assert rules[12:-1] == [
         "ip daddr { 224.0.0.0/4, 255.255.255.255 } accept",
         "ip6 daddr ff00::/8 accept",
         f"udp dport 443 {opening} dnat to :61443",

@@ -10,6 +10,7 @@ import json
 import shlex
 from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -193,3 +194,30 @@ def test_the_oracles_are_there(clean_lab: Lab) -> None:
     dials = [dial for form in forms for dial in direct(form) if dial.way != ":authority"]
     assert outside(clean_lab, dials) == ["oracle"] * len(dials)
     assert len(clean_lab.oracle.records()) >= len(dials)
+
+
+_UNTIL_REFUSED = """
+for i in $(seq 100); do
+  told=$(curl -sS --max-time 5 http://11.60.0.9/x 2>&1)
+  case "$told" in
+    *address_private*) echo refused; exit;;
+    *oracle*) [ -z "$seen" ] && echo arrived; seen=1;;
+  esac
+  sleep 0.2
+done
+"""
+
+
+def test_an_address_that_the_host_gets_meanwhile(clean_lab: Lab) -> None:
+    """Public and reached at first; refused as soon as it is in a network of the host."""
+    change = ["ip", "address", "add", "11.60.0.1/24", "dev", world.HOST_LINK]
+    with ThreadPoolExecutor(1) as pool:
+        jail = pool.submit(clean_lab.jail, ["sh", "-c", _UNTIL_REFUSED], timeout=90)
+        assert clean_lab.oracle.wait_for("11.60.0.9", 80, data=b"GET /x", timeout=30)
+        try:
+            assert clean_lab.run(change).returncode == 0
+            done = jail.result()
+        finally:
+            clean_lab.run([*change[:2], "delete", *change[3:]])
+    assert done.text.split() == ["arrived", "refused"], (done.text, done.errors)
+    assert done.events("address_private")[0]["detail"] == "11.60.0.9: a network of this host"

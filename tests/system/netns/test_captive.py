@@ -320,6 +320,30 @@ def test_quic_to_many_is_refused(jail: Captive, address: str) -> None:
     assert idle(jail.quic)
 
 
+@pytest.mark.parametrize("port", nft.NEIGHBOUR_PORTS)
+@pytest.mark.parametrize("address", ["224.0.0.251", "224.0.0.252", "ff02::fb"])
+def test_questions_to_neighbours_reach_the_listener_of_their_port(
+    jail: Captive, address: str, port: int
+) -> None:
+    def send() -> int:
+        with socket.socket(family_of(address), socket.SOCK_DGRAM) as sending:
+            return sending.sendto(b"question", (address, port))
+
+    assert inside(jail, send) == 8
+    listeners = [sock for sock, dialled in zip(jail.quic, jail.quic_ports, strict=True)
+                 if dialled == port]  # fmt: skip
+    (listener,) = [sock for sock in listeners if sock.family == family_of(address)]
+    listener.settimeout(5)
+    assert listener.recv(100) == b"question"
+    assert set(jail.read_refusals().values()) == {0}
+
+
+@pytest.mark.parametrize("port", nft.NEIGHBOUR_PORTS)
+def test_other_datagrams_to_their_ports_are_refused_like_all_udp(jail: Captive, port: int) -> None:
+    assert inside(jail, lambda: ask("203.0.113.9", port, b"question")) == ["EPERM"]
+    assert jail.read_refusals()["udp"] == 1
+
+
 def test_an_icmp_error_tells_the_sender_why(jail: Captive) -> None:
     """A client that does not look at what send says still learns it from the error queue."""
 
@@ -619,7 +643,7 @@ def test_a_user_without_rights_makes_the_same_namespace() -> None:
 def test_without_ipv6_the_agent_finds_it_unreachable() -> None:
     jail = create(rootless=False, ipv6=False)
     assert [len(jail.tcp), len(jail.dns_udp), len(jail.dns_tcp)] == [1, 1, 1]
-    assert jail.quic_ports == tuple(nft.QUIC_PORTS)
+    assert jail.quic_ports == (*nft.QUIC_PORTS, *nft.NEIGHBOUR_PORTS)
     assert len(jail.quic) == len(jail.quic_ports)
     assert inside(jail, lambda: attempt("2001:db8::9", 443))[0] == "ENETUNREACH"
     client = start(jail, lambda: talk("203.0.113.9", 443))
