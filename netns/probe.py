@@ -59,10 +59,9 @@ class Choice(msgspec.Struct, frozen=True):
     capture: str
     """How connections are brought to the listeners."""
     refused: str
-    """What becomes of refused packets: they are counted by class."""
+    """What becomes of packets that no listener takes."""
     queue: str
-    """Where a reader of refused packets could sit here: `nft queue`, `iptables-nft NFQUEUE`, or
-    empty. Nothing uses it yet."""
+    """How they are shown to the packet guard: `nft queue`, `iptables-nft NFQUEUE`, or empty."""
 
 
 CAPTIVE_ROOT: Final = "captive namespace (sudo)"
@@ -348,7 +347,8 @@ def choose(features: Sequence[Feature], *, root: bool) -> Choice:
     else:
         queue = ""
     capture = "AnyIP routes and nft redirect" if runs else "none"
-    return Choice(runs, mode, reason, capture, "refused at once, counted by class", queue)
+    refused = "refused at once, " + ("named by the guard" if queue else "counted by class")
+    return Choice(runs, mode, reason, capture, refused, queue)
 
 
 def caller() -> str:

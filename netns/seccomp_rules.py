@@ -233,3 +233,15 @@ def denials(profile: Profile) -> tuple[Denial, ...]:
         # NETLINK_ROUTE, SOCK_DIAG, AUDIT (login tools), KOBJECT_UEVENT (udev), GENERIC
         rules += _sockets((_AF_UNIX, _AF_INET, _AF_INET6, _AF_NETLINK), (0, 4, 9, 15, 16))
     return tuple(rules)
+
+
+def table(profile: Profile) -> str:
+    """The rules of a profile as a Markdown table; docs/threat-model.md holds that of the agent."""
+    rows: dict[tuple[str, int], list[str]] = {}
+    for rule in denials(profile):
+        calls = rows.setdefault((rule.why, rule.error), [])
+        calls += [call for call in rule.calls if call not in calls]
+    lines = ["| calls | errno | why |", "|---|---|---|"]
+    for (why, error), calls in rows.items():
+        lines.append(f"| {', '.join(calls)} | {errno.errorcode[error]} | {why} |")
+    return "\n".join(lines) + "\n"

@@ -41,7 +41,7 @@ def _print(features: list[Feature], choice: Choice) -> None:
         (
             "Refused packets",
             choice.refused,
-            f"kernel queue: {choice.queue or 'none'}, not used yet",
+            f"shown by: {choice.queue or 'nothing here; only their names are lost'}",
         ),
     ):
         console.print(Text(f"  {name}: {value} ({reason})"))

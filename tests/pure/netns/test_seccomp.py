@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from netns import seccomp
-from netns.seccomp_rules import Profile, denials
+from netns.seccomp_rules import Profile, denials, table
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.mark.parametrize("profile", list(Profile))
@@ -113,3 +116,15 @@ def test_interceptor_profile_lets_its_work_through_and_nothing_else() -> None:
 
     assert run("load") == ["EPERM", "EPERM", "EAFNOSUPPORT", "EAFNOSUPPORT", "EPERM"]
     assert run("free")[:2] == ["done", "done"]  # control
+
+
+def test_the_document_has_the_table_of_the_agent() -> None:
+    text = (ROOT / "docs/threat-model.md").read_text("utf-8")
+    assert table(Profile.AGENT) in text
+    assert table(Profile.AGENT).count("\n") > 25
+
+
+def test_guard_and_witness_can_reach_nobody() -> None:
+    for profile in (Profile.GUARD, Profile.WITNESS):
+        denied = {call for rule in denials(profile) for call in rule.calls}
+        assert {"connect", "listen", "accept4", "execve", "ptrace", "setns"} <= denied
