@@ -55,6 +55,7 @@ class _Stage:
         self._undo = contextlib.ExitStack()
         self._errors = _PLACE / "errors"
         self._marker = f"loot-{secrets.token_hex(8)}"
+        self._registered = f"policy-{secrets.token_hex(8)}"
 
     # --- the outside
 
@@ -82,7 +83,7 @@ class _Stage:
         self._left_open = _PLACE / "left-open"
         self._shm = Path("/dev/shm/egressguard-escape")  # noqa: S108
         self._stand_in = _PLACE / "other-evidence.jsonl"
-        self._policy = _PLACE / "policy.yaml"
+        self._policy = _PLACE / f"{self._registered}.yaml"
         self._policy.write_text(f"# {self._marker}\nversion: 1\n")
         self._policy.chmod(0o600)
         self._stand_in.write_text(f"{self._marker}\n")
@@ -181,7 +182,7 @@ class _Stage:
         plan = self._plan
         who = {"user": f"{plan.uid}:{plan.gid}", "root": "0", "rootless": ""}[mode]
         options = ["--user", who] if who else ["--rootless"]
-        options += ["--home", "private", "--quiet", "--name", f"{mode}-{self._marker}"]
+        options += ["--home", "private", "--quiet", "--name", f"self-test-{mode}"]
         options += ["--policy", str(self._policy), "--evidence", str(_PLACE / f"{mode}.jsonl")]
         runner = [self._interpreter, "-I", "-S", str(self._runner)]
         return self._started(
@@ -227,7 +228,11 @@ class _Stage:
         )
         beside = {"evidence": str(self._stand_in), "policy": str(self._policy)}
         beside["registry"] = str(_registry())
-        loot = [self._marker, *(victim["secret"] for victim in told["victims"].values())]
+        loot = [
+            self._marker,
+            self._registered,
+            *(victim["secret"] for victim in told["victims"].values()),
+        ]
         player = Player(lambda nonces: dict(oracle.ask({"nonces": nonces})["found"]), loot)
         attempts = list(all_local())
         controls = {

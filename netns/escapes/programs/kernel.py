@@ -7,7 +7,6 @@ import ctypes
 import os
 import socket
 import struct
-import subprocess
 
 from netns.escapes.programs.calls import LIBC, call, checked
 from netns.escapes.task import Task
@@ -17,6 +16,8 @@ _NEWNS, _NEWUTS, _NEWUSER, _NEWPID, _NEWNET = 0x20000, 0x4000000, 0x10000000, 0x
 
 def _ran(*argv: str, text: str = "") -> str:
     """Run a program of the system; raises PermissionError with its complaint."""
+    import subprocess  # not at the top: it would make every other attempt slower
+
     done = subprocess.run(argv, input=text, capture_output=True, text=True, timeout=3, check=False)
     if done.returncode:
         lines = (done.stderr or done.stdout or "refused").strip().splitlines()

@@ -153,6 +153,7 @@ def bomb(task: Task) -> str:
         end.sendall(head + f"Content-Length: {len(body)}\r\n\r\n".encode())
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             end.sendall(body)
+        end.settimeout(12.0)
         return _answer(end)
 
 

@@ -1,0 +1,1 @@
+"""The escape suite: every row of the threat model attempted in the lab, jailed and not."""
