@@ -111,12 +111,12 @@ class Interceptor:
         self._control.send(msgspec.json.encode(Open()))
         self.ready()
 
-    def stop(self, code: int, seconds: float) -> str:
+    def stop(self, code: int, seconds: float, changed: tuple[str, ...] = ()) -> str:
         """Tell it that the agent has ended; returns what went wrong with the evidence, or ''."""
         fault = ""
         try:
             self._control.settimeout(_STOP_SECONDS)
-            self._control.send(msgspec.json.encode(Stop(code, seconds)))
+            self._control.send(msgspec.json.encode(Stop(code, seconds, changed)))
             self._understand(self._receive())
         except (OSError, SetupError) as error:
             fault = str(error)

@@ -96,6 +96,11 @@ def tell(line: str) -> None:
 )
 @click.option("--canary", is_flag=True, help="Give the agent decoys that nothing may send.")
 @click.option(
+    "--nested-sandboxes",
+    is_flag=True,
+    help="Let the agent make user namespaces, as browsers and other sandboxes want to.",
+)
+@click.option(
     "--timeout",
     type=click.FloatRange(0, 31_536_000),
     default=0,
@@ -117,6 +122,7 @@ def command(
     ro_bind: tuple[str, ...],
     publish: tuple[str, ...],
     canary: bool,  # noqa: FBT001
+    nested_sandboxes: bool,  # noqa: FBT001
     timeout: float,
     name: str | None,
     quiet: bool,  # noqa: FBT001
@@ -173,6 +179,7 @@ def command(
                 policy_folder=_folder(policy_file),
                 quiet=quiet,
                 timeout=timeout,
+                nested_sandboxes=nested_sandboxes,
                 published=published,
                 decoys=_decoys(env) if canary else None,
             )

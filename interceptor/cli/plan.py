@@ -43,6 +43,8 @@ class Plan:
     policy_folder: str = ""
     """Where the policy lies; relative names in it begin there."""
     quiet: bool = False
+    nested_sandboxes: bool = False
+    """The agent may make user namespaces."""
     timeout: float = 0.0
     """Seconds that the agent may run; 0 is no limit."""
     published: tuple[Published, ...] = ()

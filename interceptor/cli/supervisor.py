@@ -19,13 +19,14 @@ from interceptor.cli.time_limit import EXIT_TIMED_OUT, TimeLimit
 from interceptor.model import SELF_TEST_NAME
 
 if TYPE_CHECKING:
-
     from netns.captive import Captive
     from netns.enclosure import Enclosure
     from netns.guard import Guard
     from netns.registry import Registration
+    from netns.startup_files import Snapshot
     from netns.trust import Trust
 
+_CHANGED: Final = 100  # changed files that are named
 _DIE: Final = "the interceptor has ended; the agent is offline from here on"
 
 
@@ -41,7 +42,7 @@ def supervise(plan: Plan, evidence: int, entry: Registration, told: Callable[[st
     Raises:
         SetupError, CaptiveError, EnclosureError and others: nothing is left behind.
     """
-    from netns import captive, processes, witness
+    from netns import captive, processes, startup_files, witness
     from netns.enclosure import LaunchError
     from netns.guard import GuardError
 
@@ -86,6 +87,7 @@ def supervise(plan: Plan, evidence: int, entry: Registration, told: Callable[[st
             told(f"published: {place.where} leads to port {place.jail_port} in the jail")
         entry.update([*entry.jail.processes, processes.process("agent", agent.pid)])
         interceptor_process.open()
+        before = _startup_files(plan)
         begin = time.monotonic()
         try:
             agent.open_gate()
@@ -103,10 +105,21 @@ def supervise(plan: Plan, evidence: int, entry: Registration, told: Callable[[st
         agent.close()
         if limit.passed:
             code = EXIT_TIMED_OUT
-        fault = interceptor_process.stop(code, time.monotonic() - begin)
+        seconds = time.monotonic() - begin
+        differ = startup_files.changed(before, _startup_files(plan))[:_CHANGED]
+        if differ:
+            told(f"files that run outside the jail were changed in it: {', '.join(differ)}")
+        fault = interceptor_process.stop(code, seconds, differ)
         if fault and not died:
             told(f"the evidence may be incomplete: {fault}")
         return code
+
+
+def _startup_files(plan: Plan) -> Snapshot:
+    from netns import startup_files
+
+    home = plan.identity.home if plan.home == "rw" else ""
+    return startup_files.snapshot(home, plan.cwd, plan.environ.get("PATH", ""))
 
 
 def _guard(plan: Plan, namespace: Captive) -> Guard:
@@ -182,6 +195,7 @@ def _enclosure(plan: Plan, namespace: Captive, installed: Trust) -> Enclosure:
             readable=plan.readable,
             masks=plan.masks,
             protected=plan.protected,
+            user_namespaces=plan.nested_sandboxes,
             dns_name=SELF_TEST_NAME,
             probes=launch.PROBES[: len(namespace.tcp)],
         )

@@ -301,7 +301,9 @@ class EvidenceLog:
         )
         self._append(event, now)
 
-    def stopped(self, now: float, *, code: int, seconds: float) -> None:
+    def stopped(
+        self, now: float, *, code: int, seconds: float, changed: Sequence[str] = ()
+    ) -> None:
         """Write that the jail ended, with the counts so far, and push the file to the disk.
 
         Raises:
@@ -315,6 +317,7 @@ class EvidenceLog:
             decisions=self.decisions,
             refused=self.refused,
             lost=self.lost,
+            changed=tuple(map(masking.printable, changed)),
         )
         self._append(event, now)
         if self._regular:

@@ -134,6 +134,8 @@ class Stopped(_Event, tag="stopped", kw_only=True):
     refused: int
     lost: int
     """Decisions that could not be written; they were refused."""
+    changed: tuple[str, ...] = ()
+    """Files that run later and that the agent has changed: `made PATH`, `changed PATH`..."""
 
 
 Event: TypeAlias = Decision | ProcessSeen | Completion | Gap | Started | Stopped

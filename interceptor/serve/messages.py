@@ -81,6 +81,8 @@ class Stop(msgspec.Struct, frozen=True, tag="stop"):
 
     code: int
     seconds: float
+    changed: tuple[str, ...] = ()
+    """What the agent has changed of what runs later: `made PATH`, `changed PATH`..."""
 
 
 class Ready(msgspec.Struct, frozen=True, tag="ready"):

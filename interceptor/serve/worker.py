@@ -207,7 +207,7 @@ class _Worker:
         control.setblocking(False)  # noqa: FBT003
         try:
             await loop.sock_sendall(control, msgspec.json.encode(Ready(self.guarded.lines())))
-            while message := await loop.sock_recv(control, 4096):
+            while message := await loop.sock_recv(control, 1 << 17):
                 order = msgspec.json.decode(message, type=Open | Stop)
                 if isinstance(order, Open):
                     self.log_start(start)
@@ -223,7 +223,9 @@ class _Worker:
                         await sightings.drain(_DRAIN_SECONDS)
                         sightings.close()
                     await asyncio.sleep(0)  # connections note their ends
-                    self.log.stopped(time.time(), code=order.code, seconds=order.seconds)
+                    self.log.stopped(
+                        time.time(), code=order.code, seconds=order.seconds, changed=order.changed
+                    )
                 await loop.sock_sendall(control, msgspec.json.encode(Ready()))
         except EvidenceError as error:
             await loop.sock_sendall(control, msgspec.json.encode(Failure(self._lost(error))))

