@@ -28,7 +28,8 @@ from netns.terminal import Stdio
 PROBES = ("198.18.255.254", "fd65:6772:6573:7300:ffff:ffff:ffff:fffe")
 """Addresses the self-test dials: synthetic, and the last to be leased."""
 
-_GATE = "/run/egressguard/gate.py"
+GATE = "/run/egressguard/gate.py"
+"""Where the gate lies in every jail."""
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -154,13 +155,13 @@ def _command(
     opened.callback(os.close, filter_fd)
     options = [
         *enclosure_options(spec),
-        *arguments((*plan.mounts, Data(_GATE, source.encode(), 0o444)), readable),
+        *arguments((*plan.mounts, Data(GATE, source.encode(), 0o444)), readable),
         *("--seccomp", str(passed(filter_fd))),
     ]
     options_fd = readable(b"".join(os.fsencode(option) + b"\0" for option in options))
 
     gate = [
-        *(interpreter(), "-I", "-S", _GATE),
+        *(interpreter(), "-I", "-S", GATE),
         *(str(passed(control)), *(str(passed(fd)) for fd in stdio.given)),
         "1" if stdio.master >= 0 else "0",
         ",".join(spec.probes),

@@ -335,6 +335,14 @@ def _check_paths(evidence: str | None, shown: tuple[str, ...]) -> None:
 
 
 def _check_rights(*, rootless: bool) -> None:
+    from netns.launch import GATE
+
+    if os.path.exists(GATE):  # noqa: PTH110 - does not raise
+        raise Fault(
+            "this is inside a jail already, and jails do not nest: run the command as it is, it is "
+            "enclosed",
+            EXIT_SETUP,
+        )
     root = os.geteuid() == 0
     if rootless and root:
         raise Fault("--rootless is for ordinary users: leave it out, or leave sudo out", EXIT_USAGE)
