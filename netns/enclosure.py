@@ -120,17 +120,21 @@ class Enclosure:
         argv = self.spec.argv
         body = os.fsencode("\0".join([plan.cwd, str(len(argv)), *argv, *settings]))
         control.settimeout(timeout)
+        # What comes between the agent's start and `wait` is for the agent, and waits until then.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _FORWARDED)
         try:
             control.sendall(len(body).to_bytes(4, "big") + body)
             with control.makefile("rb") as lines:
                 answer = lines.readline()
         except OSError as error:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _FORWARDED)
             raise EnclosureError(f"the exec gate does not answer: {error}") from error
         finally:
             control.close()
             self._control = None
         self.seconds["exec"] = time.perf_counter() - begin
         if answer:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _FORWARDED)
             report = selftest.parsed(answer)
             raise LaunchError(str(report["error"]), int(report["code"]))
 
@@ -145,6 +149,7 @@ class Enclosure:
             if stdio is None:
                 raise EnclosureError("nothing to wait for: start() comes first")
             handlers = self._forward_signals(stdio)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _FORWARDED)
             try:
                 stdio.begin()
                 stdio.relay(self._monitor_fd, watch)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import fcntl
 import os
+import random
 import signal
 import struct
 import subprocess
@@ -122,7 +124,13 @@ def _roles(lab: Lab, program: Terminal) -> tuple[int, int]:
     assert len(shim) == 1
     supervisor = shim[0]
     ours = {p.pid for p in lab.processes() if "interceptor.cli.main" in p.command}
-    (interceptor,) = [pid for pid in _children(supervisor) if pid in ours and _uid(pid) != 0]
+    # Guard and witness live in the captive namespace.
+    network = Path(f"/proc/{supervisor}/ns/net").readlink()
+    (interceptor,) = [
+        pid
+        for pid in _children(supervisor)
+        if pid in ours and _uid(pid) != 0 and Path(f"/proc/{pid}/ns/net").readlink() == network
+    ]
     return supervisor, interceptor
 
 
@@ -212,6 +220,37 @@ def test_kill_9_of_everything_that_is_ours(clean_lab: Lab, before: Traces) -> No
                 os.kill(process.pid, signal.SIGKILL)
     program.communicate(timeout=20)
     assert _left_behind(lab, before) == []
+
+
+MOMENTS = int(os.environ.get("EGRESSGUARD_MOMENTS", "16"))
+"""Moments at which something is killed; 200 take three minutes."""
+
+
+def test_kill_9_at_any_moment(clean_lab: Lab, before: Traces) -> None:
+    """Any of the processes, at any stage of a jail's life: nothing is left, nothing gets out."""
+    lab = clean_lab
+    draw = random.Random(20261123)
+    killed: collections.Counter[str] = collections.Counter()
+    for moment in range(MOMENTS):
+        # One moment in each slice of the first second, so that every stage has its turn.
+        wait = 1.2 * (moment + draw.random()) / MOMENTS
+        program = lab.start_jail(["sh", "-c", "curl -s -m 2 http://10.0.0.1/; sleep 2"])
+        time.sleep(wait)
+        ours = [p for p in lab.processes() if _is_ours(p.command)]
+        if ours:
+            victim = draw.choice(ours)
+            killed[Path(victim.command[0]).name] += 1
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(victim.pid, signal.SIGKILL)
+        program.kill()  # what is left of it, as a closing terminal would
+        program.communicate(timeout=20)
+        assert _left_behind(lab, before) == [], (moment, wait)
+    assert sum(killed.values()) > MOMENTS // 2
+    assert lab.oracle.records() == []
+
+
+def _is_ours(command: tuple[str, ...]) -> bool:
+    return "interceptor.cli.main" in command or Path(command[0]).name == "bwrap"
 
 
 def test_two_jails_at_once(clean_lab: Lab) -> None:
