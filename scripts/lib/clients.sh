@@ -13,6 +13,8 @@ prepare_clients() {
     ! is_root || [ -e /usr/lib/postgresql/*/bin/postgres ] || unpack postgresql || true
     ! is_root || unpack mariadb-server-core || true
     ! is_root || unpack mariadb-client-core || true
+    # The C library of Alpine, whose resolver is its own: a program of the tests is linked with it.
+    ! is_root || unpack musl-dev || true
     checks=${environment:-}
     ensure_environment clients clients.txt
     clients=$environment environment=$checks

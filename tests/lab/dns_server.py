@@ -77,6 +77,9 @@ class Names:
                     name, dnslib.QTYPE.AAAA, ttl=entry.ttl, rdata=dnslib.AAAA(tuple(address.packed))
                 )
                 reply.add_answer(row)
+        for form, data in entry.records:
+            if form == kind:
+                reply.add_answer(*dnslib.RR.fromZone(f"{name}. {entry.ttl} IN {form} {data}"))
 
     def _turn(self, name: str, kind: str, entry: Answer) -> int:
         """How often this type of an entry that changes was asked for before."""

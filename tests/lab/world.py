@@ -71,6 +71,8 @@ class Answer(msgspec.Struct, frozen=True):
     cnames: tuple[str, ...] = ()
     """Aliases that change, as `turns` do; an empty text is none."""
     ttl: int = 1
+    records: tuple[tuple[str, str], ...] = ()
+    """Records of other types: (type, data as in a zone file), such as ("MX", "10 mx.example.")."""
     rcode: str = "NOERROR"
     delay: float = 0.0
     """Seconds before the answer."""

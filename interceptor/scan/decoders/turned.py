@@ -39,8 +39,9 @@ _REVERSED_GATES: Final = (
     r"[!-~](?:[\x8b-\x8f]\x80\xe2|[\xa0-\xa4]\x81\xe2|\xbf\xbb\xef)[!-~]",
     r"(?:[\x80-\xbf][\xbc\xbd]\xef){3}",
 )
+# Where there is evidence at all, whatever may belong to it: a run can be long, and ends once.
 _REVERSED: Final = (
-    rb"%(?:[0-9A-Fa-f]{2}%){3}(?![0-9A-Fa-f])",
+    rb"%(?:[0-9A-Fa-f]{2}%){3}",
     rb"%[0-9A-Fa-f]{2}52%[0-9A-Fa-f]{2}52%",
     rb"%[0-9A-Fa-f]{2}00u%",
     rb"#&",
@@ -48,10 +49,8 @@ _REVERSED: Final = (
     rb"\\[0-9A-Fa-f]{2}x\\",
     rb"\\[0-9A-Fa-f]{4}u\\",
     rb"\}[0-9A-Fa-f]{2,4}\{[ux]\\",
-    rb"\\(?:[0-7]{2}[0-3]\\){3}(?![0-9A-Fa-f])",
-    rb"=(?<![=0-9A-Fa-f][0-9A-F]{2}=)(?:[0-9A-F]{2}=){3}",
-    rb"\r=(?:[0-9A-F]{2}=){3}",
-    rb"\\=(?:[0-9A-F]{2}=){3}",
+    rb"\\(?:[0-7]{2}[0-3]\\){3}",
+    rb"=(?:[0-9A-F]{2}=){3}",
     rb"\x80\xe2[!-~]",
     rb"\x81\xe2[!-~]",
     rb"\xbf\xbb\xef[!-~]",

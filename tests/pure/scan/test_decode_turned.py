@@ -73,6 +73,15 @@ def test_both_turnings(samples: Scanner) -> None:
 
 
 @pytest.mark.parametrize("name", ESCAPED)
+@pytest.mark.parametrize("turn", [back, rot13])
+def test_found_in_a_long_run(samples: Scanner, name: str, turn: Encode) -> None:
+    around = b"The quick brown fox, etc. " * 60
+    text = turn(ESCAPED[name](around + ACME + b" " + around))
+    scan = samples.scan(b'"' + text + b'"', "head")
+    assert {samples.rules[raw.rule].id for raw in scan.findings} == {"acme-token"}
+
+
+@pytest.mark.parametrize("name", ESCAPED)
 @pytest.mark.parametrize(("decoder", "turn"), [(REVERSED, back), (ROT13, rot13)])
 def test_where_a_gate_fires_the_evidence_is_seen(name: str, decoder: Decoder, turn: Encode) -> None:
     """A long text is cut to its evidence, so that must be wherever a gate found something."""

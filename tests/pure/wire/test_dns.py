@@ -379,6 +379,24 @@ def unescaped(text: str) -> list[bytes]:
     return [*labels, bytes(current)]
 
 
+@given(
+    tail=st.binary(min_size=1, max_size=64),
+    edns=st.booleans(),
+    labels=st.lists(st.binary(min_size=1, max_size=20), max_size=4),
+)
+def test_bytes_behind_a_query_are_never_passed_over(
+    tail: bytes, edns: bool, labels: list[bytes]
+) -> None:
+    """Whole it is read; with anything behind it, or cut, it is not."""
+    name = b"".join(bytes([len(label)]) + label for label in labels) + b"\0"
+    rest = opt(data=b"\0\x0a\0\2ab") if edns else b""
+    data = raw(counts=(1, 0, 0, int(edns)), name=name, rest=rest)
+    dns.parse(data)
+    for wrong in (data + tail, data[: -len(tail)]):
+        with pytest.raises(dns.QueryError):
+            dns.parse(wrong)
+
+
 @given(st.binary(max_size=120))
 def test_noise(data: bytes) -> None:
     for candidate in (data, raw()[:12] + data, raw(counts=(1, 0, 0, 2), rest=data)):
