@@ -114,6 +114,8 @@ class Evidence:
         self._path, self._offset, self._rest = path, 0, b""
         self.broken: list[bytes] = []
         """Lines that are no JSON."""
+        self.packets: dict[tuple[str, int], str] = {}
+        """Refused packets: address and port -> reason."""
 
     def fresh(self) -> list[dict[str, Any]]:
         """Blocking events since the last call."""
@@ -129,7 +131,13 @@ class Evidence:
                 except ValueError:
                     self.broken.append(line)
                     continue
-                if event.get("action") == "block":
+                if event.get("action") != "block":
+                    continue
+                if event.get("kind") == "packet":
+                    # The packet guard names packets when it has time: `Player.match`.
+                    place = str(event.get("address", "")), int(event.get("port", 0))
+                    self.packets.setdefault(place, str(event["reason"]))
+                else:
                     found.append(event)
             return found
         return []
@@ -170,7 +178,9 @@ class Result(msgspec.Struct, kw_only=True):
     control_user: str
     jailed: Side
     event: str = ""
-    """Reason code of the event it caused, `counted` for one that is not the first of its kind."""
+    """Reason code of the event it caused."""
+    guarded: bool = False
+    """A packet guard ran in this jail, so refused packets have events."""
 
     @property
     def verdict(self) -> str:
@@ -181,7 +191,9 @@ class Result(msgspec.Struct, kw_only=True):
             return "escaped"
         if not self.control.reached:
             return "not applicable" if self.reason else "no control"
-        if self.attempt.event is Event.BLOCK and not self.event:
+        wanted = self.attempt.event is Event.BLOCK
+        wanted = wanted or (self.attempt.event is Event.PACKET and self.guarded)
+        if wanted and not self.event:
             return "unseen"
         return "held"
 
@@ -211,6 +223,16 @@ _REFUSALS = (
     "no device",
     "capabilities 0",
 )
+
+
+def target(attempt: Attempt, world: Mapping[str, Any]) -> tuple[str, int]:
+    """Address and port of the packet that an attempt sends."""
+    args = attempt.args
+    address = args.get("address") or args.get("group")
+    if address is None:
+        name = args.get("to") or args.get("server") or "public4"
+        address = world["neighbour4" if args.get("option") == "dontroute" else name]
+    return str(address), int(args.get("port", 4444))
 
 
 class Player:
@@ -276,6 +298,16 @@ class Player:
             )
         self.settle(results)
         return results
+
+    def match(
+        self, results: Sequence[Result], evidence: Evidence, world: Mapping[str, Any]
+    ) -> None:
+        """Find the events of refused packets, once the jail has ended and said all it knows."""
+        evidence.fresh()
+        for result in results:
+            result.guarded = bool(evidence.packets)
+            if result.attempt.event is Event.PACKET:
+                result.event = evidence.packets.get(target(result.attempt, world), "")
 
     def settle(self, results: Sequence[Result]) -> None:
         """Wait until everything has arrived, and note what did."""

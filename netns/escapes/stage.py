@@ -244,16 +244,18 @@ class _Stage:
             jail.hear(60.0)
             # Connections and packets go the same way whoever makes them.
             chosen = [each for each in attempts if mode != "root" or not each.event]
+            evidence = Evidence(_PLACE / f"{mode}.jsonl")
             results = player.play(
                 chosen,
                 mode=mode,
                 jail=jail,
                 controls=controls,
-                evidence=Evidence(_PLACE / f"{mode}.jsonl"),
+                evidence=evidence,
             )
+            yield {"jail": mode, "code": jail.close()}
+            player.match(results, evidence, world)
             for result in results:
                 yield {"result": msgspec.to_builtins(result)}
-            yield {"jail": mode, "code": jail.close()}
         for channel in controls.values():
             channel.close()
         oracle.close()

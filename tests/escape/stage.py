@@ -38,7 +38,7 @@ from tests.lab.world import (
     RESOLVER_V6,
 )
 
-_SHARED = "/srv/egx"
+SHARED = "/srv/egx"
 _POLICY = """version: 1
 upstream: {{ca_file: {bundle}}}
 hosts: {{deny: [denied.example.com]}}
@@ -87,11 +87,11 @@ class LabStage:
         mount -t tmpfs -o mode=755 tmpfs /var/spool
         mount -t debugfs debugfs /sys/kernel/debug 2>/dev/null || true
         mount -t tracefs tracefs /sys/kernel/tracing 2>/dev/null || true
-        mkdir -m 1777 /var/spool/cron /var/spool/at {_SHARED} /tmp/egx-drop
-        mkdir {_SHARED}/bundle
+        mkdir -m 1777 /var/spool/cron /var/spool/at {SHARED} /tmp/egx-drop
+        mkdir {SHARED}/bundle
         sysctl -qw net.ipv4.ping_group_range='0 2147483647'
-        touch {_SHARED}/left-open /dev/shm/egx /var/log/other.jsonl
-        chmod 666 {_SHARED}/left-open /dev/shm/egx
+        touch {SHARED}/left-open /dev/shm/egx /var/log/other.jsonl
+        chmod 666 {SHARED}/left-open /dev/shm/egx
         chmod 600 /var/log/other.jsonl
         echo {self._marker} > /var/log/other.jsonl
         mkdir -p {DEV_WORK}/.git/hooks {DEV_HOME}/.config {DEV_HOME}/bin
@@ -100,23 +100,23 @@ class LabStage:
         """
         done = lab.run(["sh", "-ec", script])
         assert done.returncode == 0, done.stderr
-        furniture.bundle(lab.path(f"{_SHARED}/bundle"))
+        furniture.bundle(lab.path(f"{SHARED}/bundle"))
         self._python = launch.interpreter()
-        self._runner = f"{_SHARED}/bundle/netns/escapes/runner.py"
-        made = furniture.helpers(lab.path(_SHARED), self._python)
-        self._helpers = {name: f"{_SHARED}/{Path(path).name}" for name, path in made.items()}
+        self._runner = f"{SHARED}/bundle/netns/escapes/runner.py"
+        made = furniture.helpers(lab.path(SHARED), self._python)
+        self._helpers = {name: f"{SHARED}/{Path(path).name}" for name, path in made.items()}
         self._policy = f"/etc/{self._registered}.yaml"
         text = _POLICY.format(bundle=BUNDLE, marker=self._marker)
         lab.path(self._policy).write_text(text)
         lab.path(self._policy).chmod(0o600)
         wanted = Furniture(
             streams=self._sockets,
-            datagrams={"log": f"{_SHARED}/log.sock"},
+            datagrams={"log": f"{SHARED}/log.sock"},
             packets={"work-packet": f"{DEV_WORK}/packet.sock"},
             abstract=furniture.ABSTRACT,
             files=(
                 "/tmp/egx-drop",
-                f"{_SHARED}/left-open",
+                f"{SHARED}/left-open",
                 "/dev/shm/egx",
                 "/var/log/other.jsonl",
                 "/var/spool/cron",
@@ -176,8 +176,8 @@ class LabStage:
             self._registered,
             *(victim["secret"] for victim in told["victims"].values()),
         ]
-        self._player = Player(self._seen, loot)
-        self._controls = {who: self._control(who) for who in ("user", "root")}
+        self._player = Player(self.seen, loot)
+        self.controls = {who: self._control(who) for who in ("user", "root")}
 
     def _oracle(self, wanted: Furniture, where: str) -> Channel:
         command = [*furniture.module("netns.escapes.oracle"), msgspec.json.encode(wanted).decode()]
@@ -186,9 +186,10 @@ class LabStage:
         self._undo.callback(channel.close)
         return channel
 
-    def _with_left_open(self, command: Sequence[str]) -> list[str]:
+    def _with_left_open(self, command: Sequence[str], descriptors: int = 1024) -> list[str]:
         """Start a command with one more descriptor, as a careless program would."""
-        return ["sh", "-c", f"exec 7>>{_SHARED}/left-open; exec {shlex.join(command)}"]
+        limit = f"ulimit -n {descriptors}; exec 7>>{SHARED}/left-open"
+        return ["sh", "-c", f"{limit}; exec {shlex.join(command)}"]
 
     def _control(self, who: str) -> Channel:
         program = self.lab.popen(
@@ -206,13 +207,20 @@ class LabStage:
 
     # --- jails
 
-    def jail(self, mode: str, *options: str) -> tuple[Channel, Evidence, Path]:
+    def jail(
+        self, mode: str, *options: str, evidence: str = "", descriptors: int = 1024
+    ) -> tuple[Channel, Evidence, Path]:
         """Start a runner in a jail; returns it, its evidence, and the file of its messages."""
         self._jails += 1
         rootless = mode == "rootless"
-        evidence = f"{DEV_HOME if rootless else '/var/log'}/egx-{mode}-{self._jails}.jsonl"
+        folder = DEV_HOME if rootless else "/var/log"
+        evidence = evidence or f"{folder}/egx-{mode}-{self._jails}.jsonl"
         policy = self._policy
         if rootless:
+            # The compiled rules, as an earlier jail of this user would have left them.
+            cache = f"{DEV_HOME}/.cache/egressguard"
+            script = f"mkdir -p {cache} && cp -r /var/cache/egressguard/. {cache}; "
+            self.lab.run(["sh", "-c", f"{script} chown -R dev: {DEV_HOME}/.cache"])
             policy = f"{DEV_HOME}/{self._registered}.yaml"
             text = self.lab.path(self._policy).read_text()
             self.lab.path(policy).write_text(text)
@@ -223,7 +231,7 @@ class LabStage:
         messages = Path(f"/run/lab/messages-{self._jails}")
         errors = self._undo.enter_context(self.lab.path(str(messages)).open("wb"))
         program = self.lab.popen(
-            self._with_left_open([*command, self._python, "-I", "-S", self._runner]),
+            self._with_left_open([*command, self._python, "-I", "-S", self._runner], descriptors),
             user="dev" if rootless else None,
             env={
                 **JAIL_ENVIRONMENT,
@@ -231,7 +239,7 @@ class LabStage:
                 "DEPLOY_TOKEN": self._known,
             },
             # Root without capabilities cannot enter the home of another.
-            cwd=_SHARED if mode == "root" else DEV_WORK,
+            cwd=SHARED if mode == "root" else DEV_WORK,
             stdin=-1,
             stderr=errors,
         )
@@ -247,10 +255,10 @@ class LabStage:
         """Play attempts in a jail; the evidence and the messages are looked at as well."""
         channel, evidence, messages = self.jail(mode, *options)
         results = self._player.play(
-            attempts, mode=mode, jail=channel, controls=self._controls, evidence=evidence
+            attempts, mode=mode, jail=channel, controls=self.controls, evidence=evidence
         )
         code = channel.close(30.0)
-        evidence.fresh()
+        self._player.match(results, evidence, self._world)
         if code != 0:
             self.faults.append(f"the jail ({mode}) ended with {code}")
         if evidence.broken:
@@ -269,7 +277,7 @@ class LabStage:
         yield from self.play("user", home, "--home", "private")
         yield from self.play("user", home, "--home", "ro")
 
-    def _seen(self, nonces: Sequence[str]) -> dict[str, list[str]]:
+    def seen(self, nonces: Sequence[str]) -> dict[str, list[str]]:
         """Places of the whole lab at which nonces were seen."""
         found: dict[str, set[str]] = {}
         for channel, name in ((self._host, "host"), (self._internet, "internet")):

