@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
-from netns import namespaces, seccomp
+from netns import landlock, namespaces, seccomp
 from netns.identity import Identity
 from netns.layout import Layout
 from netns.mounts import Data, Mount, arguments
@@ -259,6 +259,7 @@ def _become(
             os.set_inheritable(fd, True)  # noqa: FBT003
         namespaces.close_all_but((0, 1, 2, *keep))
         namespaces.die_with_parent(signal.SIGKILL, parent)
+        landlock.scope()
         # The agent's environment goes through the gate's socket: bwrap, root, sees none of it.
         os.execve(argv[0], argv, {"PATH": _PATH, "LANG": "C.UTF-8"})  # noqa: S606
     except BaseException as error:  # noqa: BLE001 - a forked child must not unwind
