@@ -54,5 +54,5 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     """Not an attempt to get out but work, which must succeed in the jail."""
     seconds: float = 4.0
     """Time limit."""
-    same: bool = False
-    """The control is the jail's own twin elsewhere: see its title. None is run beside the jail."""
+    loads: bool = False
+    """The control may make the kernel load a module: in the lab only, not on a user's machine."""

@@ -84,14 +84,16 @@ SYSTEM = (
     _kernel(36, "iptables", "iptables rules", "tables"),
     _kernel(36, "nft-netlink", "nft rules by netlink", "raw_netlink"),
     *(_kernel(7, f"netlink-{name}", f"netlink, {name}", "netlink", args={"protocol": number},
-              rights=False)
+              rights=False, loads=name == "xfrm")
       for number, name in ((6, "xfrm"), (12, "netfilter"), (11, "connector"))),
     _kernel(7, "alg", "AF_ALG, the kernel's crypto", "family", args={"family": 38, "kind": 5},
-            rights=False),
+            rights=False, loads=True),
     _kernel(7, "xdp", "AF_XDP, frames past the stack", "family", args={"family": 44}),
-    _kernel(7, "bluetooth", "AF_BLUETOOTH", "family", args={"family": 31, "protocol": 1}),
-    _kernel(7, "can", "AF_CAN", "family", args={"family": 29, "protocol": 1}),
-    _kernel(7, "kcm", "AF_KCM", "family", args={"family": 41, "kind": 5}, rights=False),
+    _kernel(7, "bluetooth", "AF_BLUETOOTH", "family", args={"family": 31, "protocol": 1},
+            loads=True),
+    _kernel(7, "can", "AF_CAN", "family", args={"family": 29, "protocol": 1}, loads=True),
+    _kernel(7, "kcm", "AF_KCM", "family", args={"family": 41, "kind": 5}, rights=False,
+            loads=True),
     # settings of the kernel
     _setting("core-pattern", "/proc/sys/kernel/core_pattern", root_outside=True),
     _setting("ip-forward", "/proc/sys/net/ipv4/ip_forward"),

@@ -43,6 +43,9 @@ class Oracle:
     def build(self) -> None:
         """Make everything; what cannot be made is in `faults`."""
         wanted = self._wanted
+        # First: the C library of a program that starts may ask a stand-in, and wait for an answer.
+        for uid in wanted.victims:
+            self._guarded(f"process of {uid}", lambda u=uid: self._victim(u))
         if wanted.sniff:
             self._sniff()
         kinds = (
@@ -64,8 +67,6 @@ class Oracle:
             self._guarded("System V IPC", self._ipc)
         if wanted.queue:
             self._guarded("POSIX queue", self._queue)
-        for uid in wanted.victims:
-            self._guarded(f"process of {uid}", lambda u=uid: self._victim(u))
 
     def _guarded(self, what: str, make: Any) -> None:
         try:
@@ -200,6 +201,11 @@ class Oracle:
             if isinstance(source, socket.socket) and name != "packets":
                 with contextlib.suppress(OSError):
                     source.send(_ANSWER)
+                if source.family == socket.AF_UNIX and source.type != socket.SOCK_DGRAM:
+                    # The C library may have asked; it must not wait for another answer.
+                    self._selector.unregister(source)
+                    source.close()
+                    return
 
     def _drain(self) -> None:
         """Read what has arrived but was not looked at yet."""

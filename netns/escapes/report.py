@@ -15,7 +15,15 @@ from netns.escapes.play import Result
 if TYPE_CHECKING:
     from rich.console import Console
 
-_WORST: Final = ("escaped", "broken", "no control", "unseen", "held", "not applicable")
+_WORST: Final = (
+    "escaped",
+    "broken",
+    "no control",
+    "unseen",
+    "known limit",
+    "held",
+    "not applicable",
+)
 """Verdicts, the one that counts first."""
 FAILED: Final = frozenset({"escaped", "broken", "no control", "unseen"})
 _HEADINGS: Final = (
@@ -28,7 +36,7 @@ _HEADINGS: Final = (
     "jails",
     "verdict",
 )
-_STYLES: Final = {"held": "green", "not applicable": "yellow"}
+_STYLES: Final = {"held": "green", "not applicable": "yellow", "known limit": "bold yellow"}
 
 
 class Line(msgspec.Struct, kw_only=True):
@@ -97,6 +105,9 @@ def summary(table: Sequence[Line]) -> str:
     text += "and nothing of them arrived with it."
     if beside:
         text += f" {beside} are not applicable here."
+    limits = [line.id for line in table if line.verdict == "known limit"]
+    if limits:
+        text += f" Known limits, which do get out: {', '.join(limits)}."
     if failed:
         text += f" {len(failed)} FAILED: {', '.join(line.id for line in failed)}."
     return text

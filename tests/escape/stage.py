@@ -177,7 +177,7 @@ class LabStage:
             *(victim["secret"] for victim in told["victims"].values()),
         ]
         self._player = Player(self.seen, loot)
-        self.controls = {who: self._control(who) for who in ("user", "root")}
+        self.controls = {who: self.control(who) for who in ("user", "root")}
 
     def _oracle(self, wanted: Furniture, where: str) -> Channel:
         command = [*furniture.module("netns.escapes.oracle"), msgspec.json.encode(wanted).decode()]
@@ -191,7 +191,8 @@ class LabStage:
         limit = f"ulimit -n {descriptors}; exec 7>>{SHARED}/left-open"
         return ["sh", "-c", f"{limit}; exec {shlex.join(command)}"]
 
-    def _control(self, who: str) -> Channel:
+    def control(self, who: str) -> Channel:
+        """Start a runner beside the jails, as the agent's user or as root."""
         program = self.lab.popen(
             self._with_left_open([self._python, "-I", "-S", self._runner]),
             user="dev" if who == "user" else None,
@@ -276,6 +277,16 @@ class LabStage:
         yield from self.play("rootless", [*local, *web])
         yield from self.play("user", home, "--home", "private")
         yield from self.play("user", home, "--home", "ro")
+
+    def without_a_jail(self, attempts: Sequence[Attempt]) -> list[Result]:
+        """Play attempts in a jail that is none: what the suite must call escaped."""
+        return self._player.play(
+            attempts,
+            mode="user",
+            jail=self.control("user"),
+            controls=self.controls,
+            evidence=Evidence(Path("/nonexistent")),
+        )
 
     def seen(self, nonces: Sequence[str]) -> dict[str, list[str]]:
         """Places of the whole lab at which nonces were seen."""

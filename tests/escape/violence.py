@@ -332,9 +332,58 @@ def preload(stage: LabStage) -> Line:
     )
 
 
+_LATE = """
+import os, socket, sys
+end = socket.socket(socket.AF_UNIX)
+end.bind(sys.argv[1])
+os.chmod(sys.argv[1], 0o777)
+end.listen()
+print("ready", flush=True)
+while True:
+    print(end.accept()[0].recv(100).decode(), flush=True)
+"""
+
+
+def late_socket(stage: LabStage) -> Line:
+    """A socket that a program of the host binds, in a place the jail shows, while the jail runs.
+
+    What was bound before is found and hidden. What comes later is not (`netns.unix_sockets`): no
+    filter can read a path, and no mount option refuses connect(2).
+    """
+    path = f"{SHARED}/late-{_drawn()}.sock"
+    made, beside = _drawn(), _drawn()
+    channel, _, _ = stage.jail("user")
+    listener = stage.lab.popen(["/usr/bin/python3", "-I", "-S", "-c", _LATE, path])
+    try:
+        assert listener.stdout is not None
+        assert listener.stdout.readline() == b"ready\n"
+        dial = {"program": "local.stream", "args": {"path": path}}
+        stage.controls["user"].ask(_order(dial, beside))
+        saw = _try(channel, dial, made)
+    finally:
+        _end(channel)
+        listener.kill()
+    heard = listener.communicate()[0].decode()
+    held = "held" if beside in heard else "no control"
+    verdict = "known limit" if made in heard else held
+    return Line(
+        row=1,
+        id="late-socket",
+        title="a socket bound in a shown place while the jail runs",
+        without="its listener" if beside in heard else "nothing",
+        control_user="user",
+        within="its listener" if made in heard else "nothing",
+        saw=saw,
+        event="",
+        modes={"user": verdict},
+        verdict=verdict,
+    )
+
+
 _KILL, _STOP = signal.SIGKILL, signal.SIGSTOP
 
 SCENES: list[Callable[[LabStage], Line]] = [
+    late_socket,
     preload,
     start_race,
     _Scene(

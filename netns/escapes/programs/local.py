@@ -15,7 +15,7 @@ _SECONDS = 1.0
 
 
 def _path(task: Task) -> str:
-    path: str = task.world["sockets"][task.args["socket"]]
+    path: str = task.args.get("path") or task.world["sockets"][task.args["socket"]]
     return path.replace("UID", str(os.getuid()))
 
 
