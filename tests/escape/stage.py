@@ -218,10 +218,6 @@ class LabStage:
         evidence = evidence or f"{folder}/egx-{mode}-{self._jails}.jsonl"
         policy = self._policy
         if rootless:
-            # The compiled rules, as an earlier jail of this user would have left them.
-            cache = f"{DEV_HOME}/.cache/egressguard"
-            script = f"mkdir -p {cache} && cp -r /var/cache/egressguard/. {cache}; "
-            self.lab.run(["sh", "-c", f"{script} chown -R dev: {DEV_HOME}/.cache"])
             policy = f"{DEV_HOME}/{self._registered}.yaml"
             text = self.lab.path(self._policy).read_text()
             self.lab.path(policy).write_text(text)
@@ -238,6 +234,8 @@ class LabStage:
                 **JAIL_ENVIRONMENT,
                 **furniture.environment(self._sockets),
                 "DEPLOY_TOKEN": self._known,
+                # The compiled rules, as an earlier jail would have left them.
+                **({"XDG_CACHE_HOME": "/var/cache"} if rootless else {}),
             },
             # Root without capabilities cannot enter the home of another.
             cwd=SHARED if mode == "root" else DEV_WORK,
@@ -274,7 +272,8 @@ class LabStage:
         local, web, home = list(all_local()), list(in_the_lab()), list(in_the_home())
         yield from self.play("user", [*local, *web])
         yield from self.play("root", [each for each in local if each.root_jail])
-        yield from self.play("rootless", [*local, *web])
+        # The same interceptor reads the same bodies; one bomb is enough.
+        yield from self.play("rootless", [*local, *(each for each in web if each.id != "bomb")])
         yield from self.play("user", home, "--home", "private")
         yield from self.play("user", home, "--home", "ro")
 

@@ -250,10 +250,10 @@ def start_race(stage: LabStage) -> Line:
     control, nonces = _drawn(), []
     stage.lab.run(["/usr/bin/python3", "-I", "-S", "-c", _EARLY, control, "once"], user="dev")
     ends = []
-    for number, victim in enumerate(("supervisor", "child", "last", "none") * 3):
+    for number, victim in enumerate(("supervisor", "child", "last", "none") * 2):
         nonces.append(_drawn())
         program = stage.lab.start_jail(["/usr/bin/python3", "-I", "-S", "-c", _EARLY, nonces[-1]])
-        time.sleep(0.05 + 0.09 * number)
+        time.sleep(0.05 + 0.12 * number)
         with contextlib.suppress(OSError, ValueError, IndexError):
             (supervisor,) = _children(program.pid)
             children = _children(supervisor)
