@@ -27,6 +27,7 @@ from interceptor.scan.marks import Marks
 from interceptor.scan.plan import Opened, may_be_split, open_plan
 from interceptor.scan.ruleset import KnownSecret, Rule, Ruleset
 from interceptor.scan.spans import CloseLook, Rejected
+from interceptor.scan.validators.jwt import own_hosts
 
 __all__ = ["CLEAN", "DECODED_BYTES", "RawFinding", "RulePatternError", "Scan", "Scanner", "Witness"]
 
@@ -48,6 +49,8 @@ class RawFinding(msgspec.Struct, frozen=True, gc=False):
     """Chain of decoders, outermost first, such as `base64>hex`; empty for plain."""
     digest: str
     """16 hex digits of BLAKE2b of the secret under the caller's key."""
+    own: tuple[str, ...] = ()
+    """Hosts that the credential itself says it is from or for, see `validators.jwt.own_hosts`."""
 
 
 class Scan(msgspec.Struct, frozen=True, gc=False):
@@ -310,7 +313,9 @@ class Scanner:
         for (number, way, start), end in spans.items():
             digest = _digest(self._close.secret(text[start:end], way), look.key)
             name = f"{chain}>{way}" if chain and way else chain or way
-            look.note(RawFinding(number, start, end, name, digest), text)
+            token = not name and self.rules[number].validator == "jwt"
+            own = own_hosts(text, start) if token else ()
+            look.note(RawFinding(number, start, end, name, digest, own), text)
         if self._known is not None:
             self._examine_known(self._known, text, chain, look)
 
