@@ -7,7 +7,7 @@ from collections import OrderedDict
 from itertools import chain
 from typing import Final
 
-from interceptor.decide.tunnels import Budgets
+from interceptor.decide.tunnels import Budgets, shared_domains
 from interceptor.scan.engine import RawFinding, Scanner
 from interceptor.scan.names import bits_of_case, scan_sequence, tells
 from interceptor.scan.naming.ordinary import ordinary
@@ -25,7 +25,7 @@ _NAMES: Final = 1 << 17
 _FIRST: Final = 1 << 8
 _ROWS: Final = 512
 _PIECES: Final = 64  # names of one row
-_SIGNS: Final = 1024  # characters of one row
+_SIGNS: Final = 512  # characters of one row
 _WORD: Final = (1 << 64) - 1
 _BITS: Final = 512  # of the case of letters, of one domain
 _READABLE: Final = 12  # characters of readable text that the case of letters may spell by chance
@@ -149,7 +149,7 @@ class NameMemory:
             now: a time in seconds that never goes back.
         """
         row = self._rows.get(domain)
-        if row is None or now - row.at > FORGET:
+        if row is None or now - row.at > FORGET or domain in shared_domains():
             return []
         names = _varying([*row.names, _labels(name, domain)])
         text = ".".join(chain.from_iterable(names)).lower()

@@ -165,7 +165,7 @@ def _decoded(
             found += [
                 msgspec.structs.replace(raw, encoding=way)
                 for raw in scanner.scan_folded(out, "", key)
-                if _starts(out, raw)
+                if not out[raw.start - 1 : raw.start].isalnum()  # within a word it is chance
             ]
     return found
 

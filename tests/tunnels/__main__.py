@@ -31,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     missed = _singles(chosen.runs, chosen.seed) + _sequences(chosen.runs, chosen.seed)
     missed += _ordinary(chosen.seed, found.TUNING if chosen.tuning else found.HELD)
+    _speed(chosen.seed, found.HELD)
     print("all goals met" if not missed else f"MISSED: {missed}")
     return 1 if missed else 0
 
@@ -84,6 +85,31 @@ def _ordinary(seed: int, half: int) -> int:
     for name, verdict in refused:
         print(f"  {name}: {verdict.reason}, {verdict.detail}")
     return rate > _FALSE
+
+
+def _speed(seed: int, half: int) -> None:
+    names = sorted(found.names(half, ("/usr/share/doc",)))
+    best: dict[str, float] = dict.fromkeys(names, 1.0)
+    for _ in range(10):
+        judge = measure.judge(seed)
+        judge.tick(1000.0)
+        for name in names:
+            begin = time.perf_counter()
+            judge.name(name)
+            best[name] = min(best[name], time.perf_counter() - begin)
+    cold = sorted(1e6 * spent for spent in best.values())
+    known = [name for name in names if name in judge.names.settled]
+    again = 1.0
+    for _ in range(50):
+        begin = time.perf_counter()
+        for name in known:
+            judge.name(name)
+        again = min(again, (time.perf_counter() - begin) / len(known))
+    at = [cold[int(share * len(cold))] for share in (0.1, 0.5, 0.9, 0.99)]
+    print(
+        f"a verdict on a name found, best of ten, us: 10 % in {at[0]:.1f}, half {at[1]:.1f}, "
+        f"90 % {at[2]:.0f}, 99 % {at[3]:.0f}; met before {1e6 * again:.2f}"
+    )
 
 
 def _said(why: Counter[str]) -> str:
