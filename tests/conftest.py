@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from interceptor.scan.ruleset import Rule
@@ -25,6 +26,9 @@ def pytest_configure() -> None:
             signal.signal(number, signal.SIG_DFL)
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    # How long an example takes says more about what else the machine does; pytest-timeout is there.
+    settings.register_profile("egressguard", deadline=None)
+    settings.load_profile("egressguard")
     _compile_once()
 
 
@@ -32,11 +36,14 @@ def _compile_once() -> None:
     """Keep what scanners compile for the length of the run: seconds each, in dozens of modules."""
     from interceptor.scan import engine, plan
 
-    kept = tempfile.TemporaryDirectory(prefix="egressguard-test-")
-    _KEPT.append(kept)
+    shared = os.environ.get("EGRESSGUARD_TEST_CACHE")  # of several processes: scripts/test
+    if shared is None:
+        _KEPT.append(tempfile.TemporaryDirectory(prefix="egressguard-test-"))
+        shared = _KEPT[0].name
+    kept = Path(shared)
 
     def open_plan(rules: Sequence[Rule], folder: Path | None) -> plan.Opened:
-        return plan.open_plan(rules, folder or Path(kept.name))
+        return plan.open_plan(rules, folder or kept)
 
     engine.__dict__["open_plan"] = open_plan
 

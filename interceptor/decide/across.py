@@ -22,7 +22,7 @@ _TOKEN: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789
 """Bytes of credentials that have a format."""
 _ANY: Final = "."  # pattern of known secrets, which are found as they are
 _JOINTS: Final = (b"-", b"_")
-_TURNED: Final = ("", "reversed", "rot13")
+_TURNED: Final = ("", "reversed", "rot13", "reversed>rot13")
 
 
 class Across:

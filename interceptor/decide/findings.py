@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from interceptor.decide.hosts import HostSet
+from interceptor.decide.own_sites import is_own
 from interceptor.decide.paths import plain_path, under
 from interceptor.model import Target
 from interceptor.policy.schema import Policy, RuleAt
@@ -99,7 +100,9 @@ class Weigher:
             if not canary and _fits(self._suppress, rule.id, raw.digest, target):
                 continue
             at_home = (
-                not canary and not is_joined(raw.encoding) and self._at_home(rule.id, where, target)
+                not canary
+                and not is_joined(raw.encoding)
+                and (self._at_home(rule.id, where, target) or _at_own(raw, where, target))
             )
             finding = Finding(
                 rule.id, rule.title, rule.severity, where, raw.encoding, raw.digest, at_home
@@ -129,6 +132,13 @@ class Weigher:
             and home.hosts.find(target.host, target.port) is not None
             for home in self._homes.get(rule, ())
         )
+
+
+def _at_own(raw: RawFinding, where: str, target: Target) -> bool:
+    """Say whether a token is handed to the site that issued it, or to the one it is for."""
+    if not raw.own or where not in ("url", "body") or target.scheme != "https":
+        return False
+    return is_own(raw.own, target.host)
 
 
 def is_joined(encoding: str) -> bool:

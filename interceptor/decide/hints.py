@@ -37,8 +37,9 @@ HINTS: Mapping[Reason, str] = MappingProxyType(
             "The host name carries a credential; do not put data into host names."
         ),
         Reason.DNS_TUNNEL: (
-            "New host names below this domain have carried as much data as a tunnel does; use names "
-            "that were used before, or ask the operator to add the host, or *.domain, to hosts.allow."
+            "New host names below this domain have carried as much data as a tunnel does; use "
+            "names that were used before, or ask the operator to add the host, or *.domain, to "
+            "hosts.allow."
         ),
         Reason.SPLIT_SECRET: (
             "Several fields or requests together carry a credential to a place where it does not "

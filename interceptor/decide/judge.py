@@ -396,30 +396,40 @@ class Judge:
 
     def _name(self, name: str) -> Verdict:
         """Judge a name that is not settled: by itself, then with what its agent named before."""
-        verdict = self._said(name)
         names = self.names
+        held = names.held(name, self._now)
+        if held is not None:
+            return held
         bare = name.removesuffix(".")
+        misshapen = self._misshapen(bare)
+        if misshapen is not None:
+            return names.settle(name, misshapen)
         folded = bare.lower()
+        domain = self._name_rules.domain(folded)
+        verdict = self._whole(bare, folded, domain)
         if verdict.action is not Action.ALLOW or self._name_rules.exempt(folded):
             return names.settle(name, verdict)
-        domain = self._name_rules.domain(folded)
         found, refused = self._name_rules.over(
             bare, domain, names, self._scanner, self._key, self._now
         )
         if found:
             weighed = self._weigher.weigh([("name", raw) for raw in found], _in_dns(folded))
-            return self._weighed(weighed, verdict.findings, Reason.SECRET_IN_NAME)
-        if refused is None:
+            refused = self._weighed(weighed, verdict.findings, Reason.SECRET_IN_NAME)
+        elif refused is None:
             return names.settle(name, verdict)
-        if self._record_only:
-            return msgspec.structs.replace(
+        elif self._record_only:
+            refused = msgspec.structs.replace(
                 refused, action=Action.ALLOW, reason=Reason.WOULD_BLOCK, findings=verdict.findings
             )
-        return refused
+        return names.hold(name, refused, self._now)
 
     def _said(self, name: str) -> Verdict:
-        """Judge a name by itself: its shape, and secrets in its labels."""
+        """Judge a name that the agent did not choose: its shape, and secrets in its labels."""
         bare = name.removesuffix(".")
+        folded = bare.lower()
+        return self._misshapen(bare) or self._whole(bare, folded, self._name_rules.domain(folded))
+
+    def _misshapen(self, bare: str) -> Verdict | None:
         wrong = fault(bare)
         if wrong:
             return self.refuse(Reason.NAME_INVALID, wrong)
@@ -428,8 +438,11 @@ class Judge:
             if literal is not None:
                 return self._disguised(literal)
             return self.refuse(Reason.NAME_INVALID, "the name ends in a number")
-        folded = bare.lower()
-        raw = scan_name(self._scanner, bare, self._key, self._name_rules.domain(folded))
+        return None
+
+    def _whole(self, bare: str, folded: str, domain: str) -> Verdict:
+        """Judge the secrets that a name holds by itself."""
+        raw = scan_name(self._scanner, bare, self._key, domain)
         if not raw:
             return _ALLOWED
         weighed = self._weigher.weigh([("name", finding) for finding in raw], _in_dns(folded))

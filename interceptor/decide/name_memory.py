@@ -7,7 +7,7 @@ from collections import OrderedDict
 from itertools import chain
 from typing import Final
 
-from interceptor.decide.tunnels import Budgets
+from interceptor.decide.tunnels import Budgets, shared_domains
 from interceptor.scan.engine import RawFinding, Scanner
 from interceptor.scan.names import bits_of_case, scan_sequence, tells
 from interceptor.scan.naming.ordinary import ordinary
@@ -17,12 +17,15 @@ FORGET: Final = 7 * 86_400.0
 """Seconds after which pieces below a domain to which nothing was added are forgotten."""
 
 _VERDICTS: Final = 4096
+_HELD: Final = 1024
+_MOMENT: Final = 5.0  # seconds
+_NEVER: Final = float("-inf"), None
 _NAMES: Final = 1 << 17
 """Names that are known to be counted, at most; one megabyte."""
 _FIRST: Final = 1 << 8
 _ROWS: Final = 512
 _PIECES: Final = 64  # names of one row
-_SIGNS: Final = 1024  # characters of one row
+_SIGNS: Final = 512  # characters of one row
 _WORD: Final = (1 << 64) - 1
 _BITS: Final = 512  # of the case of letters, of one domain
 _READABLE: Final = 12  # characters of readable text that the case of letters may spell by chance
@@ -58,13 +61,14 @@ class NameMemory:
         self._counted: array[int] = array("Q")
         self._count = 0
         self._cases: dict[str, str] = {}
+        self._held: dict[str, tuple[float, Verdict]] = {}
         self._rows: OrderedDict[str, _Row] = OrderedDict()
         self._signs = 0
 
     @property
     def size(self) -> int:
         """Bytes that are kept, about."""
-        settled = 200 * (len(self.settled) + len(self.connections))
+        settled = 200 * (len(self.settled) + len(self.connections) + len(self._held))
         rows = 300 * len(self._rows) + 4 * self._signs + 700 * len(self._cases)
         return 8 * len(self._counted) + settled + rows + self._budgets.size
 
@@ -85,6 +89,19 @@ class NameMemory:
         """Forget verdicts, as they are made by other rules from now on."""
         self.settled.clear()
         self.connections.clear()
+        self._held.clear()
+
+    def hold(self, name: str, verdict: Verdict, now: float) -> Verdict:
+        """Keep a refusal for a moment: who asks again at once gets it again."""
+        if len(self._held) >= _HELD:
+            self._held.clear()
+        self._held[name] = now, verdict
+        return verdict
+
+    def held(self, name: str, now: float) -> Verdict | None:
+        """Return a refusal of a moment ago."""
+        at, verdict = self._held.get(name, _NEVER)
+        return verdict if now - at < _MOMENT else None
 
     def met(self, folded: str) -> bool:
         """Say whether a lower-case name was counted before."""
@@ -132,7 +149,7 @@ class NameMemory:
             now: a time in seconds that never goes back.
         """
         row = self._rows.get(domain)
-        if row is None or now - row.at > FORGET:
+        if row is None or now - row.at > FORGET or domain in shared_domains():
             return []
         names = _varying([*row.names, _labels(name, domain)])
         text = ".".join(chain.from_iterable(names)).lower()

@@ -42,21 +42,12 @@ class NameRules:
 
     def __init__(self, allow: Sequence[str], refuse: Callable[[Reason, str, str], Verdict]) -> None:
         patterns = [parse_pattern(text) for text in allow]
-        suffixes = public_suffixes()
         named = [
-            p
+            f"*.{p.host}" if p.subdomains else p.host
             for p in patterns
-            if p.host
-            and ":" not in p.host
-            # Below a suffix, everything is somebody else's.
-            and not (
-                p.subdomains
-                and suffixes.registrable(f"any.{p.host}") != suffixes.registrable(p.host)
-            )
+            if p.host and ":" not in p.host and not (p.subdomains and _is_suffix(p.host))
         ]
-        self._allow = HostSet(
-            [f"*.{p.host}" if p.subdomains else p.host for p in named], "hosts.allow"
-        )
+        self._allow = HostSet(named, "hosts.allow")
         self._refuse = refuse
 
     def domain(self, folded: str) -> str:
@@ -105,3 +96,9 @@ class NameRules:
             return [], self._refuse(Reason.DNS_TUNNEL, detail, RULE)
         memory.keep(name, domain, now)
         return [], None
+
+
+def _is_suffix(host: str) -> bool:
+    """Say whether everything below a host is somebody else's."""
+    suffixes = public_suffixes()
+    return suffixes.registrable(f"any.{host}") != suffixes.registrable(host)

@@ -67,7 +67,7 @@ class Reach:
         if host.disguised:
             return judge.refuse(Reason.NAME_INVALID, f"the host stands for {target.host}")
         addresses = known_addresses(target.host)
-        if addresses:
+        if addresses and judge.endpoint(target) is None:  # a named service has a place of its own
             judged, _ = judge.addresses(target, addresses)
             if not judged.allowed:
                 return judged

@@ -18,6 +18,7 @@ from zlib import crc32
 _SUFFIX: Final = 1
 _EACH_BELOW: Final = 2
 _EXCEPTION: Final = 4
+_KEPT: Final = 2048
 
 
 class Suffixes:
@@ -28,6 +29,7 @@ class Suffixes:
         start = data.index(b"\n") + 1
         nodes = data[start:].splitlines()
         self._text = data
+        self._owned: set[str] = set()  # domains of two labels, lately asked for
         self._sums = array("I", [crc32(node[1:]) for node in nodes])
         self._ends = array("I", accumulate((len(node) + 1 for node in nodes), initial=start))
 
@@ -39,6 +41,9 @@ class Suffixes:
         at = name.rfind(".")
         if at < 0:
             return name
+        two = name[name.rfind(".", 0, at) + 1 :]
+        if two in self._owned:
+            return two
         flags = self._find(name[at + 1 :])
         owner = 0  # where the domain of the longest suffix so far begins: the label before it
         before = name.rfind(".", 0, at)
@@ -54,6 +59,10 @@ class Suffixes:
                 if before < 0:
                     return name
                 owner = name.rfind(".", 0, before) + 1
+            if flags < 0 and start + len(two) == len(name) and owner == start:
+                if len(self._owned) >= _KEPT:
+                    self._owned.clear()
+                self._owned.add(two)
             if before < 0:
                 break
             each = flags & _EACH_BELOW if flags >= 0 else 0

@@ -83,7 +83,7 @@ class ServiceEntry(msgspec.Struct, frozen=True):
     service_port: int
 
 
-_UNRESOLVED = frozenset(("localhost", "local", "onion", "arpa"))
+_UNRESOLVED = frozenset(("localhost", "local", "onion", "alt", "arpa"))
 """Top labels below which a jail's resolver gives no name an address that we would see."""
 
 
@@ -100,8 +100,9 @@ def parse_service(name: str, place: str) -> ServiceEntry:
         raise ValueError("a service has a name; an address is opened under addresses.allow")
     host = _name(host)
     top = host.rpartition(".")[2]
-    if top in _UNRESOLVED or host == "wpad":
-        what = f"`.{top}`" if "." in host else f"`{host}`"
+    first = host.partition(".")[0]
+    if top in _UNRESOLVED or first in ("wpad", "isatap"):
+        what = f"`.{top}`" if top in _UNRESOLVED and "." in host else f"`{first}`"
         raise ValueError(f"{what} is never looked up in DNS; use a name such as ollama.internal")
     if place.strip().startswith(("unix:", "/")):
         raise ValueError("unix sockets are not reached; let the service listen on a TCP port")

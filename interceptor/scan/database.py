@@ -26,6 +26,8 @@ class Pattern(NamedTuple):
     caseless: bool = False
     once: bool = False
     """Report its first match only. For gates: with a rule, a decoy would hide the rest."""
+    number: int = -1
+    """What its hits are told by; -1: its place among the patterns that are compiled together."""
 
 
 def collect_hit(index: int, _start: int, end: int, _flags: int, hits: list[Hit]) -> None:
@@ -55,7 +57,7 @@ def key_of(patterns: Sequence[Pattern]) -> str:
     import hyperscan
 
     version = hyperscan.__version__  # type: ignore[attr-defined]
-    stamp = repr((version, [(p.text, p.caseless, p.once) for p in patterns])).encode()
+    stamp = repr((version, [(p.text, p.caseless, p.once, p.number) for p in patterns])).encode()
     return hashlib.blake2b(stamp, digest_size=16).hexdigest()
 
 
@@ -72,6 +74,42 @@ def cached_database(key: str, folder: Path) -> Any:
         return None
     database.scratch = hyperscan.Scratch(database)
     return database
+
+
+def cached_databases(key: str, folder: Path) -> list[Any] | None:
+    """Load several databases that are kept together; None if they are not there, or of no use.
+
+    Each has scratch space of its own.
+    """
+    import hyperscan
+    import msgspec
+
+    body = cache.load(folder, key)
+    if body is None:
+        return None
+    try:
+        parts = msgspec.msgpack.decode(body, type=list[bytes])
+        databases: list[Any] = [hyperscan.loadb(part, hyperscan.HS_MODE_BLOCK) for part in parts]
+    except (hyperscan.HyperscanError, msgspec.MsgspecError):
+        return None
+    for database in databases:
+        database.scratch = hyperscan.Scratch(database)
+    return databases
+
+
+def store_databases(groups: Sequence[Sequence[Pattern]], key: str, folder: Path) -> list[Any]:
+    """Compile several databases and put them into the cache together.
+
+    Raises:
+        RulePatternError: a pattern that Vectorscan refuses.
+    """
+    import hyperscan
+    import msgspec
+
+    databases = [compile_database(patterns) for patterns in groups]
+    parts = [hyperscan.dumpb(database) for database in databases]
+    cache.store(folder, key, msgspec.msgpack.encode(parts))
+    return databases
 
 
 def store_database(patterns: Sequence[Pattern], key: str, folder: Path) -> Any:
@@ -99,7 +137,7 @@ def compile_database(patterns: Sequence[Pattern]) -> Any:
     try:
         database.compile(
             expressions=[pattern.text for pattern in patterns],
-            ids=list(range(len(patterns))),
+            ids=[at if p.number < 0 else p.number for at, p in enumerate(patterns)],
             elements=len(patterns),
             flags=[_flags(pattern) for pattern in patterns],
         )

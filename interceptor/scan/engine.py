@@ -27,12 +27,14 @@ from interceptor.scan.marks import Marks
 from interceptor.scan.plan import Opened, may_be_split, open_plan
 from interceptor.scan.ruleset import KnownSecret, Rule, Ruleset
 from interceptor.scan.spans import CloseLook, Rejected
+from interceptor.scan.validators.jwt import own_hosts
 
 __all__ = ["CLEAN", "DECODED_BYTES", "RawFinding", "RulePatternError", "Scan", "Scanner", "Witness"]
 
 DECODED_BYTES = 16 * 1024 * 1024
 """Bytes that decoders may produce for one item unless the caller says otherwise."""
 _BITS = tuple(1 << number for number, _ in GATES)
+_SHORT = 512  # bytes of a text of which it takes less to look for everything than to call twice
 _PER_RULE = 16  # findings of one rule in one text; all of them share place and fate
 
 
@@ -48,6 +50,8 @@ class RawFinding(msgspec.Struct, frozen=True, gc=False):
     """Chain of decoders, outermost first, such as `base64>hex`; empty for plain."""
     digest: str
     """16 hex digits of BLAKE2b of the secret under the caller's key."""
+    own: tuple[str, ...] = ()
+    """Hosts that the credential itself says it is from or for, see `validators.jwt.own_hosts`."""
 
 
 class Scan(msgspec.Struct, frozen=True, gc=False):
@@ -92,7 +96,12 @@ class Scanner:
         self._first_mirror = self._count + len(GATES)
         self._ways = opened.plan.ways
         self._first_fragment = self._first_mirror + len(self._ways)
+        self._first_hint = self._first_fragment + opened.plan.fragments
         self._plain = opened.plain
+        # Bound methods, since there are so many of them; the first is for short texts.
+        self._further = tuple((each.scan, each.scratch) for each in opened.further)
+        self._always = opened.plan.always
+        self._calls = opened.plan.calls
         self._folded = opened.folded
         self._named = opened.plan.named  # indexes of the rules in that database
         self._pieces = opened.joined
@@ -167,6 +176,7 @@ class Scanner:
         other: Scanner = object.__new__(Scanner)
         other.__dict__.update(self.__dict__)
         other._scratches = [None if s is None else s.clone() for s in self._scratches]
+        other._further = tuple((scan, scratch.clone()) for scan, scratch in self._further)
         other.marks = self.marks.clone()
         return other
 
@@ -194,8 +204,7 @@ class Scanner:
                 takes it apart, within bounds of its own.
             witness: takes each finding with its text.
         """
-        hits: list[Hit] = []
-        self._plain.scan(data, collect_hit, context=hits, scratch=self._scratches[0])
+        hits = self._search(data)
         if not hits and self._known is None:
             return CLEAN
         surface = where.partition(":")[0]
@@ -221,10 +230,7 @@ class Scanner:
                     if last:
                         self._examine_joined(decoded, longer, look)
                     else:
-                        below: list[Hit] = []
-                        self._plain.scan(
-                            decoded, collect_hit, context=below, scratch=self._scratches[0]
-                        )
+                        below = self._search(decoded)
                         if below or self._known is not None:
                             following.append((decoded, longer, below))
                     if budget < 0:
@@ -249,6 +255,15 @@ class Scanner:
         self._note([(self._named[index], "", end) for index, end in hits], data, encoding, look)
         return look.found
 
+    def _search(self, text: bytes) -> list[Hit]:
+        """Return hits of all that is looked for in every text."""
+        hits: list[Hit] = []
+        self._plain.scan(text, collect_hit, context=hits, scratch=self._scratches[0])
+        further = self._further
+        for scan, own in further[:1] if len(text) < _SHORT else further[1 : self._always + 1]:
+            scan(text, collect_hit, context=hits, scratch=own)
+        return hits
+
     def _join_fields(self, text: bytes, chain: str, look: _Look) -> int:
         """Look at values of neighbouring fields together; return the bytes looked at."""
         joined = join_fields(text, look.ends)
@@ -267,18 +282,24 @@ class Scanner:
 
     def _examine(self, text: bytes, chain: str, hits: list[Hit], look: _Look) -> int:
         """Note findings of the hits, and known secrets; return the decoders called for."""
-        mask = 0
+        mask = called = 0
         count = self._count
+        calls = self._calls if len(text) >= _SHORT else {}
         close: list[tuple[int, str, int]] = []
-        for index, end in hits:
+        for index, end in hits:  # they become more as they call for more
+            for number in calls.get(index, ()):
+                if not called >> number & 1:
+                    called |= 1 << number
+                    scan, scratch = self._further[number + 1]
+                    scan(text, collect_hit, context=hits, scratch=scratch)
             if index < count:
                 close.append((index, "", end))
             elif index < self._first_mirror:
                 mask |= _BITS[index - count]
-            elif index >= self._first_fragment:
-                look.ends.append(end)
-            else:
+            elif index < self._first_fragment:
                 close.append((*self._ways[index - self._first_mirror], end))
+            elif index < self._first_hint:
+                look.ends.append(end)
         self._note(close, text, chain, look)
         return mask
 
@@ -310,7 +331,9 @@ class Scanner:
         for (number, way, start), end in spans.items():
             digest = _digest(self._close.secret(text[start:end], way), look.key)
             name = f"{chain}>{way}" if chain and way else chain or way
-            look.note(RawFinding(number, start, end, name, digest), text)
+            token = not name and self.rules[number].validator == "jwt"
+            own = own_hosts(text, start) if token else ()
+            look.note(RawFinding(number, start, end, name, digest, own), text)
         if self._known is not None:
             self._examine_known(self._known, text, chain, look)
 

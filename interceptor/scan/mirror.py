@@ -32,7 +32,9 @@ _BOUNDARY = "(?:^|"
 _ENOUGH = 16  # bytes of a repeat that a hit takes
 _EVIDENCE = 3  # bytes of fixed text before it
 _FEW = 6  # members of a set that counts as one of them
-_PLENTY = 5  # so many need nothing after them
+_PLENTY = 5  # so many need nothing after them,
+_WORD = 7  # or so many, if they are letters: ordinary text has words everywhere
+_COUNTED = 4  # between the least and the most of a repeat that is worth counting
 
 
 def core(pattern: str) -> str:
@@ -67,8 +69,20 @@ def shortened(pattern: str) -> str:
     secret are enough for a hit; the close look sees the rest.
     """
     try:
-        items, cut = _short(list(_flat(_parse(pattern))), 0)
+        items, cut = _short(list(_flat(_parse(pattern))), 0, word=True)
         return _sequence(items, _same, backwards=False) if cut else pattern
+    except MirrorError:
+        return pattern
+
+
+def loosened(pattern: str) -> str:
+    """Return a pattern that matches wherever `pattern` does, with repeats that have no most.
+
+    A matcher counts a repeat byte by byte; without a most it has nothing to count. The close look
+    sees the rest.
+    """
+    try:
+        return _sequence(_parse(pattern), _loose, backwards=False)
     except MirrorError:
         return pattern
 
@@ -107,23 +121,26 @@ def _flat(items: Any) -> Any:
             yield op, value
 
 
-def _short(items: list[Any], known: int) -> tuple[list[Any], bool]:
+def _short(items: list[Any], known: int, *, word: bool) -> tuple[list[Any], bool]:
     """Cut a sequence where what it has matched is evidence enough; say whether it was cut.
 
     Args:
         items: (operation, value) pairs without groups.
         known: bytes of fixed text that stand before them.
+        word: that text is nothing but letters.
     """
     for at, (op, value) in enumerate(items):
         name = str(op)
         if name == "LITERAL":
             known += 1
-        elif known >= _PLENTY:
+            word = word and chr(value).isalpha()
+        elif known >= (_WORD if word else _PLENTY):
             return items[:at], True
         elif name == "IN" and len(value) <= _FEW:
             known += 1
+            word = word and all(str(kind) == "LITERAL" and chr(v).isalpha() for kind, v in value)
         elif name == "BRANCH":
-            arms = [_short(list(_flat(arm)), known) for arm in value[1]]
+            arms = [_short(list(_flat(arm)), known, word=word) for arm in value[1]]
             if all(cut for _, cut in arms):
                 return [*items[:at], (op, (None, [arm for arm, _ in arms]))], True
             known += min(arm.getwidth()[0] for arm in value[1])
@@ -133,6 +150,10 @@ def _short(items: list[Any], known: int) -> tuple[list[Any], bool]:
 
 
 def _same(byte: int) -> int:
+    return byte
+
+
+def _loose(byte: int) -> int:
     return byte
 
 
@@ -161,8 +182,11 @@ def _item(op: str, value: Any, turn: Any, *, backwards: bool) -> str:
         return f"(?:{'|'.join(arms)})"
     if op in ("MAX_REPEAT", "MIN_REPEAT"):
         least, most, inner = value
-        count = f"{{{least}}}" if least == most else f"{{{least},{most}}}"
+        last = "" if turn is _loose and most - least > _COUNTED else most
+        count = f"{{{least}}}" if least == most else f"{{{least},{last}}}"
         return f"(?:{_sequence(inner, turn, backwards=backwards)}){count}"
+    if turn is _loose and str(value) == "AT_BEGINNING":
+        return "^"
     raise MirrorError(f"{op} has a direction")
 
 
@@ -174,7 +198,7 @@ def _class(members: Any, turn: Any) -> str:
             text += "^"
         elif name == "LITERAL":
             text += _byte(turn(value))
-        elif name == "RANGE" and turn is _same:
+        elif name == "RANGE" and turn is not _turned:
             text += f"{_byte(value[0])}-{_byte(value[1])}"
         elif name == "RANGE":
             text += "".join(

@@ -9,7 +9,7 @@ labels of at most 63 bytes (RFC 1035 section 2.3.4), as it is or in an encoding
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Final
 
@@ -28,6 +28,8 @@ TELLING: Final = 60.0
 """Bits that labels must be able to say together before they are decoded: less is no secret."""
 DENSE: Final = 3.2
 """Bits for each character, likewise: ordinary words take less, and are looked at as words."""
+
+_BESIDE: Final = 3  # labels after those that carry something
 
 _NAME = re.compile(
     r"[a-zA-Z0-9_](?:[a-zA-Z0-9_-]{0,61}[a-zA-Z0-9_])?"
@@ -76,13 +78,27 @@ def scan_name(scanner: Scanner, name: str, key: bytes = b"", domain: str = "") -
     found = _folded(scanner, text, folded, key)
     labels = name[: len(payload)].rstrip(".").split(".") if payload else []
     if tells(payload):
-        texts = [labels, *([label] for label in labels if len(labels) > 1), *stretches(labels)]
-        texts += [labels[::-1]] if len(labels) > 1 else []
-        found += _decoded(scanner, chain(texts, orders(labels)), key)
+        found += _decoded(scanner, chain(_texts(labels), orders(labels)), key)
         found += _read(scanner, by_length(labels), key)
         if name != folded:
             found += _decoded(scanner, [(_of_case(name),)], key, "case")
     return found
+
+
+def _texts(labels: list[str]) -> Iterator[Sequence[str]]:
+    """Yield what of a name's labels may belong together: beside them others may stand."""
+    yield labels
+    if len(labels) < 2:
+        return
+    yield labels[::-1]
+    for last in range(len(labels) - 1, max(0, len(labels) - 1 - _BESIDE), -1):
+        yield labels[:last]
+        yield labels[last - 1 :: -1]
+        yield labels[1:last]
+    yield labels[1:]
+    for label in labels:
+        yield [label]
+    yield from stretches(labels)
 
 
 def tells(payload: str) -> bool:
@@ -149,7 +165,7 @@ def _decoded(
             found += [
                 msgspec.structs.replace(raw, encoding=way)
                 for raw in scanner.scan_folded(out, "", key)
-                if _starts(out, raw)
+                if not out[raw.start - 1 : raw.start].isalnum()  # within a word it is chance
             ]
     return found
 

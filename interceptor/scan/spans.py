@@ -21,6 +21,9 @@ _BOUNDARY = 4  # and before it, for the boundary on its left
 
 
 _CAPITAL = re.compile(r"(?<!\\)[A-Z]|[^\\]\\\\[A-Z]")
+_IN_WORD = frozenset(
+    bytes((byte,)) for byte in b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz"
+)
 _RUN = re.compile(rb"[A-Za-z0-9+/=_-]{1,256}")
 
 
@@ -29,6 +32,8 @@ class _Compiled(NamedTuple):
     before: int
     """Most bytes from the start of a match to a hit."""
     width: int
+    bounded: bool
+    """The rule asks for a boundary on the left."""
     lower: bool
     """Search what is in small letters: faster than a pattern without regard to case."""
 
@@ -68,10 +73,11 @@ class CloseLook:
         if surface != "head" and surface not in rule.surfaces:
             return None
         bare = bare or bool(way)
+        whole = text
         compiled = self._patterns.get((number, bare, folded))
         if compiled is None:
             compiled = self._compiled(rule, number, bare=bare, folded=folded)
-        pattern, before, width, lower = compiled
+        pattern, before, width, bounded, lower = compiled
         backwards = way.startswith("reversed")
         if backwards:
             # The match of the turned pattern ends where the secret begins.
@@ -105,7 +111,12 @@ class CloseLook:
         if span is None:
             return None
         start, stop = span
-        return (base - stop, base - start) if backwards else (base + start, base + stop)
+        if backwards:
+            start, stop = -stop, -start
+        start, stop = base + start, base + stop
+        if way and _within_word(whole, start, stop, backwards=backwards, bounded=bounded):
+            return None
+        return start, stop
 
     def _valid(
         self, number: int, match: re.Match[bytes], text: bytes, rejected: Rejected
@@ -137,9 +148,23 @@ class CloseLook:
         flags = re.IGNORECASE if (rule.caseless or folded) and not lower else re.NOFLAG
         pattern = re.compile((own if bare else rule.pattern).encode("ascii"), flags)
         before, width = widest(shortened(own)) + _BOUNDARY, widest(own) + _BOUNDARY
-        entry = _Compiled(pattern, before, width, lower)
+        entry = _Compiled(pattern, before, width, own != rule.pattern, lower)
         self._patterns[number, bare, folded] = entry
         return entry
+
+
+def _within_word(text: bytes, start: int, end: int, *, backwards: bool, bounded: bool) -> bool:
+    """Say whether a word goes on at both ends of what was found, or where a `bounded` rule begins.
+
+    A turned secret is a value. In base64, which is full of every prefix, what looks like one is in
+    the midst of something longer.
+    """
+    before = text[max(0, start - 2) : start]
+    behind = text[end : end + 2]
+    if backwards:
+        before, behind = behind[::-1], before[::-1]
+    # A line end that is written as an escape is none of the word.
+    return before[-1:] in _IN_WORD and before[:1] != b"\\" and (bounded or behind[:1] in _IN_WORD)
 
 
 def _covering(

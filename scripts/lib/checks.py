@@ -1,27 +1,32 @@
-"""Run every check in turn, show a table, and close with the sum of the tests.
+"""Run every check, show a table, and close with the sum of the tests.
 
-`scripts/test` prepares the environment and runs this. Arguments go to pytest, which then
-runs alone.
+`scripts/test` prepares the environment and runs this. What needs no lab runs side by side, as many
+processes as there are processors; the lab's tests follow one by one. Arguments go to pytest, which
+then runs alone. tests/README.md says what the tiers are.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
+import queue
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import xml.etree.ElementTree as ET
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+ROOT = Path(__file__).resolve().parents[2]
 PYTEST = ("-m", "pytest", "-p", "no:cacheprovider", "--durations=5", "--durations-min=5")
-LINT: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("ruff check", ("-m", "ruff", "check", "--quiet", ".")),
-    ("ruff format", ("-m", "ruff", "format", "--check", "--quiet", ".")),
-    ("mypy --strict", ("-m", "mypy")),
-)
+FILES_OF_A_JOB = 10
+"""Test files that one process runs: starting one takes a second."""
+LAB = "lab"
+LAB_ARGUMENTS = ("tests/system", "-m", "lab")
+LAB_ENVIRONMENT = {"EGRESSGUARD_REQUIRE_LAB": "1"}
 LAB_SKIPPED = "the tests in the lab need root: sudo scripts/test"
 
 
@@ -43,56 +48,159 @@ class Counts:
 
 
 @dataclass(frozen=True)
+class Job:
+    """One process."""
+
+    tier: str
+    name: str
+    command: tuple[str, ...]
+    tests: bool = True
+
+
+@dataclass(frozen=True)
 class Outcome:
-    """One check that was run, or left out with a reason."""
+    """What became of a job, or of all jobs of a tier."""
 
     name: str
     ok: bool
     seconds: float = 0.0
     counts: Counts | None = None
     left_out: str = ""
+    output: str = ""
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the checks; 0 when all passed and at least one test ran."""
-    outcomes: list[Outcome] = []
-    if arguments:
-        lab = {"EGRESSGUARD_REQUIRE_LAB": "1"} if os.geteuid() == 0 else {}
-        outcomes.append(run_tests("pytest", arguments, lab))
-    else:
-        for name, command in LINT:
-            outcomes.append(run(name, command))
-        outcomes.append(run_tests("tests without root", ("-m", "not lab")))
+    begin = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="egressguard-checks-") as kept:
+        # What scanners compile is kept for all of the processes.
+        shared = {"EGRESSGUARD_TEST_CACHE": kept}
+        if arguments:
+            lab = LAB_ENVIRONMENT if os.geteuid() == 0 else {}
+            job = Job("pytest", "pytest", (*PYTEST, *arguments))
+            return close([run(job, {**shared, **lab}, through=True)], begin)
+        outcomes = side_by_side(list(jobs()), shared)
         if os.geteuid() == 0:
-            environment = {"EGRESSGUARD_REQUIRE_LAB": "1"}
-            outcomes.append(run_tests("tests in the lab", ("-m", "lab"), environment))
+            job = Job(LAB, LAB, (*PYTEST, *LAB_ARGUMENTS))
+            outcomes.append(run(job, {**shared, **LAB_ENVIRONMENT}, through=True))
         else:
-            outcomes.append(Outcome("tests in the lab", ok=True, left_out=LAB_SKIPPED))
-    return close(outcomes)
+            outcomes.append(Outcome(LAB, ok=True, left_out=LAB_SKIPPED))
+        return close(outcomes, begin)
 
 
-def run(name: str, command: Sequence[str], environment: Mapping[str, str] | None = None) -> Outcome:
-    """Run one Python command with its output passed through."""
-    print(f"\n--- {name}", flush=True)
-    start = time.monotonic()
-    done = subprocess.run(
-        [sys.executable, *command], env={**os.environ, **(environment or {})}, check=False
+def jobs() -> Iterator[Job]:
+    """What runs side by side: the long ones first."""
+    yield Job("mypy --strict", "mypy", ("-m", "mypy"), tests=False)
+    yield Job("ruff check", "ruff check", ("-m", "ruff", "check", "--quiet", "."), tests=False)
+    yield Job(
+        "ruff format",
+        "ruff format",
+        ("-m", "ruff", "format", "--check", "--quiet", "."),
+        tests=False,
     )
-    seconds = time.monotonic() - start
-    print(f"{name}: {'ok' if done.returncode == 0 else 'FAILED'} ({seconds:.1f} s)", flush=True)
-    return Outcome(name, done.returncode == 0, seconds)
+    yield from _tests("matrix", sorted(ROOT.glob("tests/matrix/test_*.py")), 1)
+    files = sorted(ROOT.glob("tests/pure/**/test_*.py"))
+    folders = {
+        folder: list(group) for folder, group in itertools.groupby(files, lambda file: file.parent)
+    }
+    for found in sorted(folders.values(), key=len, reverse=True):
+        yield from _tests("pure", found, FILES_OF_A_JOB)
+    # These start programs, which wait more than they work.
+    yield Job("programs", "tests/system", (*PYTEST, "-q", "tests/system", "-m", "not lab"))
 
 
-def run_tests(
-    name: str, arguments: Sequence[str], environment: Mapping[str, str] | None = None
-) -> Outcome:
-    """Run pytest and read the counts from its report."""
+def _tests(tier: str, files: Sequence[Path], most: int) -> Iterator[Job]:
+    """Deal out the files of a folder, in turn so that no job gets all of the long ones."""
+    count = -(-len(files) // most)
+    for number in range(count):
+        names = [str(file.relative_to(ROOT)) for file in files[number::count]]
+        folder = str(files[0].parent.relative_to(ROOT))
+        name = folder if count == 1 else names[0] if most == 1 else f"{folder} {number + 1}"
+        yield Job(tier, name, (*PYTEST, "-q", *names))
+
+
+def side_by_side(todo: Sequence[Job], environment: Mapping[str, str]) -> list[Outcome]:
+    """Run jobs on all processors; print a line for each, and all it said where it failed.
+
+    Returns one outcome for each tier, in the order in which tiers occur; seconds are of work.
+    """
+    waiting: queue.SimpleQueue[Job] = queue.SimpleQueue()
+    for job in todo:
+        waiting.put(job)
+    found: dict[str, list[Outcome]] = {job.tier: [] for job in todo}
+    printing = threading.Lock()
+    done = itertools.count(1)
+
+    def work() -> None:
+        while True:
+            try:
+                job = waiting.get_nowait()
+            except queue.Empty:
+                return
+            outcome = run(job, environment, through=False)
+            with printing:
+                found[job.tier].append(outcome)
+                _print_line(next(done), len(todo), job, outcome)
+
+    threads = [threading.Thread(target=work) for _ in range(os.cpu_count() or 1)]
+    print(f"{len(todo)} jobs, {len(threads)} at a time", flush=True)
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return [_together(tier, outcomes) for tier, outcomes in found.items()]
+
+
+def _print_line(number: int, of: int, job: Job, outcome: Outcome) -> None:
+    result = str(outcome.counts) if outcome.counts else "ok" if outcome.ok else "FAILED"
+    name = job.name if job.name.startswith("tests") else job.tier
+    print(f"[{number:>2}/{of}] {name:<52}{outcome.seconds:>7.1f} s  {result}", flush=True)
+    if not outcome.ok:
+        print(f"\n--- {job.name}\n{outcome.output}\n--- end of {job.name}\n", flush=True)
+        return
+    for line in outcome.output.splitlines():
+        if line.startswith("SKIPPED"):
+            print(f"        {line}", flush=True)
+
+
+def _together(tier: str, outcomes: Sequence[Outcome]) -> Outcome:
+    counted = [outcome.counts for outcome in outcomes if outcome.counts is not None]
+    return Outcome(
+        tier,
+        all(outcome.ok for outcome in outcomes),
+        sum(outcome.seconds for outcome in outcomes),
+        sum(counted, Counts()) if counted else None,
+    )
+
+
+def run(job: Job, environment: Mapping[str, str], *, through: bool) -> Outcome:
+    """Run a job.
+
+    Args:
+        job: what to run.
+        environment: variables besides those of this process.
+        through: let its output through instead of keeping it.
+    """
     with tempfile.TemporaryDirectory() as directory:
         report = Path(directory) / "report.xml"
-        command = (*PYTEST, f"--junitxml={report}", *arguments)
-        outcome = run(name, command, environment)
-        counts = count(report)
-    return Outcome(name, outcome.ok and counts.passed > 0, outcome.seconds, counts)
+        command = [sys.executable, *job.command, *([f"--junitxml={report}"] if job.tests else [])]
+        if through:
+            print(f"\n--- {job.name}", flush=True)
+        start = time.monotonic()
+        done = subprocess.run(
+            command,
+            cwd=ROOT,
+            env={**os.environ, **environment},
+            stdout=None if through else subprocess.PIPE,
+            stderr=None if through else subprocess.STDOUT,
+            stdin=None if through else subprocess.DEVNULL,
+            check=False,
+        )
+        seconds = time.monotonic() - start
+        counts = count(report) if job.tests else None
+    ok = done.returncode == 0 and (counts is None or counts.passed > 0)
+    output = "" if through else done.stdout.decode("utf-8", "replace")
+    return Outcome(job.tier, ok, seconds, counts, output=output)
 
 
 def count(report: Path) -> Counts:
@@ -109,14 +217,14 @@ def count(report: Path) -> Counts:
     return total
 
 
-def close(outcomes: Sequence[Outcome]) -> int:
+def close(outcomes: Sequence[Outcome], begin: float) -> int:
     """Print the table and the sum; return the exit code."""
-    print(f"\n{'check':<22}{'result':<10}{'seconds':>8}  tests")
+    print(f"\n{'check':<16}{'result':<10}{'work, s':>8}  tests")
     for outcome in outcomes:
         result = "left out" if outcome.left_out else "ok" if outcome.ok else "FAILED"
         detail = outcome.left_out or (str(outcome.counts) if outcome.counts else "")
-        print(f"{outcome.name:<22}{result:<10}{outcome.seconds:>8.1f}  {detail}".rstrip())
-    print(f"{'together':<32}{sum(outcome.seconds for outcome in outcomes):>8.1f}\n")
+        print(f"{outcome.name:<16}{result:<10}{outcome.seconds:>8.1f}  {detail}".rstrip())
+    print(f"{'time passed':<26}{time.monotonic() - begin:>8.1f}\n")
     total = sum((outcome.counts or Counts() for outcome in outcomes), Counts())
     ok = all(outcome.ok for outcome in outcomes)
     if not ok:

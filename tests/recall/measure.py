@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from interceptor.decide.judge import Judge
+from interceptor.decide.memory import SplitMemory
 from interceptor.policy.schema import Policy
 from interceptor.scan.engine import Scanner
 from tests.recall.carriers import Carrier, Outcome, carry
@@ -19,6 +20,11 @@ Cell = tuple[str, str, str]
 def judge_of(scanner: Scanner) -> Judge:
     """Judge of the default policy."""
     return Judge(Policy(), scanner, b"recall" * 4)
+
+
+def forget(judge: Judge, scanner: Scanner) -> None:
+    """Let a judge forget the pieces it remembers: what follows comes from another agent."""
+    judge.memory = SplitMemory(scanner, b"recall" * 4)
 
 
 class Tally:

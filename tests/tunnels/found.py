@@ -12,6 +12,7 @@ import os
 import re
 import zlib
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Final
 
 ROOTS: Final = (
@@ -45,11 +46,10 @@ def texts(roots: Sequence[str] = ROOTS, most: int | None = None) -> Iterator[byt
                 continue
             for file in sorted(files):
                 try:
-                    path = os.path.join(folder, file)
-                    if os.path.islink(path) or os.path.getsize(path) > _LARGEST:
+                    path = Path(folder, file)
+                    if path.is_symlink() or path.stat().st_size > _LARGEST:
                         continue
-                    with open(path, "rb") as opened:
-                        text = opened.read()
+                    text = path.read_bytes()
                     if text[:2] == b"\x1f\x8b":
                         text = gzip.decompress(text)
                 except (OSError, EOFError, zlib.error):

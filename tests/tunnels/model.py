@@ -16,6 +16,7 @@ from typing import Final
 from interceptor.decide.suffixes import public_suffixes
 from interceptor.scan.naming.ordinary import JOINT, SIGNS, UNIT, folded
 from tests.tunnels import found
+from tests.tunnels.coding import listed
 
 OUT: Final = Path(__file__).resolve().parents[2] / "interceptor/rules/labels.dat"
 WORDS: Final = 4096
@@ -85,23 +86,25 @@ def _costs(weights: dict[str, float]) -> bytes:
     return bytes(costs)
 
 
-_MORE: Final = tuple(
-    "prod dev stage staging test qa uat sandbox preview internal external private public corp lan "
-    "svc cluster local default kube system ingress egress gateway proxy lb elb alb nlb vpc ec2 eks "
-    "ecs rds sqs sns s3 lambda execute iam sts kms logs monitoring metrics grafana prometheus auth "
-    "login sso oauth oidc accounts account api apis rest graphql grpc ws wss socket stream events "
-    "webhook hooks cdn static assets media images img video audio files upload uploads download "
-    "downloads edge cache origin app apps web www2 admin portal dashboard console panel mail smtp "
-    "imap pop mx ns dns ntp vpn ssh git ci cd build builds runner runners artifacts registry repo "
-    "mirror data db sql postgres mysql redis mongo kafka search index queue jobs worker workers "
-    "node nodes master primary replica backup batch payments billing orders checkout cart customer "
-    "users user profile identity session token service services server servers host hosts client "
-    "clients mobile ios android us eu ap sa ca af me gov east west north south central northeast "
-    "southeast northwest southwest region zone az global uk de fr jp sg au in br cn kr hk tw nl se "
-    "pl az1 blob core windows azure cloudapp aws amazon google googleapis cloud compute storage "
-    "bucket instance functions run pages site shop store blog docs wiki help support status "
-    "community forum news feed feeds analytics tracking telemetry collect tag tags ads beta alpha "
-    "canary green blue v1 v2 ip dyn dynamic pool dhcp broadband cable home".split()
+_MORE: Final = listed(
+    "prod dev stage staging test qa uat sandbox preview internal external private public corp "
+    "lan svc cluster local default kube system ingress egress gateway proxy lb elb alb nlb vpc "
+    "ec2 eks ecs rds sqs sns s3 lambda execute iam sts kms logs monitoring metrics grafana "
+    "prometheus auth login sso oauth oidc accounts account api apis rest graphql grpc ws wss "
+    "socket stream events webhook hooks cdn static assets media images img video audio files "
+    "upload uploads download downloads edge cache origin app apps web www2 admin portal "
+    "dashboard console panel mail smtp imap pop mx ns dns ntp vpn ssh git ci cd build builds "
+    "runner runners artifacts registry repo mirror data db sql postgres mysql redis mongo kafka "
+    "search index queue jobs worker workers node nodes master primary replica backup batch "
+    "payments billing orders checkout cart customer users user profile identity session token "
+    "service services server servers host hosts client clients mobile ios android us eu ap sa ca "
+    "af me gov east west north south central northeast southeast northwest southwest region zone "
+    "az global uk de fr jp sg au in br cn kr hk tw nl se pl az1 blob core windows azure cloudapp "
+    "aws amazon google googleapis cloud compute storage bucket instance functions run pages site "
+    "shop store blog docs wiki help support status community forum news feed feeds analytics "
+    "tracking telemetry collect tag tags ads beta alpha canary green blue acme challenge dmarc "
+    "domainkey selector spf tcp udp sip autodiscover headless pod postgresql endpoint endpoints "
+    "deploy preview previews v1 v2 ip dyn dynamic pool dhcp broadband cable home"
 )
 """Words of the names of clouds and companies, of which packages hold few."""
 

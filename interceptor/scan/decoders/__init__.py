@@ -25,12 +25,25 @@ GATES: tuple[tuple[int, str], ...] = tuple(
 )
 """(index in `DECODERS`, pattern) of every gate; that index is its bit in a mask."""
 
+HINTS: tuple[tuple[str, ...], ...] = tuple(DECODERS[number].hints for number, _ in GATES)
+"""Of each gate, see `Decoder.hints`."""
+
 _RUNS = range(len(TEXTS), len(TEXTS) + len(RUNS))
 _PACKED = frozenset(("gzip", "zlib", "zip", "zstd", "bzip2", "xz", "deflate"))
 PACKED = sum(1 << number for number, decoder in enumerate(DECODERS) if decoder.name in _PACKED)
 """Bits of the decoders of compressed data."""
 
-__all__ = ["DECODERS", "GATES", "MAX_DEPTH", "PACKED", "Decoder", "Seen", "decode", "gate_name"]
+__all__ = [
+    "DECODERS",
+    "GATES",
+    "HINTS",
+    "MAX_DEPTH",
+    "PACKED",
+    "Decoder",
+    "Seen",
+    "decode",
+    "gate_name",
+]
 
 
 def decode(text: bytes, mask: int, seen: Seen) -> Iterator[tuple[str, bytes, bool]]:

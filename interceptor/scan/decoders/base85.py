@@ -165,13 +165,21 @@ def _class(members: bytes) -> str:
     return "[" + "".join(f"\\x{byte:02x}" for byte in members) + "]"
 
 
+def _mixed(variant: _Variant) -> str:
+    """Pattern of a run that `_varied` may let pass: three capitals and a rare one, in any order."""
+    rare, between = _class(variant.rare), _class(variant.digits) + "*"
+    orders = (["[A-Z]"] * at + [rare] + ["[A-Z]"] * (3 - at) for at in range(4))
+    return "|".join(between.join(order) for order in orders)
+
+
 BASE85: tuple[Decoder, ...] = (
     Decoder("ascii85", ("<~[!-uyz]{5}",), _decode_framed),
     *(
         Decoder(
             variant.name,
-            (_class(variant.rare) + _class(variant.digits) + "{10}",),
+            (_mixed(variant),),
             _decoding(variant),
+            hints=(f"{_class(variant.digits)}{{{MIN_BASE85}}}",),
         )
         for variant in _VARIANTS
     ),

@@ -137,7 +137,7 @@ CSS = Decoder(
     "css",
     (
         r"\\0{0,4}[2-7][0-9A-Fa-f][ \t\r\n\f]",
-        r"\\0{0,4}[2-7][0-9A-Fa-f]\\0{0,4}[2-7][0-9A-Fa-f]",
+        r"\\0{0,4}[2-7][0-9A-Fa-f]\\[0-7]",  # the next one's first digit: any, or a zero
     ),
     _css,
 )

@@ -105,15 +105,23 @@ def join_fields(text: bytes, ends: Sequence[int]) -> bytes:
     return _TAGS.sub(b"", joined) if b"</" in joined else joined
 
 
+_ENDS = (r"\n", r"\r\n", r"\\\n", r"\\\r\n")
+_OPERATOR = r"""["'`][ \t)]{0,2}[+&|~]"""
 JOINED: tuple[Decoder, ...] = (
     Decoder(
         "concat",
         (
-            r"""["'`][ \t)]{0,2}[+&|~]""",
+            _OPERATOR,
             r"""["'`][ \t)]{0,2}\.{1,2}[ \t(]{0,2}\\{0,3}["'`]""",
             r"""["'`][ \t]{0,2}\\?\r?\n[ \t]{0,40}\\{0,3}["'`]""",
         ),
         _concat,
+        # Each of one length: found at once.
+        hints=(
+            _OPERATOR,
+            *(r"""["'`]""" + r"[ \t)]" * blanks + r"\." for blanks in range(3)),
+            *(r"""["'`]""" + r"[ \t]" * blanks + end for blanks in range(3) for end in _ENDS),
+        ),
     ),
     # Its gate is a stretch of text: noise, as most decoders make it, has none.
     Decoder("joined", (r"[\x20-\x7e\t\r\n]{24}",), _joined, last=True),

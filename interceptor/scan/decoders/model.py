@@ -21,3 +21,6 @@ class Decoder(NamedTuple):
     last: bool = False
     """True if what it yields is not decoded any further, and only rules that may be found in pieces
     count in it."""
+    hints: tuple[str, ...] = ()
+    """Patterns that are quicker to find than the gates: one of them occurs wherever a gate matches
+    that matters, and the gates are looked for only there. None: always."""

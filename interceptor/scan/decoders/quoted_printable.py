@@ -13,8 +13,10 @@ from interceptor.scan.decoders.near import cut
 # in one token, unless it is the equals sign itself or a line that goes on.
 _ONE = "=(?:[2-7][0-9A-Fa-f]|0[09ADad])"
 _TWO = f"{_ONE}[A-Za-z0-9_-]{{0,16}}{_ONE}"
+# As many patterns as it has lengths: what has one length is found at once.
+_TWO_GATES = tuple(_ONE + "[A-Za-z0-9_-]" * between + _ONE for between in range(17))
 _UTF8 = "=[C-F][0-9A-F]=[89AB][0-9A-F]"
-_BREAK = r"=[ \t]{0,4}(?:\r?\n|(?:\\{1,4}r)?\\{1,4}n)[A-Za-z0-9=]"  # also within a JSON string
+_BREAK = r"=[ \t]{0,4}(?:\r?\n|(?:\\{1,4}r)?\\{1,4}n) ?[!-~]"  # also within a JSON string
 _SEEN = tuple(re.compile(one.encode()) for one in (_TWO, "=3D", _UTF8, _BREAK))
 _WRITTEN = re.compile(rb"=\\{1,4}(?:r\\{1,4})?n")
 _PADDED = re.compile(rb"=[ \t]{1,64}+(?=[\r\n])")
@@ -38,6 +40,6 @@ def unquoted(text: bytes) -> bytes:
 
 
 QUOTED_PRINTABLE = Decoder(
-    "quoted-printable", (_TWO, "=3D", _UTF8, rf"[A-Za-z0-9+/_-]{_BREAK}"), _decode
+    "quoted-printable", (*_TWO_GATES, "=3D", _UTF8, rf"[ -<>-~]{_BREAK}"), _decode
 )
 """Quoted-printable, as mail programs write it."""

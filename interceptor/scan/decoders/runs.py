@@ -41,6 +41,14 @@ _NARROW = tuple(
         line.removeprefix(r"\r?") + _ONE + "{1,18}={1,2}" + _END,
     )
 )
+# Lines that hold nothing else make one run, with what ends them; and padding has an end.
+_NARROW_HINTS = (
+    rf"[A-Za-z0-9+/_\r\n\\-]{{{MIN_BASE64 + 1}}}",
+    _ONE + "=" + _END.replace("|$", ""),
+    _ONE + "==" + _END.replace("|$", ""),
+    _ONE + "={1,2}$",
+    r"\n>",
+)
 
 RUNS: tuple[Decoder, ...] = (
     *BASE64,
@@ -49,6 +57,6 @@ RUNS: tuple[Decoder, ...] = (
     *BASE85,
     *CODES,
     *COMPRESSED,
-    Decoder("lines", _NARROW, _narrow),
+    Decoder("lines", _NARROW, _narrow, hints=_NARROW_HINTS),
 )
 """Every decoder of this kind; the frequent ones come first."""

@@ -47,8 +47,14 @@ class _Separator:
             )
             for width, fewest in widths
         ]
+        each = fixed + _FIRST + one * (_FEWEST - 1)
+        # What has one length is found at once, what ends in one of several ways is not.
+        self.hints = widths and (
+            each,
+            *((fixed + _ALNUM * width) * (fewest - 1) + fixed for width, fewest in widths),
+        )
         self.gates = (
-            fixed + _FIRST + one * (_FEWEST - 1),
+            each,
             *(
                 f"(?:{fixed}{_ALNUM}{{{width}}}){{{fewest}}}(?:[^A-Za-z0-9]|$)"
                 for width, fewest in widths
@@ -81,7 +87,7 @@ class _Separator:
 
 def _decoder(text: str) -> Decoder:
     separator = _Separator(text)
-    return Decoder("separated", separator.gates, separator.joined)
+    return Decoder("separated", separator.gates, separator.joined, hints=separator.hints)
 
 
 SEPARATED: tuple[Decoder, ...] = tuple(_decoder(text) for text in (*_SINGLES, *_LONGER, " "))

@@ -51,11 +51,13 @@ def _decoded(text: bytes, _seen: Seen) -> Iterator[tuple[str, bytes]]:
             yield "utf-16", b"\n".join(pieces)
 
 
+_HINTS = (r"[\x00\xff]",)
 WIDE = (
     Decoder(
         "utf-16",
         (f"(?:{_TEXT}\\x00){{10}}", f"(?:{_TEXT}\\x00\\x00\\x00){{9}}{_TEXT}\\x00"),
         _narrowed,
+        hints=_HINTS,
     ),
     Decoder(
         "utf-16",
@@ -66,6 +68,7 @@ WIDE = (
             rf"(?:\xff{_FULL}{_BIG_GAP}){{6}}",
         ),
         _decoded,
+        hints=_HINTS,
     ),
 )
 """UTF-16 and UTF-32 (Unicode chapter 3.10), either byte order; the name does not tell which."""
@@ -90,6 +93,7 @@ UTF7 = Decoder("utf-7", (_SHIFTED,), _utf7)
 _CONTROLS = bytes((*range(9), *range(14, 32), 127))
 _ZEROS = 16  # so many are no chance
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f\x7f](?<=[ -~].)[ -~]{8}", re.DOTALL)
+_CONTROL_HINT = r"[\x00-\x08\x0e-\x1f\x7f]"
 _TERMINAL = r"\x1b\[[0-9;]{0,16}[A-Za-z]"
 _SEQUENCE = re.compile(_TERMINAL.encode())
 
@@ -109,10 +113,11 @@ def _controls(text: bytes, _seen: Seen) -> Iterator[tuple[str, bytes]]:
 CONTROLS = Decoder(
     "controls",
     (
-        r"[\x00-\x08\x0e-\x1f\x7f][ -~]{8}",
+        _CONTROL_HINT + "[ -~]{8}",
         rf"[A-Za-z0-9_-]{_TERMINAL}",
         rf"{_TERMINAL}[A-Za-z0-9_-]",
     ),
     _controls,
+    hints=(_CONTROL_HINT,),
 )
 """Control characters within a token, and the colours with which `grep` marks what it found."""

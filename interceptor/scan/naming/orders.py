@@ -14,6 +14,7 @@ from typing import Final
 Order = tuple[str, ...]
 
 _MOST: Final = 64
+_BESIDE: Final = 3  # labels after the pieces
 _PLACE: Final = r"(?:[a-z]{1,8}[-_]?)?(?P<i>[0-9]{1,3})(?:[-_]?(?:of|in)?[-_]?[0-9]{1,3})?"
 _SCHEMES: Final = tuple(
     re.compile(scheme + r"\Z", re.IGNORECASE)
@@ -47,25 +48,28 @@ def orders(pieces: Sequence[str]) -> Iterator[Order]:
     if not 2 <= len(pieces) <= _MOST:
         return
     for number, scheme in enumerate(_SCHEMES):
+        base = 16 if number in _HEXADECIMAL else 10
         found: list[tuple[int, str]] = []
-        for piece in pieces:
+        for piece in [*pieces, ""]:
             match = scheme.match(piece)
-            if match is None:
-                break
-            found.append((_number(match["i"], 16 if number in _HEXADECIMAL else 10), match["d"]))
-        else:
-            yield from _sorted(found)
+            if match is not None:
+                found.append((_number(match["i"], base), match["d"]))
+            elif found:
+                yield from _sorted(found)
+                found = []
     yield from _alternating(pieces)
 
 
 def _alternating(pieces: Sequence[str]) -> Iterator[Order]:
     """Read pieces between which their places stand as labels of their own."""
     for first in (0, 1):
-        places = [_ALONE.match(place) for place in pieces[first::2]]
-        data = pieces[1 - first :: 2]
-        if len(places) == len(data) >= 2 and all(places):
-            numbers = [_number(match["i"] or match["a"], 10) for match in places if match]
-            yield from _sorted(list(zip(numbers, data, strict=True)))
+        found: list[tuple[int, str]] = []
+        for at in range(0, len(pieces) - 1, 2):
+            place = _ALONE.match(pieces[at + first])
+            if place is None:
+                break
+            found.append((_number(place["i"] or place["a"], 10), pieces[at + 1 - first]))
+        yield from _sorted(found)
 
 
 def _number(text: str, base: int) -> int:
@@ -75,8 +79,13 @@ def _number(text: str, base: int) -> int:
 
 
 def _sorted(found: list[tuple[int, str]]) -> Iterator[Order]:
-    """Yield pieces by number, if these go up one by one; the same piece may have come twice."""
-    pieces = dict(found)
-    numbers = sorted(pieces)
-    if len(numbers) >= 2 and numbers[-1] - numbers[0] == len(numbers) - 1:
-        yield tuple(pieces[number] for number in numbers)
+    """Yield pieces by number, if these go up one by one; the same piece may have come twice.
+
+    Labels that only look as if they had a place may follow.
+    """
+    for last in range(len(found), max(1, len(found) - _BESIDE - 1), -1):
+        pieces = dict(found[:last])
+        numbers = sorted(pieces)
+        if len(numbers) >= 2 and numbers[-1] - numbers[0] == len(numbers) - 1:
+            yield tuple(pieces[number] for number in numbers)
+            return

@@ -6,6 +6,7 @@ the readings of a text at most one is right; noise is dropped before anybody sca
 
 from __future__ import annotations
 
+import contextlib
 import re
 import zlib
 from binascii import unhexlify
@@ -180,15 +181,15 @@ def _run_together(text: str) -> bytes:
 
 
 def _worth(name: str, out: bytes) -> Iterator[Reading]:
-    """Yield a reading unless it is noise, and what is compressed in it."""
+    """Yield a reading unless it is noise, and what is in it if it is deflate data without a head.
+
+    Compressed data with a head is no noise: who scans takes it apart.
+    """
     if not is_noise(out):
         yield name, out
     elif len(out) >= MIN_SIGNS:
-        for wbits in (47, -15):  # zlib and gzip by their heads, then raw deflate
-            try:
-                inner = zlib.decompressobj(wbits).decompress(out, _INFLATED)
-            except zlib.error:
-                continue
+        with contextlib.suppress(zlib.error):
+            inner = zlib.decompressobj(-15).decompress(out, _INFLATED)
             if inner and not is_noise(inner):
                 yield f"{name}>deflate", inner
 

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import functools
 import re
+from array import array
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from types import MappingProxyType
 from typing import Final
+from zlib import crc32
 
 from interceptor.scan.validators.bip39 import _word_list
 
@@ -52,12 +55,15 @@ def spells(payload: str) -> bool:
     words = [word for word in _SPLIT.split(payload) if word]
     if len(words) < LEAST:
         return False
-    listed, pgp = _word_list("english"), _pgp()
-    telling = 0
-    for word in words:
-        if len(word) > 1:
-            telling += word in _LETTERS or word in pgp or b"\n%b\n" % word.encode() in listed
+    telling = sum(map(_tells, words))
     return telling >= LEAST and 2 * telling >= len(words)
+
+
+@functools.lru_cache(2048)
+def _tells(word: str) -> bool:
+    if len(word) < 2:
+        return False
+    return word in _LETTERS or word in _pgp() or _number(word) >= 0
 
 
 def spoken(words: Sequence[str]) -> Iterator[tuple[str, bytes]]:
@@ -91,14 +97,14 @@ def _bytes(words: Sequence[str]) -> Iterator[tuple[str, bytes]]:
     known = [value for value in values if value is not None]
     if len(known) >= LEAST and len(known) * 8 >= len(words) * 7:
         yield "words", bytes(known)
-    listed = _word_list("english")
-    phrase = [listed.find(b"\n%b\n" % word.encode("ascii")) for word in words]
-    if min(phrase) >= 0:
-        bits = 0
-        for at in phrase:
-            bits = bits << 11 | listed.count(b"\n", 0, at)
-        size = 11 * len(phrase)
-        yield "words", (bits << -size % 8).to_bytes((size + 7) // 8, "big")
+    bits = 0
+    for word in words:
+        number = _number(word)
+        if number < 0:
+            return
+        bits = bits << 11 | number
+    size = 11 * len(words)
+    yield "words", (bits << -size % 8).to_bytes((size + 7) // 8, "big")
 
 
 def _of_quint(word: str) -> bytes:
@@ -114,3 +120,18 @@ def _pgp() -> dict[str, int]:
     text = resources.files("interceptor.rules").joinpath("pgp_words.dat").read_text("ascii")
     rows = [line.split() for line in text.splitlines()[1:]]
     return {word: number for number, row in enumerate(rows) for word in row}
+
+
+def _number(word: str) -> int:
+    """Return the number of a word in the English list of BIP-39, -1: it is not there."""
+    sums, numbers = _bip39()
+    key = crc32(word.encode("ascii"))
+    at = bisect_left(sums, key)
+    return numbers[at] if at < len(sums) and sums[at] == key else -1
+
+
+@functools.cache
+def _bip39() -> tuple[array[int], array[int]]:
+    sums = [crc32(word) for word in _word_list("english").split()]
+    numbers = sorted(range(len(sums)), key=sums.__getitem__)
+    return array("I", [sums[number] for number in numbers]), array("H", numbers)

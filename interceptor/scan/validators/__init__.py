@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from interceptor.scan.validators.assignments import assigned, assigned_line, drawn, looks_drawn
-from interceptor.scan.validators.base58 import bitcoin_address, monero_address, wif
+from interceptor.scan.validators.base58 import base58check_key, bitcoin_address, monero_address, wif
 from interceptor.scan.validators.bech32 import bech32_text, segwit_address
 from interceptor.scan.validators.bip39 import recovery_phrase
 from interceptor.scan.validators.cards import card, whole_card
@@ -27,6 +27,7 @@ from interceptor.scan.validators.keypairs import solana_keypair
 from interceptor.scan.validators.pem import der_key, pem_key
 from interceptor.scan.validators.urls import basic_credentials, real_password, url_password
 from interceptor.scan.validators.variety import (
+    dense,
     entropy_of,
     filled_in,
     key_id,
@@ -43,6 +44,7 @@ VALIDATORS: dict[str, Validator] = {
     "filled-in": filled_in,
     "varied": varied,
     "mixed": mixed,
+    "dense": dense,
     "whole-varied": whole_varied,
     "whole-mixed": whole_mixed,
     "key-id": key_id,
@@ -56,6 +58,7 @@ VALIDATORS: dict[str, Validator] = {
     "iban": account_number,
     "social-security": social_security,
     "wif": wif,
+    "base58check": base58check_key,
     "bitcoin-address": bitcoin_address,
     "monero-address": monero_address,
     "bech32": bech32_text,

@@ -49,6 +49,12 @@ def wif(secret: bytes, after: bytes) -> bool:
     return len(data) == 33 or (len(data) == 34 and data[33] == 1)
 
 
+def base58check_key(secret: bytes, after: bytes) -> bool:
+    """Pass a whole text of Base58Check whose checksum holds; `after` may hold its end."""
+    token = _token(secret, after)
+    return bool(token) and base58check(token) is not None
+
+
 def bitcoin_address(secret: bytes, after: bytes) -> bool:
     """Pass a P2PKH or P2SH address of Bitcoin; `after` may hold its end."""
     token = _token(secret, after)

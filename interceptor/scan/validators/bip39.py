@@ -27,7 +27,9 @@ _LANGUAGES = (
 )
 _ESCAPED = re.compile(rb"\\+[nrt]")
 _WORDS = re.compile(
-    rb"[^a-z\x80-\xff]{0,8}+([a-z\x80-\xff]++(?:[^a-z\x80-\xff]{1,10}+[a-z\x80-\xff]++){11,63}+)"
+    # No possessive repeat of a group: CPython gh-106052, mended in 3.11.5.
+    rb"[^a-z\x80-\xff]{0,8}+"
+    rb"((?>[a-z\x80-\xff]++(?:[^a-z\x80-\xff]{1,10}+[a-z\x80-\xff]++){11,63}))"
 )
 _BITS = (1 << 18) - 1  # a multiple of the 20 480 words, less one: one other word in thirteen passes
 _SPACE = re.compile(rb"[^a-z\x80-\xff]+")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 
-from interceptor.scan.validators.variety import varied
+from interceptor.scan.validators.variety import whole_varied
 
 _BASE62 = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _DOUBLED = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
@@ -41,8 +41,12 @@ def base62_crc32(data: bytes) -> bytes:
 
 
 def crc_token(secret: bytes, after: bytes) -> bool:
-    """Pass tokens whose checksum holds, and varied ones whose issuer may compute it otherwise."""
+    """Pass tokens whose checksum holds, and varied ones whose issuer may compute it otherwise.
+
+    The latter only if they end where the pattern does: in URL-safe base64, in which their prefix
+    stands by chance, in other values that were joined to them, and turned round, they go on.
+    """
     body = secret.rpartition(b"_")[2]
     if len(body) > 6 and base62_crc32(body[:-6]) == body[-6:]:
         return True
-    return varied(body, after)
+    return whole_varied(body, after)

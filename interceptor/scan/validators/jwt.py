@@ -8,6 +8,15 @@ from typing import Any
 
 _PART = re.compile(rb"[A-Za-z0-9_-]*+=?=?")
 _STANDARD = bytes.maketrans(b"-_", b"+/")
+_LONGEST = 8192  # bytes of a token whose claims are read
+_PARAMETER = re.compile(
+    rb"(?:^|[^A-Za-z0-9_.-])(?:access_token|id_token|id_token_hint|refresh_token|token|jwt"
+    rb"|assertion|client_assertion|subject_token|actor_token|logout_token)"
+    rb"(?:=|\\*[\"']\s{0,4}:\s{0,4}\\*[\"'])\Z"
+)
+_HOST = re.compile(
+    r"(?:https?://)?([a-z0-9-]+(?:\.[a-z0-9-]+)+)(?::[0-9]{1,5})?(?:/.*)?\Z", re.DOTALL
+)
 
 
 def jwt_token(secret: bytes, after: bytes) -> bool:
@@ -31,6 +40,29 @@ def jwt_token(secret: bytes, after: bytes) -> bool:
         return False
     # The token that every guide shows.
     return not (claims.get("sub") == "1234567890" and claims.get("name") == "John Doe")
+
+
+def own_hosts(text: bytes, start: int) -> tuple[str, ...]:
+    """Return the hosts that a token says it is from (`iss`) and for (`aud`), if it is sent as one.
+
+    That is, as the value of a parameter in which OAuth and OpenID Connect hand tokens over, in a
+    query, a form or JSON (RFC 6749 section 6, RFC 6750 section 2, RFC 7521 section 4, RFC 7662,
+    RFC 8693, OpenID Connect RP-Initiated Logout). Anywhere else there are none.
+
+    Args:
+        text: in which the token stands as it is.
+        start: offset at which it begins.
+    """
+    if _PARAMETER.search(text, max(0, start - 64), start) is None:
+        return ()
+    parts = text[start : start + _LONGEST].split(b".", 2)
+    claims = _object(parts[1]) if len(parts) == 3 else None
+    if claims is None:
+        return ()
+    audience = claims.get("aud")
+    said = [claims.get("iss"), *(audience if isinstance(audience, list) else (audience,))]
+    found = (_HOST.match(one.lower()) for one in said if isinstance(one, str))
+    return tuple(dict.fromkeys(match[1] for match in found if match is not None))
 
 
 def jwe_token(secret: bytes, _after: bytes) -> bool:

@@ -91,9 +91,10 @@ def _cdn(draw: random.Random) -> Url:
 
 
 def _r2(draw: random.Random) -> Url:
+    account = hexa(random.Random(draw.randrange(3)), 32)  # an agent knows an account or two
     scope = quote(f"{hexa(draw, 32)}/20260301/auto/s3/aws4_request", safe="")
     query = f"X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential={scope}&X-Amz-Date=20260301T120000Z&X-Amz-Expires=900&X-Amz-SignedHeaders=host&X-Amz-Signature={hexa(draw, 64)}"
-    return f"{hexa(draw, 32)}.r2.cloudflarestorage.com", f"/box/{guid(draw)}?{query}"
+    return f"{account}.r2.cloudflarestorage.com", f"/box/{guid(draw)}?{query}"
 
 
 def _release(draw: random.Random) -> Url:

@@ -195,7 +195,9 @@ def plain_url(draw: random.Random, number: int) -> Item:
     )
     return Item(
         f"url/{number}",
-        f"{hexa(draw, 12)}.cdn.example.com" if number % 3 else "www.example.com",
+        f"{hexa(random.Random(number % 7), 12)}.cdn.example.com"
+        if number % 3
+        else "www.example.com",
         paths[number % len(paths)],
         "GET",
         fields,

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from interceptor.decide.judge import Judge
+from interceptor.decide.reach import Reach
 from interceptor.model import Target
 from interceptor.policy.schema import Addresses, Hosts, Policy, TcpService
 
@@ -96,3 +97,12 @@ def test_epochs_differ(judge_of: JudgeOf) -> None:
     before = one.epoch
     one.use(one._scanner)
     assert one.epoch not in (before, two.epoch)
+
+
+def test_a_service_may_have_a_name_that_is_known_to_lead_inward(judge_of: JudgeOf) -> None:
+    named = {"host.docker.internal": "127.0.0.1:11434"}
+    reach = Reach(judge_of(Policy(services=named)))
+    assert reach.target_of("host.docker.internal:11434")[1].allowed
+    assert reach.target_of("host.docker.internal:443")[1].reason == "port_not_allowed"
+    without = Reach(judge_of(Policy(ports=(11434,))))
+    assert without.target_of("host.docker.internal:11434")[1].reason == "address_private"

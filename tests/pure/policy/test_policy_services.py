@@ -37,7 +37,8 @@ def test_a_name_has_the_ports_service(tmp_path: Path) -> None:
     [
         ("x.local: 10.0.0.1:80", "`.local` is never looked up in DNS"),
         ("localhost: 127.0.0.1:80", "`localhost` is never looked up in DNS"),
-        ("wpad: 127.0.0.1:80", "never looked up"),
+        ("wpad.internal: 127.0.0.1:80", "`wpad` is never looked up"),
+        ("x.home.arpa: 127.0.0.1:80", "`.arpa` is never looked up"),
         ("x.internal: db.internal:80", "expected an address and a port"),
         ("x.internal: 10.0.0.1", "expected an address and a port"),
         ("x.internal: 'fe80::1%eth0'", "expected an address"),

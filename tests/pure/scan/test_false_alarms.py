@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import base64
+import codecs
 import hashlib
 import json
 import random
@@ -234,3 +235,17 @@ def test_escapes_by_chance_in_binary_data_stay_within_the_budget(scanner: Scanne
     for hidden in (between, escaped, secret.decode().encode("utf-16-le")):
         scan = scanner.scan(noise[:250_000] + hidden + noise[250_000:], "body")
         assert {scanner.rules[raw.rule].id for raw in scan.findings} == {"github-token"}
+
+
+def test_a_turned_secret_is_a_value(scanner: Scanner) -> None:
+    """In the midst of base64 a turned prefix is chance."""
+    token = example(["AK", "ID", "{alnum:32}"], "turned")
+    other = example(["gs", "k_", "{alnum:52}"], "turned")
+    for secret, rule in ((token, "tencent-secret-id"), (other, "groq-api-key")):
+        rot13 = codecs.encode(secret.decode(), "rot13").encode()
+        for turned in (secret[::-1], rot13, rot13[::-1]):
+            for form in (b"%b", b"x %b y", b'{"a": "%b"}', b"q=%b&r=1", b"first\n%b\n"):
+                found = scanner.scan(form % turned, "body").findings
+                assert rule in {scanner.rules[raw.rule].id for raw in found}, form
+            found = scanner.scan(b"k3Jx9QpLm2%bZt7Wn4Rv8" % turned, "body").findings
+            assert rule not in {scanner.rules[raw.rule].id for raw in found}

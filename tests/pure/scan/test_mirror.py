@@ -65,6 +65,7 @@ def test_every_rule_finds_its_examples_turned(rule: Rule) -> None:
             found = SCANNER.scan(b"x " + turned + b" y", "head").findings
             mine = [raw for raw in found if SCANNER.rules[raw.rule].id == rule.id]
             assert mine, (way, number)
-            assert {raw.encoding for raw in mine} == {way}
+            # Of a token in two parts the second may be one by itself, with a word joined to it.
+            assert {raw.encoding for raw in mine} - {f"joined>{way}"} == {way}
             if way == "rot13":  # a tail that may vary in length ends elsewhere when turned round
                 assert {raw.digest for raw in mine} <= plain

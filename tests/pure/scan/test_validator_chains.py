@@ -113,6 +113,14 @@ def test_wallet_import_format(scanner: Scanner, text: str) -> None:
         assert "bitcoin-private-key" in found(scanner, f"{swapped} {text} ")
 
 
+def test_tezos_keys(scanner: Scanner) -> None:
+    for prefix, size in (("0d0f3a07", 32), ("11a2e0c9", 32), ("1051eebd", 32), ("2bf64e07", 64)):
+        text = checked58(bytes.fromhex(prefix) + DRAW.randbytes(size))
+        swapped = text[:30] + text[31] + text[30] + text[32:]
+        assert "tezos-private-key" in found(scanner, f'"{text}"'), text[:5]
+        assert swapped == text or "tezos-private-key" not in found(scanner, f'"{swapped}"')
+
+
 def test_versions_that_are_no_keys() -> None:
     for version in (0x00, 0x05, 0x79):
         text = checked58(bytes((version,)) + DRAW.randbytes(32))
@@ -260,7 +268,7 @@ def test_solana_key_pairs(scanner: Scanner) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        *("wif", "bitcoin-address", "monero-address", "bech32", "segwit-address"),
+        *("wif", "base58check", "bitcoin-address", "monero-address", "bech32", "segwit-address"),
         *("ethereum-key", "ethereum-address", "ethereum-address-in-context", "solana-keypair"),
     ],
 )

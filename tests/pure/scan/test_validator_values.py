@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from interceptor.scan.engine import Scanner
-from interceptor.scan.validators import VALIDATORS, looks_drawn
+from interceptor.scan.validators import VALIDATORS, base62_crc32, looks_drawn
 
 DRAW = random.Random("values")
 ALPHABETS = {
@@ -164,8 +164,44 @@ def test_ends_of_tokens() -> None:
             assert not VALIDATORS[name](token, after)
 
 
+def test_dense_values() -> None:
+    check, draw = VALIDATORS["dense"], random.Random("dense")
+    characters = ALPHABETS["url64"]
+    for size in (20, 34, 80, 120):
+        drawn_ = ["".join(draw.choices(characters, k=size)).encode() for _ in range(3000)]
+        assert sum(check(value, b"") for value in drawn_) >= 2990
+        numbers = b"".join(draw.randrange(1 << 14).to_bytes(4, "little") for _ in range(size))
+        assert not check(base64.b64encode(numbers)[:size], b"")  # a table of them
+
+
+def test_key_ids() -> None:
+    check, draw = VALIDATORS["key-id"], random.Random("ids")
+    ids = [
+        "AKIA" + "".join(draw.choices("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", k=16))
+        for _ in range(5000)
+    ]
+    assert sum(check(one.encode(), b'"') for one in ids) >= 4980
+    steps = ["AKIA" + "".join(draw.choices("ACEI" * 3 + "GKMOQSU", k=16)) for _ in range(500)]
+    assert sum(check(one.encode(), b"A") for one in steps) <= 100  # of source maps
+
+
+def test_checksums_of_tokens() -> None:
+    check = VALIDATORS["crc32"]
+    real = b"k3Jx9QpLm2Zt7Wn4Rv8Bc5Yd1Hs6Gf"
+    prefix = b"gh" + b"p_"
+    whole = prefix + real + base62_crc32(real)
+    wrong = prefix + real + b"k3Jx9Q"
+    for after in (b"", b'"', b"A", b"_x"):
+        assert check(whole, after)
+    assert check(wrong, b"")
+    assert check(wrong, b'"}')
+    assert not check(wrong, b"A")
+    assert not check(wrong, b"_x")
+
+
 NAMES = [
     *("varied", "mixed", "whole-varied", "whole-mixed", "filled-in", "key-id", "crc32", "drawn"),
+    "dense",
     *("assigned", "assigned-line", "password", "url-password", "basic-credentials"),
 ]
 
@@ -184,7 +220,7 @@ def test_any_text(name: str, secret: str, after: str) -> None:
 
 def test_every_validator_is_attacked() -> None:
     here = {"card", "whole-card", "iban", "social-security", "luhn", "bip39"}
-    here |= {"wif", "bitcoin-address", "monero-address", "bech32", "segwit-address"}
+    here |= {"wif", "base58check", "bitcoin-address", "monero-address", "bech32", "segwit-address"}
     here |= {"ethereum-key", "ethereum-address", "ethereum-address-in-context", "solana-keypair"}
     here |= {"pem", "der-key", "jwt", "jwe", *NAMES}
     assert set(VALIDATORS) == here
