@@ -113,7 +113,7 @@ def test_user_namespaces_only_where_they_were_asked_for(clean_lab: Lab) -> None:
 def test_jails_do_not_nest(clean_lab: Lab) -> None:
     inner = [sys.executable, "-m", "interceptor.cli.main", "jail", "--rootless", "--", "true"]
     options = ["--env", f"PYTHONPATH={ROOT}", "--ro-bind", str(ROOT)]
-    if sys.prefix.startswith(("/tmp/", "/run/")):  # noqa: S108 - the jail has its own
+    if sys.prefix.startswith(("/tmp/", "/run/")):
         options += ["--ro-bind", sys.prefix]
     done = clean_lab.jail(inner, *options)
     assert done.returncode == 125

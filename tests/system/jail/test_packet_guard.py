@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -32,7 +33,7 @@ def program(*sent: tuple[str, int, bytes]) -> list[str]:
     return ["/usr/bin/python3", "-c", _SEND.format(sent=listed)]
 
 
-def packets(events: list[dict[str, object]]) -> list[dict[str, object]]:
+def packets(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [e for e in events if e["event"] == "decision" and e["kind"] == "packet"]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Callable
 
 import pytest
 
@@ -25,7 +26,7 @@ def outcome(parent: int, name: bytes, *, scoped: bool) -> str:
         try:
             if scoped:
                 assert landlock.scope()
-            for attempt in (
+            attempts: tuple[Callable[[], object], ...] = (
                 lambda: os.kill(parent, 0),
                 lambda: socket.socket(socket.AF_UNIX).connect(name),
                 lambda: os.kill(os.getpid(), 0),
@@ -33,7 +34,8 @@ def outcome(parent: int, name: bytes, *, scoped: bool) -> str:
                 lambda: namespaces.mount(
                     None, "/", flags=namespaces.MountFlag.REC | namespaces.MountFlag.PRIVATE
                 ),
-            ):
+            )
+            for attempt in attempts:
                 try:
                     attempt()
                     said.append("yes")
