@@ -56,7 +56,7 @@ def command(*, rootless: bool, user: str | None, failed: bool, as_json: bool) ->
         return EXIT_USAGE
     results, faults = _played(_identity(user) if root else None)
     table = report.lines(results)
-    about = report.backend(dict.fromkeys(result.mode for result in results))
+    about = report.backend(results)
     shown = [line for line in table if line.verdict in report.FAILED] if failed else table
     if as_json:
         import msgspec

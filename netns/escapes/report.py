@@ -113,7 +113,7 @@ def summary(table: Sequence[Line]) -> str:
     return text
 
 
-def backend(modes: Iterable[str]) -> str:
+def backend(results: Sequence[Result]) -> str:
     """What held it: kernel, and the programs around the agent."""
     try:
         done = subprocess.run(
@@ -123,7 +123,9 @@ def backend(modes: Iterable[str]) -> str:
     except (OSError, subprocess.SubprocessError):
         version = "bubblewrap"
     kernel = f"Linux {platform.release()} {platform.machine()}"
-    return f"{kernel}; {version}, seccomp, network namespace; jails: {', '.join(modes)}"
+    guard = "packet guard" if any(result.guarded for result in results) else "no packet guard"
+    modes = ", ".join(dict.fromkeys(result.mode for result in results))
+    return f"{kernel}; {version}, seccomp, network namespace, {guard}; jails: {modes}"
 
 
 def show(

@@ -33,7 +33,7 @@ def main() -> int:
             lines += [scene(stage) for scene in SCENES]
         faults = stage.faults
     lines.sort(key=lambda line: line.row)
-    about = report.backend(dict.fromkeys(result.mode for result in results))
+    about = report.backend(results)
     shown = [line for line in lines if line.verdict in report.FAILED] if asked.failed else lines
     passed = report.passed(lines) and not faults
     if asked.json:
