@@ -25,8 +25,9 @@ import msgspec
 from netns import launch, namespaces
 from netns.escapes import furniture
 from netns.escapes.attempts import all_local
+from netns.escapes.channel import Channel, Evidence, PlayError
 from netns.escapes.furniture import Furniture
-from netns.escapes.play import Channel, Evidence, Player, PlayError
+from netns.escapes.play import Player
 from netns.escapes.surroundings import HOST_V4, LAN_LINK, enter, mounts, network
 
 _PLACE: Final = Path("/tmp/egressguard-self-test")  # noqa: S108 - of our own mount namespace

@@ -10,8 +10,8 @@ import msgspec
 
 from netns.escapes import report
 from tests.escape import documentation
+from tests.escape.scenes import SCENES
 from tests.escape.stage import LabStage, missing
-from tests.escape.violence import SCENES
 
 
 def main() -> int:

@@ -16,8 +16,9 @@ from netns import launch
 from netns.escapes import furniture
 from netns.escapes.attempt import Attempt
 from netns.escapes.attempts import all_local
+from netns.escapes.channel import Channel, Evidence
 from netns.escapes.furniture import Furniture
-from netns.escapes.play import Channel, Evidence, Player, Result
+from netns.escapes.play import Player, Result
 from tests.demo.attempts import plant
 from tests.escape.attempts_files import in_the_home
 from tests.escape.attempts_web import in_the_lab

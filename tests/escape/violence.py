@@ -15,9 +15,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from netns.escapes.play import Channel, PlayError
+from netns.escapes.channel import Channel, PlayError
 from netns.escapes.report import Line
-from tests.escape.stage import SHARED, LabStage
+from tests.escape.stage import LabStage
 from tests.lab.world import DEV_UID
 
 _NET_ADMIN = 1 << 12
@@ -57,9 +57,9 @@ class Roles(NamedTuple):
 
 def roles(channel: Channel) -> Roles:
     """Find the processes of a jail: who they are says what they are."""
-    (supervisor,) = _children(channel.process.pid)
+    (supervisor,) = children(channel.process.pid)
     found = {}
-    for pid in _children(supervisor):
+    for pid in children(supervisor):
         with contextlib.suppress(OSError):
             rows = dict(
                 row.split(":\t", 1)
@@ -78,7 +78,8 @@ def roles(channel: Channel) -> Roles:
     return Roles(supervisor, **found)
 
 
-def _children(pid: int) -> list[int]:
+def children(pid: int) -> list[int]:
+    """Children of a process."""
     text = Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii")
     return [int(word) for word in text.split()]
 
@@ -96,18 +97,18 @@ class _Scene:
     def __call__(self, stage: LabStage) -> Line:
         channel, evidence, _ = stage.jail("user")
         try:
-            first = _drawn()
-            channel.ask(_order(_ALLOWED, first))
+            first = drawn()
+            channel.ask(order(_ALLOWED, first))
             cannot = self.act(roles(channel))
             time.sleep(0.2)
             tries = [*_REFUSED, *([_ALLOWED] if self.offline else [])]
-            made = [(_drawn(), each) for each in tries]
-            saw = [_try(channel, each, nonce) for nonce, each in made]
+            made = [(drawn(), each) for each in tries]
+            saw = [tried(channel, each, nonce) for nonce, each in made]
         finally:
-            _end(channel)
-        beside = [(_drawn(), each) for each in tries]
+            end_of(channel)
+        beside = [(drawn(), each) for each in tries]
         for nonce, each in beside:
-            stage.controls["user"].ask(_order(each, nonce))
+            stage.controls["user"].ask(order(each, nonce))
         time.sleep(0.4)
         seen = stage.seen([first, *(nonce for nonce, _ in (*made, *beside))])
         arrived = [where for nonce, _ in made for where in seen.get(nonce, ())]
@@ -130,25 +131,28 @@ class _Scene:
         )
 
 
-def _drawn() -> str:
+def drawn() -> str:
+    """A nonce."""
     return f"egx{os.urandom(8).hex()}"
 
 
-def _order(each: dict[str, Any], nonce: str, seconds: float = 1.5) -> dict[str, Any]:
+def order(each: dict[str, Any], nonce: str, seconds: float = 1.5) -> dict[str, Any]:
+    """What a runner is told."""
     return {"id": nonce, "nonce": nonce, "seconds": seconds, **each}
 
 
-def _try(channel: Channel, each: dict[str, Any], nonce: str) -> str:
+def tried(channel: Channel, each: dict[str, Any], nonce: str) -> str:
+    """Have a runner try; says what it saw, also when it has ended."""
     try:
-        return str(channel.ask(_order(each, nonce))["saw"])
+        return str(channel.ask(order(each, nonce))["saw"])
     except PlayError:
         return "the agent has ended"
 
 
-def _end(channel: Channel) -> None:
+def end_of(channel: Channel) -> None:
     """End a jail, whatever state it is in: with its supervisor everything ends."""
     with contextlib.suppress(OSError, ValueError):
-        for pid in _children(channel.process.pid):
+        for pid in children(channel.process.pid):
             os.kill(pid, signal.SIGKILL)
     with contextlib.suppress(BrokenPipeError):
         channel.close(10.0)
@@ -168,15 +172,15 @@ def _sent(role: str, number: signal.Signals) -> Callable[[Roles], str]:
 def few_descriptors(stage: LabStage) -> Line:
     """Exhaust the interceptor's descriptors with connections, then leak."""
     crowd = {**_LEAK, "program": "web.crowd"}
-    made, beside = _drawn(), _drawn()
+    made, beside = drawn(), drawn()
     channel, evidence, _ = stage.jail("user", descriptors=_FEW)
     try:
-        saw = str(channel.ask(_order(crowd, made, 14.0))["saw"])
+        saw = str(channel.ask(order(crowd, made, 14.0))["saw"])
     except PlayError:
         saw = "the agent has ended"
     finally:
-        _end(channel)
-    stage.controls["user"].ask(_order(crowd, beside, 14.0))
+        end_of(channel)
+    stage.controls["user"].ask(order(crowd, beside, 14.0))
     time.sleep(0.4)
     seen = stage.seen([made, beside])
     verdict = "escaped" if made in seen else "held" if beside in seen else "no control"
@@ -199,13 +203,13 @@ def full_disk(stage: LabStage) -> Line:
     small = "/run/egx-small"
     script = f"mkdir -p {small} && mount -t tmpfs -o size=8k tmpfs {small}"
     stage.lab.run(["sh", "-c", script])
-    nonces = [_drawn() for _ in range(40)]
+    nonces = [drawn() for _ in range(40)]
     try:
         channel, _, _ = stage.jail("user", evidence=f"{small}/evidence.jsonl")
-        saw = [_try(channel, _ALLOWED, nonce) for nonce in nonces]
-        leak = _drawn()
-        _try(channel, _LEAK, leak)
-        _end(channel)
+        saw = [tried(channel, _ALLOWED, nonce) for nonce in nonces]
+        leak = drawn()
+        tried(channel, _LEAK, leak)
+        end_of(channel)
         lines = stage.lab.path(f"{small}/evidence.jsonl").read_bytes().count(b'"allow"')
     finally:
         stage.lab.run(["sh", "-c", f"umount -l {small}; rmdir {small}"])
@@ -228,164 +232,9 @@ def full_disk(stage: LabStage) -> Line:
     )
 
 
-_EARLY = """
-import socket, sys
-while True:
-    for family, where in ((socket.AF_INET, "9.9.9.9"), (socket.AF_INET6, "2d00:99::1")):
-        try:
-            socket.socket(family, socket.SOCK_DGRAM).sendto(sys.argv[1].encode(), (where, 4444))
-            end = socket.socket(family)
-            end.settimeout(0.2)
-            end.connect((where, 4444))
-            end.sendall(sys.argv[1].encode())
-        except OSError:
-            pass
-    if len(sys.argv) > 2:
-        break
-"""
-
-
-def start_race(stage: LabStage) -> Line:
-    """Kill one of our processes at some moment of the start; the agent sends at once."""
-    control, nonces = _drawn(), []
-    stage.lab.run(["/usr/bin/python3", "-I", "-S", "-c", _EARLY, control, "once"], user="dev")
-    ends = []
-    for number, victim in enumerate(("supervisor", "child", "last", "none") * 2):
-        nonces.append(_drawn())
-        program = stage.lab.start_jail(["/usr/bin/python3", "-I", "-S", "-c", _EARLY, nonces[-1]])
-        time.sleep(0.05 + 0.12 * number)
-        with contextlib.suppress(OSError, ValueError, IndexError):
-            (supervisor,) = _children(program.pid)
-            children = _children(supervisor)
-            target = {"supervisor": supervisor, "child": children[0], "last": children[-1]}
-            if victim in target:
-                os.kill(target[victim], signal.SIGKILL)
-        time.sleep(0.1)
-        with contextlib.suppress(OSError, ValueError):
-            for pid in _children(program.pid):
-                os.kill(pid, signal.SIGKILL)
-        program.communicate(timeout=20)
-        ends.append(program.returncode)
-    time.sleep(0.4)
-    seen = stage.seen([control, *nonces])
-    arrived = [where for nonce in nonces for where in seen.get(nonce, ())]
-    verdict = "escaped" if arrived else "held" if control in seen else "no control"
-    return Line(
-        row=45,
-        id="start-race",
-        title=f"{len(nonces)} starts, killed at different moments",
-        without=", ".join(seen.get(control, ["nothing"])),
-        control_user="user",
-        within=", ".join(sorted(set(arrived))) or "nothing",
-        saw=f"exit codes {sorted(set(ends))}",
-        event="",
-        modes={"user": verdict},
-        verdict=verdict,
-    )
-
-
-_PRELOADED = """
-#include <fcntl.h>
-#include <string.h>
-#include <unistd.h>
-__attribute__((constructor)) static void loaded(void) {
-    int end = open(PLACE, O_WRONLY | O_APPEND);
-    if (end >= 0) { (void)!write(end, NONCE, strlen(NONCE)); close(end); }
-}
-"""
-
-
-def preload(stage: LabStage) -> Line:
-    """LD_PRELOAD for the agent, which only the agent's own programs may follow."""
-    control, inside = _drawn(), _drawn()
-    compiled = ""
-    for nonce in (control, inside):
-        source = f"{SHARED}/{nonce}.c"
-        stage.lab.path(source).write_text(_PRELOADED)
-        defined = [f'-DNONCE="{nonce}"', f'-DPLACE="{SHARED}/left-open"']
-        command = ["gcc", "-shared", "-fPIC", "-o", f"{SHARED}/{nonce}.so", *defined, source]
-        try:
-            done = stage.lab.run(command)
-            compiled = done.stderr.decode("utf-8", "replace") if done.returncode else compiled
-        except OSError as error:
-            compiled = str(error)
-    stage.lab.run(["true"], user="dev", env={"LD_PRELOAD": f"{SHARED}/{control}.so"})
-    done = stage.lab.jail(["cat", "/proc/self/maps"], "--env", f"LD_PRELOAD={SHARED}/{inside}.so")
-    loaded = inside in done.text
-    seen = stage.seen([control, inside])
-    verdict = (
-        "escaped" if inside in seen else "held" if control in seen and loaded else "no control"
-    )
-    reason = compiled and "no gcc"
-    return Line(
-        row=44,
-        id="preload",
-        title="LD_PRELOAD into our processes",
-        without=", ".join(seen.get(control, ["nothing"])),
-        control_user="user",
-        within=", ".join(seen.get(inside, ["nothing"])),
-        saw="loaded by the agent alone" if loaded else "not loaded",
-        event="",
-        modes={"user": verdict},
-        verdict="not applicable" if reason else verdict,
-        reason=reason,
-    )
-
-
-_LATE = """
-import os, socket, sys
-end = socket.socket(socket.AF_UNIX)
-end.bind(sys.argv[1])
-os.chmod(sys.argv[1], 0o777)
-end.listen()
-print("ready", flush=True)
-while True:
-    print(end.accept()[0].recv(100).decode(), flush=True)
-"""
-
-
-def late_socket(stage: LabStage) -> Line:
-    """A socket that a program of the host binds, in a place the jail shows, while the jail runs.
-
-    What was bound before is found and hidden. What comes later is not (`netns.unix_sockets`): no
-    filter can read a path, and no mount option refuses connect(2).
-    """
-    path = f"{SHARED}/late-{_drawn()}.sock"
-    made, beside = _drawn(), _drawn()
-    channel, _, _ = stage.jail("user")
-    listener = stage.lab.popen(["/usr/bin/python3", "-I", "-S", "-c", _LATE, path])
-    try:
-        assert listener.stdout is not None
-        assert listener.stdout.readline() == b"ready\n"
-        dial = {"program": "local.stream", "args": {"path": path}}
-        stage.controls["user"].ask(_order(dial, beside))
-        saw = _try(channel, dial, made)
-    finally:
-        _end(channel)
-        listener.kill()
-    heard = listener.communicate()[0].decode()
-    held = "held" if beside in heard else "no control"
-    verdict = "known limit" if made in heard else held
-    return Line(
-        row=1,
-        id="late-socket",
-        title="a socket bound in a shown place while the jail runs",
-        without="its listener" if beside in heard else "nothing",
-        control_user="user",
-        within="its listener" if made in heard else "nothing",
-        saw=saw,
-        event="",
-        modes={"user": verdict},
-        verdict=verdict,
-    )
-
-
 _KILL, _STOP = signal.SIGKILL, signal.SIGSTOP
 
-SCENES: list[Callable[[LabStage], Line]] = [
-    late_socket,
-    preload,
-    start_race,
+VIOLENCE: list[Callable[[LabStage], Line]] = [
     _Scene(
         46,
         "kill-interceptor",

@@ -16,8 +16,8 @@ from netns.escapes import report
 from netns.escapes.attempts import all_local
 from netns.escapes.report import Line
 from tests.escape import documentation
+from tests.escape.scenes import SCENES
 from tests.escape.stage import LabStage, missing
-from tests.escape.violence import SCENES
 from tests.lab.programs import ROOT
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
