@@ -19,10 +19,10 @@ from netns.escapes.attempts import all_local
 from netns.escapes.channel import Channel, Evidence
 from netns.escapes.furniture import Furniture
 from netns.escapes.play import Player, Result
-from tests.demo.attempts import plant
 from tests.escape.attempts_files import in_the_home
 from tests.escape.attempts_web import in_the_lab
 from tests.lab import Lab
+from tests.lab.agents import secret
 from tests.lab.host_files import BUNDLE
 from tests.lab.programs import JAIL_ENVIRONMENT, ROOT
 from tests.lab.world import (
@@ -59,7 +59,6 @@ class LabStage:
         self._undo = contextlib.ExitStack()
         self._marker = f"loot-{secrets.token_hex(8)}"
         self._registered = f"policy-{secrets.token_hex(8)}"
-        self._keys = plant()
         # A secret of no known form, which only the agent's environment tells of.
         self._known = secrets.token_urlsafe(24)
         self._sockets = furniture.streams(DEV_UID, DEV_WORK, DEV_HOME)
@@ -164,7 +163,7 @@ class LabStage:
             cron="/var/spool/cron/egx-NONCE",
             at="/var/spool/at/egx-NONCE",
             product=[str(ROOT), sys.prefix],
-            planted=self._keys["AWS_ACCESS_KEY_ID"],
+            planted=secret(),
             known=self._known,
             authority=lab.path(BUNDLE).read_text(),
             **{"drop-file": "/tmp/egx-drop/egx-NONCE"},
