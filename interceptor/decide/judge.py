@@ -37,6 +37,8 @@ from interceptor.wire.fields import HttpError
 
 _EPOCHS = itertools.count(1)
 
+_FIELD_NAME = 64  # bytes of a field's name that findings repeat
+
 _ALLOWED = Verdict(Action.ALLOW, Reason.ALLOWED)
 
 
@@ -227,7 +229,7 @@ class Judge:
         """Judge trailer fields (RFC 9110 section 6.5), (lower-case name, value)."""
         found: list[tuple[str, RawFinding]] = []
         for name, value in fields:
-            where = f"trailer:{name.decode('latin-1')}"
+            where = f"trailer:{self._field_name(name)}"
             line = name + b": " + value
             scan = self._scanner.scan(line, where, self._key, self._decoded_bytes)
             if scan.incomplete:
@@ -525,7 +527,7 @@ class Judge:
         line = head.partition(b"\r\n")[0]
         views = [("url", line), ("url", target.path.encode("utf-8", "surrogateescape"))]
         for name, value in fields:
-            views.append((f"header:{name.decode('latin-1')}", name + b": " + value + b"\r\n"))
+            views.append((f"header:{self._field_name(name)}", name + b": " + value + b"\r\n"))
         found: list[tuple[str, RawFinding]] = []
         for where, data in views:
             inner = self._scanner.scan(data, where, self._key, self._decoded_bytes)
@@ -538,6 +540,11 @@ class Judge:
             for raw in scan.findings
             if raw.rule not in placed and both <= set(self._scanner.rules[raw.rule].surfaces)
         ]
+
+    def _field_name(self, name: bytes) -> str:
+        """Name of a field as it may be repeated: the agent may have put the secret into it."""
+        scan = self._scanner.scan(name, "header", self._key, self._decoded_bytes)
+        return "…" if len(name) > _FIELD_NAME or scan is not CLEAN else name.decode("latin-1")
 
     def _weighed(
         self, weighed: Weighed, before: tuple[Finding, ...], reason: Reason = Reason.SECRET

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 
@@ -15,8 +16,6 @@ def parsed(pattern: str) -> Any:
         re.error: not a pattern.
     """
     try:
-        from re import _parser
-
-        return _parser.parse(pattern)
+        return importlib.import_module("re._parser").parse(pattern)
     except (ImportError, AttributeError):  # pragma: no cover - CPython since 3.11 has it
         raise LookupError("this Python does not show how it reads patterns") from None

@@ -24,6 +24,7 @@ from interceptor.scan.database import (
     store_databases,
 )
 from interceptor.scan.decoders import GATES, HINTS, gate_name
+from interceptor.scan.decoders.model import Hints
 from interceptor.scan.fragments import fragment_gates
 from interceptor.scan.marks import Mark, mark_pattern, mark_table
 from interceptor.scan.mirror import (
@@ -209,14 +210,19 @@ def _stages(rules: Sequence[Rule], own: Sequence[Pattern], others: Sequence[Patt
         else pattern
         for rule, pattern in zip(rules, own, strict=True)
     ]
-    groups: dict[tuple[Pattern, ...], list[int]] = {}
-    hints = [(rule.hints, f"rule {rule.id}", rule.caseless) for rule in rules]
-    hints += [(texts, others[at].name, False) for at, texts in enumerate(HINTS)]
-    for index, (texts, name, caseless) in enumerate(hints):
-        if texts:
-            each = (Pattern(text.encode("ascii"), f"hint of {name}", caseless) for text in texts)
-            groups.setdefault(tuple(each), []).append(index)
-    hinted = [Hinted(texts, tuple(indexes)) for texts, indexes in groups.items()]
+    groups: dict[tuple[tuple[Pattern, ...], ...], list[int]] = {}
+    hints: list[tuple[Hints, str, bool]] = [
+        ((rule.hints,), f"rule {rule.id}", rule.caseless) for rule in rules
+    ]
+    hints += [(levels, others[at].name, False) for at, levels in enumerate(HINTS)]
+    for index, (levels, name, caseless) in enumerate(hints):
+        if levels and levels[0]:
+            each = tuple(
+                tuple(Pattern(text.encode("ascii"), f"hint of {name}", caseless) for text in level)
+                for level in levels
+            )
+            groups.setdefault(each, []).append(index)
+    hinted = [Hinted(each, tuple(indexes)) for each, indexes in groups.items()]
     return stages_of([*patterns, *others], hinted)
 
 

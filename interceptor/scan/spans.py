@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from interceptor.scan.mirror import ROT13, core, shortened
 from interceptor.scan.ruleset import MACROS, Rule, widest
-from interceptor.scan.validators import VALIDATORS
+from interceptor.scan.validators import GLANCES, VALIDATORS
 
 Way = tuple[int, str]
 """Index of a rule, and how its pattern was turned: `reversed`, `rot13`, `reversed>rot13`."""
@@ -24,16 +24,22 @@ _CAPITAL = re.compile(r"(?<!\\)[A-Z]|[^\\]\\\\[A-Z]")
 _IN_WORD = frozenset(
     bytes((byte,)) for byte in b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz"
 )
+_OR_BEGINNING = re.compile(rb"\A\(\?:(\[\^(?:[^\]\\]|\\.)*\])\|\^\)")
 _RUN = re.compile(rb"[A-Za-z0-9+/=_-]{1,256}")
 
 
 class _Compiled(NamedTuple):
     pattern: re.Pattern[bytes]
+    inner: re.Pattern[bytes]
+    """The same for what does not begin where the text does: `re` skips to a class, but not to a
+    class or the beginning."""
     before: int
     """Most bytes from the start of a match to a hit."""
     width: int
     bounded: bool
     """The rule asks for a boundary on the left."""
+    glance: Callable[[bytes, int], bool] | None
+    """(text, end of a hit) -> whether it may be one: cheaper than to look where it begins."""
     lower: bool
     """Search what is in small letters: faster than a pattern without regard to case."""
 
@@ -77,9 +83,13 @@ class CloseLook:
         compiled = self._patterns.get((number, bare, folded))
         if compiled is None:
             compiled = self._compiled(rule, number, bare=bare, folded=folded)
-        pattern, before, width, bounded, lower = compiled
+        pattern, inner, before, width, bounded, glance, lower = compiled
+        if glance is not None and not way and not glance(text, end):
+            return None
+        pattern = inner if end > before else pattern
         backwards = way.startswith("reversed")
         if backwards:
+            pattern = compiled.pattern
             # The match of the turned pattern ends where the secret begins.
             base = end
             text = text[max(0, end - width - _AFTER) : end][::-1]
@@ -146,9 +156,13 @@ class CloseLook:
             rule.pattern.replace(MACROS["is"], "")
         )
         flags = re.IGNORECASE if (rule.caseless or folded) and not lower else re.NOFLAG
-        pattern = re.compile((own if bare else rule.pattern).encode("ascii"), flags)
+        text = (own if bare else rule.pattern).encode("ascii")
+        pattern = re.compile(text, flags)
+        inner = re.compile(_OR_BEGINNING.sub(rb"\1", text), flags)
         before, width = widest(shortened(own)) + _BOUNDARY, widest(own) + _BOUNDARY
-        entry = _Compiled(pattern, before, width, own != rule.pattern, lower)
+        # A hit of a pattern that was cut ends sooner than its match.
+        glance = GLANCES.get(rule.validator) if rule.hints or shortened(own) == own else None
+        entry = _Compiled(pattern, inner, before, width, own != rule.pattern, glance, lower)
         self._patterns[number, bare, folded] = entry
         return entry
 

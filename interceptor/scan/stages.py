@@ -26,7 +26,8 @@ _COMMON: Final = (b"[!-~]{25}",)
 class Hinted(NamedTuple):
     """Patterns that are looked for only where one of their hints occurs."""
 
-    hints: tuple[Pattern, ...]
+    hints: tuple[tuple[Pattern, ...], ...]
+    """Of each tuple one occurs; the later ones are looked for only where an earlier one does."""
     members: tuple[int, ...]
     """Indexes of the patterns."""
 
@@ -61,9 +62,12 @@ def stages_of(patterns: Sequence[Pattern], hinted: Iterable[Hinted]) -> Stages:
     groups: list[tuple[int, ...]] = []
     calls: dict[int, list[int]] = {}
     for hints, members in hinted:
-        for hint in hints:
-            calls[len(every)] = [len(groups)]
-            every.append(hint._replace(once=True))
+        for number, level in enumerate(hints):
+            indexes = tuple(range(len(every), len(every) + len(level)))
+            every += [hint._replace(once=True) for hint in level]
+            if number:
+                groups.append(indexes)
+            calls |= {index: [len(groups)] for index in indexes}
         groups.append(members)
     every += [Pattern(text, "run", once=True) for text in _COMMON]
     late = {index for members in groups for index in members}

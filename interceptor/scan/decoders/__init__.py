@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from interceptor.scan.decoders.joined import JOINED
-from interceptor.scan.decoders.model import Decoder, Seen
+from interceptor.scan.decoders.model import Decoder, Hints, Seen
 from interceptor.scan.decoders.runs import RUNS
 from interceptor.scan.decoders.texts import TEXTS
 from interceptor.scan.decoders.turned import TURNED
@@ -25,7 +25,7 @@ GATES: tuple[tuple[int, str], ...] = tuple(
 )
 """(index in `DECODERS`, pattern) of every gate; that index is its bit in a mask."""
 
-HINTS: tuple[tuple[str, ...], ...] = tuple(DECODERS[number].hints for number, _ in GATES)
+HINTS: tuple[Hints, ...] = tuple(DECODERS[number].hints for number, _ in GATES)
 """Of each gate, see `Decoder.hints`."""
 
 _RUNS = range(len(TEXTS), len(TEXTS) + len(RUNS))

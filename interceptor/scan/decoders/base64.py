@@ -17,7 +17,7 @@ from interceptor.scan.decoders.alphabet import Alphabet, fresh
 from interceptor.scan.decoders.base32 import decode_token
 from interceptor.scan.decoders.compressed import SIZES, at_start, first_bytes
 from interceptor.scan.decoders.model import Decoder, Seen
-from interceptor.scan.decoders.noise import SMALL, is_noise
+from interceptor.scan.decoders.noise import is_noise
 from interceptor.scan.decoders.radix import from_token
 from interceptor.scan.decoders.strand import Reading, kept, strand
 from interceptor.scan.mirror import ROT13
@@ -31,6 +31,7 @@ _UUID = re.compile(rb"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\Z")
 _RUNS: Final = Alphabet(_CHARACTERS, MIN_BASE64, literals=True)
 _LEAST_WHOLE: Final = 24
 _LONGEST_TOKEN: Final = 2048
+_FEW: Final = 400  # characters that are read in all ways before any reading is looked at
 _DIGESTS: Final = frozenset((32, 40, 48, 56, 64, 96, 128))
 
 # Pieces that were encoded one by one, each with its padding.
@@ -100,8 +101,8 @@ def _decoded(found: list[bytes]) -> Iterator[tuple[str, bytes]]:
     turned = strand([run.translate(ROT13) for run in found], b"AAAA")
     ways = (("base64", plain), ("reversed>base64", plain.turned_round()), ("rot13>base64", turned))
     # Most often there is nothing: one look for all of them, if they are short.
-    if len(plain.text) > SMALL // 12 or not is_noise(
-        b"\n".join(base64_phases(b"AAAA".join([way.text for _, way in ways])))
+    if len(plain.text) > _FEW or not is_noise(
+        b"\n".join(base64_phases(b"AAAA".join([way.text for _, way in ways]))), thorough=True
     ):
         for name, way in ways:
             yield name, kept(way, 6, _readings(way.text), turned=name != "base64")

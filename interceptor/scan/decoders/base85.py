@@ -179,7 +179,10 @@ BASE85: tuple[Decoder, ...] = (
             variant.name,
             (_mixed(variant),),
             _decoding(variant),
-            hints=(f"{_class(variant.digits)}{{{MIN_BASE85}}}",),
+            hints=(
+                (f"{_class(variant.digits)}{{{MIN_BASE85}}}",),
+                (_class(variant.rare) + _class(variant.digits) + "{10}",),
+            ),
         )
         for variant in _VARIANTS
     ),

@@ -118,9 +118,11 @@ JOINED: tuple[Decoder, ...] = (
         _concat,
         # Each of one length: found at once.
         hints=(
-            _OPERATOR,
-            *(r"""["'`]""" + r"[ \t)]" * blanks + r"\." for blanks in range(3)),
-            *(r"""["'`]""" + r"[ \t]" * blanks + end for blanks in range(3) for end in _ENDS),
+            (
+                _OPERATOR,
+                *(r"""["'`]""" + r"[ \t)]" * blanks + r"\." for blanks in range(3)),
+                *(r"""["'`]""" + r"[ \t]" * blanks + end for blanks in range(3) for end in _ENDS),
+            ),
         ),
     ),
     # Its gate is a stretch of text: noise, as most decoders make it, has none.

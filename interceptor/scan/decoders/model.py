@@ -9,6 +9,10 @@ Seen = set[tuple[str, bytes]]
 """What was decoded within one item: (encoding, run), or ("", whole output)."""
 
 
+Hints = tuple[tuple[str, ...], ...]
+"""Patterns that are quicker to find than others, see `Decoder.hints`."""
+
+
 class Decoder(NamedTuple):
     """One encoding."""
 
@@ -21,6 +25,6 @@ class Decoder(NamedTuple):
     last: bool = False
     """True if what it yields is not decoded any further, and only rules that may be found in pieces
     count in it."""
-    hints: tuple[str, ...] = ()
-    """Patterns that are quicker to find than the gates: one of them occurs wherever a gate matches
-    that matters, and the gates are looked for only there. None: always."""
+    hints: Hints = ()
+    """Patterns that are quicker to find than the gates: of each tuple one occurs wherever a gate
+    matches that matters, and what comes after it is looked for only there. None: always."""

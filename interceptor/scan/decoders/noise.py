@@ -42,7 +42,7 @@ _ENCODED: Final = Sieve(*_WIDE, *_PACKED)
 _ENCODED_SMALL: Final = Sieve(*_WIDE, *_PACKED, r"x[\x01\x5e\x9c\xda]")  # zlib: two bytes only
 
 
-def is_noise(out: bytes, *, turned: bool = False) -> bool:
+def is_noise(out: bytes, *, turned: bool = False, thorough: bool = False) -> bool:
     """Say whether nothing in an output can hold a credential or another encoding of one.
 
     Both need a dozen readable characters in a row (with NULs between them in UTF-16), or some more
@@ -52,8 +52,9 @@ def is_noise(out: bytes, *, turned: bool = False) -> bool:
     Args:
         out: what a decoder has made.
         turned: it was reversed or in ROT13 besides; of a long one only readable text counts then.
+        thorough: look as closely as at a short one: `out` is put together of short ones.
     """
-    if len(out) > SMALL:
+    if len(out) > SMALL and not thorough:
         return not (_READABLE.holds(out) or (not turned and _ENCODED.holds(out)))
     return (
         b"1" * 12 not in out.translate(_MARK_TEXT)

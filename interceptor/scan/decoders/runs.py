@@ -32,14 +32,17 @@ def _narrow(text: bytes, seen: Seen) -> Found:
 
 _ONE = "[A-Za-z0-9+/_-]"
 _END = r"(?:[\r\n\x22'\\<;,)\]}&]|$)"
-_NARROW = tuple(
-    gate
-    for line in (r"\r?\n", r"(?:\\{1,4}r)?\\{1,4}n", r"\\\r?\n", r"\r?\n> ?")
-    for gate in (
-        # Two lines that hold nothing else, and one that is padded.
-        line.removeprefix(r"\r?") + _ONE + "{4,19}" + line + _ONE + "{1,19}" + _END,
-        line.removeprefix(r"\r?") + _ONE + "{1,18}={1,2}" + _END,
-    )
+_NARROW = (
+    # Two lines that hold nothing else, and one that is padded.
+    *(
+        begin + _ONE + "{4,19}" + line + _ONE + "{1,19}" + _END
+        for begin, line in (
+            (r"\n", r"\\?\r?\n"),
+            (r"\\n", r"(?:\\{1,4}r)?\\{1,4}n"),
+            (r"\n> ?", r"\r?\n> ?"),
+        )
+    ),
+    *(begin + _ONE + "{1,18}={1,2}" + _END for begin in (r"\n", r"\\n", r"\n> ?")),
 )
 # Lines that hold nothing else make one run, with what ends them; and padding has an end.
 _NARROW_HINTS = (
@@ -57,6 +60,6 @@ RUNS: tuple[Decoder, ...] = (
     *BASE85,
     *CODES,
     *COMPRESSED,
-    Decoder("lines", _NARROW, _narrow, hints=_NARROW_HINTS),
+    Decoder("lines", _NARROW, _narrow, hints=(_NARROW_HINTS,)),
 )
 """Every decoder of this kind; the frequent ones come first."""

@@ -49,10 +49,8 @@ class _Separator:
         ]
         each = fixed + _FIRST + one * (_FEWEST - 1)
         # What has one length is found at once, what ends in one of several ways is not.
-        self.hints = widths and (
-            each,
-            *((fixed + _ALNUM * width) * (fewest - 1) + fixed for width, fewest in widths),
-        )
+        rows = ((fixed + _ALNUM * width) * (fewest - 1) + fixed for width, fewest in widths)
+        self.hints = ((each, *rows),) if widths else ()
         self.gates = (
             each,
             *(

@@ -51,7 +51,7 @@ def _decoded(text: bytes, _seen: Seen) -> Iterator[tuple[str, bytes]]:
             yield "utf-16", b"\n".join(pieces)
 
 
-_HINTS = (r"[\x00\xff]",)
+_HINTS = ((r"[\x00\xff]",),)
 WIDE = (
     Decoder(
         "utf-16",
@@ -118,6 +118,6 @@ CONTROLS = Decoder(
         rf"{_TERMINAL}[A-Za-z0-9_-]",
     ),
     _controls,
-    hints=(_CONTROL_HINT,),
+    hints=((_CONTROL_HINT,),),
 )
 """Control characters within a token, and the colours with which `grep` marks what it found."""

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from interceptor.scan.validators.assignments import assigned, assigned_line, drawn, looks_drawn
 from interceptor.scan.validators.base58 import base58check_key, bitcoin_address, monero_address, wif
 from interceptor.scan.validators.bech32 import bech32_text, segwit_address
-from interceptor.scan.validators.bip39 import recovery_phrase
+from interceptor.scan.validators.bip39 import may_be_phrase, recovery_phrase
 from interceptor.scan.validators.cards import card, whole_card
 from interceptor.scan.validators.checksums import base62_crc32, crc_token, luhn, mod97
 from interceptor.scan.validators.ethereum import (
@@ -78,7 +78,11 @@ VALIDATORS: dict[str, Validator] = {
 }
 """Validators by the name that rule files use."""
 
+GLANCES: dict[str, Callable[[bytes, int], bool]] = {"bip39": may_be_phrase}
+"""For some of them: (text, end of a hit) -> whether it is worth a closer look."""
+
 __all__ = [
+    "GLANCES",
     "VALIDATORS",
     "Validator",
     "base62_crc32",

@@ -32,6 +32,10 @@ _WORDS = re.compile(
     rb"((?>[a-z\x80-\xff]++(?:[^a-z\x80-\xff]{1,10}+[a-z\x80-\xff]++){11,63}))"
 )
 _BITS = (1 << 18) - 1  # a multiple of the 20 480 words, less one: one other word in thirteen passes
+_BLANKED = bytes(byte if 97 <= byte < 123 else 32 for byte in range(256))
+_GAP = b" " * 11  # so many other characters between two words end the phrase
+_REACH = 216  # bytes that twelve words take, and what may stand between them
+_MOST = 36  # words that are looked at: a dozen beginnings, and 24 from the last of them
 _SPACE = re.compile(rb"[^a-z\x80-\xff]+")
 # Phrases that development nodes (Hardhat, Anvil, Ganache) give to everybody's test accounts.
 _PUBLISHED = frozenset(
@@ -49,26 +53,62 @@ def recovery_phrase(secret: bytes, after: bytes) -> bool:
     `secret` holds the first dozen, the first of which may have a number before it; `after` may hold
     more. The phrase begins with one of the first dozen.
     """
-    text = _ESCAPED.sub(b" ", secret + after).lower()
+    text = (secret + after).lower()
+    if b"\\" in text:
+        text = _ESCAPED.sub(b" ", text)
     if not text.isascii():
         text = _decomposed(text)
-    found = _WORDS.match(text)
-    if found is None:
+        found = _WORDS.match(text)
+        if found is None:
+            return False
+        words = _SPACE.split(found[1])
+    else:
+        words = text.translate(_BLANKED).partition(_GAP)[0].split(None, _MOST)[:_MOST]
+    # Wherever the phrase begins, the last word of the first dozen is one of it.
+    if len(words) < 12 or _unknown(words, 11, 1) >= 0:
         return False
-    words = _SPACE.split(found[1])
     start = 0
     while start < 12 and start + 12 <= len(words):
-        unknown = _unknown(words, start)
+        unknown = _unknown(words, start, 12)
         if unknown < 0 and _proved(words[start : start + 24]):
             return True
         start = max(start, unknown) + 1
     return False
 
 
-def _unknown(words: list[bytes], start: int) -> int:
-    """Return the index of the last of a dozen words that is on no list; -1 if all may be."""
+def may_be_phrase(text: bytes, end: int) -> bool:
+    """Say whether a dozen words that may be on a list stand around the word at offset `end`.
+
+    A glance before patterns look for where the words begin: ordinary prose does not pass.
+    """
+    left, right = text[max(0, end - _REACH) : end], text[end : end + _REACH]
+    if not (left.isascii() and right.isascii()):
+        return True
+    if b"\\" in left or b"\\" in right:
+        left, right = _ESCAPED.sub(b" ", left), _ESCAPED.sub(b" ", right)
+    left, right = left.lower().translate(_BLANKED), right.lower().translate(_BLANKED)
+    head, _, begun = left.rpartition(b" ")
+    rest, _, tail = right.partition(b" ")
+    count = _count([begun + rest], 1)
+    if count:
+        count += _count(head.split()[::-1], 11) + _count(tail.split(), 11)
+    return count >= 12
+
+
+def _count(words: list[bytes], most: int) -> int:
+    """Return how many of the first words may be on a list, up to one that is on none."""
     known = _filter()
-    for index in range(start + 11, start - 1, -1):
+    for index, word in enumerate(words[:most]):
+        bit = zlib.crc32(word) & _BITS
+        if not known[bit >> 3] >> (bit & 7) & 1:
+            return index
+    return min(len(words), most)
+
+
+def _unknown(words: list[bytes], start: int, count: int) -> int:
+    """Return the index of the last of some words that is on no list; -1 if all may be."""
+    known = _filter()
+    for index in range(start + count - 1, start - 1, -1):
         bit = zlib.crc32(words[index]) & _BITS
         if not known[bit >> 3] >> (bit & 7) & 1:
             return index

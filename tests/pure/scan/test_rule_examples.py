@@ -27,7 +27,7 @@ from tests.recall.encodings import BY_NAME, Encode
 from tests.recall.examples import Chain, applies, chain, secrets
 from tests.recall.groups import EACH_GROUP, RULES, nothing
 
-OF_NO_VENDOR = {"jwt", "jwe", "configuration-secret", "settings-secret"}
+OF_NO_VENDOR = {"jwt", "jwe", "configuration-secret", "settings-secret", "sk-environment-key"}
 """What any service may have given its client to authorize itself with: at home in the fields of a
 request that are there for that, wherever it goes."""
 PLACE = re.compile(r"url|body|header:[a-z0-9_-]+")
