@@ -13,22 +13,21 @@ import re
 import socket
 import struct
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 TXT = 16
 
 
-def main():
+def main() -> None:
     framing, domain, server, data = sys.argv[1:5]
     if not server:
-        server = re.search(
-            r"^nameserver (\S+)", Path("/etc/resolv.conf").read_text(), re.MULTILINE
-        )[1]
+        (server,) = re.findall(r"^nameserver (\S+)", Path("/etc/resolv.conf").read_text(), re.M)[:1]
     packets = list(FRAMINGS[framing](bytes.fromhex(data), domain))
     sock = socket.socket(socket.AF_INET6 if ":" in server else socket.AF_INET, socket.SOCK_DGRAM)
     sock.settimeout(0.4)
     sock.connect((server, 53))
-    acknowledged, codes = 0, {}
+    acknowledged, codes = 0, dict[str, int]()
     for number, labels in enumerate(packets):
         for _ in range(3):
             answer = ask(sock, labels, number)
@@ -43,7 +42,7 @@ def main():
     print(json.dumps({"packets": len(packets), "acknowledged": acknowledged, "codes": codes}))
 
 
-def ask(sock, labels, number):
+def ask(sock: socket.socket, labels: list[bytes], number: int) -> tuple[int, int] | None:
     name = b"".join(bytes((len(label),)) + label for label in labels) + b"\0"
     query = struct.pack(">HHHHHH", number + 1, 0x0100, 1, 0, 0, 0)
     try:
@@ -54,7 +53,7 @@ def ask(sock, labels, number):
     return reply[3] & 15, struct.unpack_from(">H", reply, 6)[0]
 
 
-def dnscat2(data, domain):
+def dnscat2(data: bytes, domain: str) -> Iterator[list[bytes]]:
     """SYN, then MSG packets with sequence numbers: dnscat2's doc/protocol.md, in hexadecimal."""
     session = os.urandom(2)
     sequence = int.from_bytes(os.urandom(2), "big")
@@ -70,7 +69,7 @@ def dnscat2(data, domain):
         sequence = (sequence + len(chunk)) % 65536
 
 
-def iodine(data, domain):
+def iodine(data: bytes, domain: str) -> Iterator[list[bytes]]:
     """Version and login handshakes, then data: iodine's doc/proto_00000502.txt."""
     ends = [label.encode() for label in domain.split(".")]
     yield [b"v" + base32(b"\0\0\5\2" + os.urandom(2)), *ends]
@@ -80,11 +79,11 @@ def iodine(data, domain):
         yield [*cut(head + base32(data[at : at + 110])), *ends]
 
 
-def base32(data):
+def base32(data: bytes) -> bytes:
     return base64.b32encode(data).rstrip(b"=").lower()
 
 
-def cut(text):
+def cut(text: str | bytes) -> list[bytes]:
     raw = text.encode() if isinstance(text, str) else text
     return [raw[at : at + 57] for at in range(0, len(raw), 57)]
 
