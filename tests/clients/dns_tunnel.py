@@ -22,7 +22,8 @@ TXT = 16
 def main() -> None:
     framing, domain, server, data = sys.argv[1:5]
     if not server:
-        (server,) = re.findall(r"^nameserver (\S+)", Path("/etc/resolv.conf").read_text(), re.M)[:1]
+        text = Path("/etc/resolv.conf").read_text()
+        server = re.findall(r"^nameserver (\S+)", text, re.MULTILINE)[0]
     packets = list(FRAMINGS[framing](bytes.fromhex(data), domain))
     sock = socket.socket(socket.AF_INET6 if ":" in server else socket.AF_INET, socket.SOCK_DGRAM)
     sock.settimeout(0.4)
