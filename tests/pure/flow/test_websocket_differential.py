@@ -241,7 +241,8 @@ def theirs(data: bytes, masked: bool, size: int) -> tuple[list[tuple[int, bytes]
                     parts = []
     except ParseFailed as error:
         return found, int(error.code), False
-    return found, 0, oracle._frame_decoder.header is not None
+    waits = oracle._frame_decoder
+    return found, 0, waits.header is not None or len(waits.buffer) > 0  # within a header, too
 
 
 def _plain(frame: Frame) -> bytes:

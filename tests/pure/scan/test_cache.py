@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import hyperscan
@@ -25,8 +26,23 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "cache"
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
+    """A cache that is filled, and how many databases that took: compiling takes half a second."""
+    folder = tmp_path_factory.mktemp("made") / "cache"
+    folder.mkdir(mode=0o755)
+    with pytest.MonkeyPatch.context() as patch:
+        counted = counting_compiles(patch)
+        assert works(Scanner.build(RULES, folder))
+    return folder, len(counted)
+
+
 @pytest.fixture
 def compiles(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    return counting_compiles(monkeypatch)
+
+
+def counting_compiles(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     counted: list[int] = []
     original = database.compile_database
 
@@ -63,10 +79,10 @@ def test_no_folder_yet(tmp_path: Path, compiles: list[int]) -> None:
 @pytest.mark.parametrize("number", range(6))
 @pytest.mark.parametrize("damage", ["truncate", "flip", "empty", "swap", "garbage"])
 def test_damage_means_making_it_again(
-    folder: Path, compiles: list[int], damage: str, number: int
+    folder: Path, made: tuple[Path, int], compiles: list[int], damage: str, number: int
 ) -> None:
-    Scanner.build(RULES, folder)
-    built = len(compiles)
+    filled, built = made
+    shutil.copytree(filled, folder, dirs_exist_ok=True)
     files = sorted(folder.glob("*.db"))
     assert len(files) == MAIN + 2  # those, what is looked for by itself, and what is in all of them
     first, second = files[number], files[number - 1]
@@ -84,7 +100,7 @@ def test_damage_means_making_it_again(
     )
     assert works(Scanner.build(RULES, folder))
     # What the databases are made of is worked out, not compiled.
-    assert len(compiles) in (built, built + 1, 2 * built - MAIN)
+    assert len(compiles) in (0, 1, built - MAIN)
     assert first.read_bytes() == good
 
 
