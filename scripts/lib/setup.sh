@@ -120,7 +120,8 @@ ensure_environment() {
     rm -rf -- "$environment"
     "$python" -I -m venv "$environment" >> "$log" 2>&1 ||
         fail "cannot make a Python environment with $python." "Log: $log"
-    # Wheels only: no compiler is needed, and nothing of a package is run while it is installed.
+    # Wheels only: no compiler is needed, and nothing of a package is run while it is installed. The
+    # one package that has none is left to ensure_guard.
     {
         "$environment/bin/python" -I -m pip --disable-pip-version-check --no-input install \
             --require-hashes --no-deps --only-binary :all: --no-warn-script-location \
@@ -133,6 +134,40 @@ ensure_environment() {
     fi
     sync -f "$environment" 2> /dev/null || true
     : > "$environment/.complete"
+}
+
+# install_locked LOCKFILE OPTION...: into $environment; output goes to the log.
+install_locked() {
+    file=$1
+    shift
+    "$environment/bin/python" -I -m pip --disable-pip-version-check --no-input install \
+        --require-hashes --no-deps --progress-bar off "$@" -r "$root/requirements/$file" \
+        >> "$log" 2>&1
+}
+
+# ensure_guard: build what the packet guard reads the kernel's queue with; it has no wheels. False
+# when it cannot be: packets that no listener takes are then refused without a name, no more.
+ensure_guard() {
+    [ ! -e "$environment/.guard" ] || return 0
+    say "building the packet guard's extension"
+    if install_locked build.txt --only-binary :all: &&
+        install_locked guard.txt --no-build-isolation --no-binary :all: &&
+        "$environment/bin/python" -I -c 'import netfilterqueue' >> "$log" 2>&1; then
+        : > "$environment/.guard"
+        return 0
+    fi
+    say "  it cannot be built ($log): refused packets will not be named."
+    say "  Fix: sudo apt-get install gcc python3-dev libnetfilter-queue-dev, and remove $environment"
+    return 1
+}
+
+guard_packages="cc:gcc /usr/include/libnetfilter_queue/libnetfilter_queue.h:libnetfilter-queue-dev
+    iptables-nft-restore:iptables"
+
+# ensure_headers: those of the environment's Python.
+ensure_headers() {
+    headers=$("$environment/bin/python" -I -c 'import sysconfig; print(sysconfig.get_path("include"))')
+    ensure_packages "$headers/Python.h:lib${headers##*/}-dev"
 }
 
 # ---- what the callers use --------------------------------------------------------------------
@@ -150,11 +185,12 @@ prepare_runtime() {
     before=$(date +%s)
     take_lock
     ensure_packages bwrap:bubblewrap nft:nftables libseccomp.so.2:libseccomp2 \
-        /etc/protocols:netbase update-ca-certificates:ca-certificates || true
+        /etc/protocols:netbase update-ca-certificates:ca-certificates $guard_packages || true
     hash=$(sha256sum < "$root/requirements/runtime.txt")
     environment=$data/venv-${hash%"${hash#????????????????}"}
     ! complete || return 0
     ensure_environment venv runtime.txt
+    ensure_headers && ensure_guard || true
     warm_up
     say "ready after $(($(date +%s) - before)) s"
 }
@@ -165,8 +201,9 @@ prepare_tests() {
     take_lock
     ensure_packages bwrap:bubblewrap nft:nftables libseccomp.so.2:libseccomp2 ip:iproute2 \
         /etc/protocols:netbase update-ca-certificates:ca-certificates git:git curl:curl wget:wget openssl:openssl \
-        dig:bind9-dnsutils || true
+        dig:bind9-dnsutils $guard_packages || true
     ensure_environment dev dev.txt
+    ensure_headers && ensure_guard || true
 }
 
 # warm_up: compile what would otherwise be compiled at first use.
