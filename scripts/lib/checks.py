@@ -1,8 +1,8 @@
 """Run every check, show a table, and close with the sum of the tests.
 
 `scripts/test` prepares the environment and runs this. What needs no lab runs side by side, as many
-processes as there are processors; the lab's tests follow one by one. Arguments go to pytest, which
-then runs alone. tests/README.md says what the tiers are.
+processes as there are processors; the lab's tests follow likewise, each process with a lab of its
+own. Arguments go to pytest, which then runs alone. tests/README.md says what the tiers are.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ PYTEST = ("-m", "pytest", "-p", "no:cacheprovider", "--durations=5", "--duration
 FILES_OF_A_JOB = 10
 """Test files that one process runs: starting one takes a second."""
 LAB = "lab"
-LAB_ARGUMENTS = ("tests/system", "-m", "lab")
+LAB_FILES_OF_A_JOB = 3
+"""A lab takes some seconds to start."""
 LAB_ENVIRONMENT = {"EGRESSGUARD_REQUIRE_LAB": "1"}
 LAB_SKIPPED = "the tests in the lab need root: sudo scripts/test"
 
@@ -81,8 +82,7 @@ def main(arguments: Sequence[str]) -> int:
             return close([run(job, {**shared, **lab}, through=True)], begin)
         outcomes = side_by_side(list(jobs()), shared)
         if os.geteuid() == 0:
-            job = Job(LAB, LAB, (*PYTEST, *LAB_ARGUMENTS))
-            outcomes.append(run(job, {**shared, **LAB_ENVIRONMENT}, through=True))
+            outcomes += side_by_side(list(lab_jobs()), {**shared, **LAB_ENVIRONMENT})
         else:
             outcomes.append(Outcome(LAB, ok=True, left_out=LAB_SKIPPED))
         return close(outcomes, begin)
@@ -109,14 +109,27 @@ def jobs() -> Iterator[Job]:
     yield Job("programs", "tests/system", (*PYTEST, "-q", "tests/system", "-m", "not lab"))
 
 
-def _tests(tier: str, files: Sequence[Path], most: int) -> Iterator[Job]:
+def lab_jobs() -> Iterator[Job]:
+    """What runs in labs: those of jails first, which are the long ones."""
+    files = [
+        file
+        for file in sorted(ROOT.glob("tests/system/**/test_*.py"))
+        if "mark.lab" in file.read_text("utf-8")
+    ]
+    jails = [file for file in files if file.parent.name in {"jail", "escape"}]
+    others = [file for file in files if file not in jails]
+    yield from _tests(LAB, jails, LAB_FILES_OF_A_JOB, "-m", "lab")
+    yield from _tests(LAB, others, LAB_FILES_OF_A_JOB, "-m", "lab")
+
+
+def _tests(tier: str, files: Sequence[Path], most: int, *options: str) -> Iterator[Job]:
     """Deal out the files of a folder, in turn so that no job gets all of the long ones."""
     count = -(-len(files) // most)
     for number in range(count):
         names = [str(file.relative_to(ROOT)) for file in files[number::count]]
-        folder = str(files[0].parent.relative_to(ROOT))
+        folder = "tests/system" if tier == LAB else str(files[0].parent.relative_to(ROOT))
         name = folder if count == 1 else names[0] if most == 1 else f"{folder} {number + 1}"
-        yield Job(tier, name, (*PYTEST, "-q", *names))
+        yield Job(tier, name, (*PYTEST, "-q", *options, *names))
 
 
 def side_by_side(todo: Sequence[Job], environment: Mapping[str, str]) -> list[Outcome]:

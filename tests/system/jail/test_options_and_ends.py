@@ -9,7 +9,7 @@ import time
 import pytest
 
 from tests.lab import Lab
-from tests.lab.programs import JAIL_ENVIRONMENT, ROOT
+from tests.lab.programs import JAIL_ENVIRONMENT
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(180)]
 
@@ -108,13 +108,3 @@ def test_user_namespaces_only_where_they_were_asked_for(clean_lab: Lab) -> None:
     done = clean_lab.jail(nested, "--nested-sandboxes")
     assert done.text.startswith("0\n"), done.errors
     assert "Could not resolve host" in done.errors  # they lead nowhere
-
-
-def test_jails_do_not_nest(clean_lab: Lab) -> None:
-    inner = [sys.executable, "-m", "interceptor.cli.main", "jail", "--rootless", "--", "true"]
-    options = ["--env", f"PYTHONPATH={ROOT}", "--ro-bind", str(ROOT)]
-    if sys.prefix.startswith(("/tmp/", "/run/")):
-        options += ["--ro-bind", sys.prefix]
-    done = clean_lab.jail(inner, *options)
-    assert done.returncode == 125
-    assert "inside a jail already" in done.errors
