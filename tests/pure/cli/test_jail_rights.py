@@ -15,11 +15,11 @@ def test_jails_do_not_nest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     gate = tmp_path / "gate.py"
     monkeypatch.setattr(launch, "GATE", str(gate))
     root = os.geteuid() == 0
-    jail._check_rights(rootless=not root)  # noqa: SLF001 - no gate here: it may
+    jail._check_rights(rootless=not root)
     gate.write_text("")
     for rootless in (False, True):
         with pytest.raises(jail.Fault, match="inside a jail already") as caught:
-            jail._check_rights(rootless=rootless)  # noqa: SLF001
+            jail._check_rights(rootless=rootless)
         assert caught.value.exit_code == 125
 
 
@@ -30,4 +30,4 @@ def test_root_and_rootless_exclude_each_other(
     for uid, rootless, said in ((0, True, "for ordinary users"), (1000, False, "needs root")):
         monkeypatch.setattr(os, "geteuid", lambda uid=uid: uid)
         with pytest.raises(jail.Fault, match=said):
-            jail._check_rights(rootless=rootless)  # noqa: SLF001
+            jail._check_rights(rootless=rootless)
