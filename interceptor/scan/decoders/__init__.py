@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from interceptor.scan.decoders.continued import CONTINUED
 from interceptor.scan.decoders.joined import JOINED
 from interceptor.scan.decoders.model import Decoder, Hints, Seen
+from interceptor.scan.decoders.noise import readable
 from interceptor.scan.decoders.runs import RUNS
 from interceptor.scan.decoders.texts import TEXTS
 from interceptor.scan.decoders.turned import TURNED
@@ -34,6 +35,11 @@ _PACKED = frozenset(("gzip", "zlib", "zip", "zstd", "bzip2", "xz", "deflate"))
 PACKED = sum(1 << number for number, decoder in enumerate(DECODERS) if decoder.name in _PACKED)
 """Bits of the decoders of compressed data."""
 
+_TEXTUAL = frozenset(
+    ("unescape", "form", "css", "quoted-printable", "utf-7", "unicode", "separated", "concat")
+)
+_OF_TEXT = sum(1 << number for number, decoder in enumerate(DECODERS) if decoder.name in _TEXTUAL)
+
 __all__ = [
     "DECODERS",
     "GATES",
@@ -55,12 +61,13 @@ def decode(text: bytes, mask: int, seen: Seen) -> Iterator[tuple[str, bytes, boo
         mask: bits of the decoders whose gates fired.
         seen: what was decoded before within the same item; grows, so that nothing is decoded twice.
     """
+    plain = readable(text) if mask & _OF_TEXT else text
     while mask:
         lowest = mask & -mask
         mask ^= lowest
         number = lowest.bit_length() - 1
         decoder = DECODERS[number]
-        for name, out in decoder.decode(text, seen):
+        for name, out in decoder.decode(plain if lowest & _OF_TEXT else text, seen):
             if out and ("", out) not in seen:
                 seen.add(("", out))
                 # What was encoded ends with its run: some rules ask for what follows a value.

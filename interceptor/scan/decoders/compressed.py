@@ -17,6 +17,7 @@ from zlib import crc32, decompressobj, error
 from interceptor.scan.decoders.magics import BZIP2, GZIP, MAGICS, XZ, ZIP, ZLIB, ZSTD
 from interceptor.scan.decoders.model import Decoder, Seen
 from interceptor.scan.decoders.streams import (
+    PIECE,
     SHORTEST,
     SLICE,
     Brotli,
@@ -34,7 +35,7 @@ PIXELS: Final = 1 << 16
 """Most bytes that are read of an image's compressed pixels (PNG, chunk IDAT)."""
 
 _ZSTD_SLICE: Final = 64  # four bytes may make a block of 128 KiB (RFC 8878 section 3.1.1.2.2)
-_BROTLI_SHORT: Final = 2048
+_BROTLI_SLICE: Final = 64  # the library keeps back output of much more
 
 
 def _deflate_begins(text: bytes, at: int) -> bool:
@@ -228,9 +229,31 @@ def at_start(data: bytes, *, usual: bool = False) -> Iterable[tuple[str, bytes]]
         except DamagedError:
             pass
         else:
-            slice_ = 1 if size <= _BROTLI_SHORT else 64
-            found = (*found, _whole("brotli", data, Brotli(), slice_))
+            whole = data[: _undamaged(data)]
+            found = (*found, _whole("brotli", whole, Brotli(), _BROTLI_SLICE))
     return chain.from_iterable(found)
+
+
+def _undamaged(data: bytes) -> int:
+    """Return how many bytes of brotli come before an error; all, if much comes out before.
+
+    An error takes the output of its call with it, and bytes behind the end are one. So what failed
+    is fed again in an eighth of the pieces, up to the piece that fails, until that is a byte.
+    """
+    good, step = 0, len(data)
+    while True:
+        stream = Brotli()
+        try:
+            stream.feed(data[:good], PIECE)
+            while good < len(data) and stream.hungry:
+                stream.feed(data[good : good + step], PIECE)
+                good += step
+        except DamagedError:
+            if step == 1:
+                return good
+            step = max(1, step // 8)
+        else:
+            return len(data)
 
 
 def _whole(name: str, data: bytes, stream: Stream, slice_: int) -> Found:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from interceptor.scan.decoders.alphabet import marks
+from interceptor.scan.decoders.alphabet import marks, runs
+from interceptor.scan.decoders.near import merged
 from interceptor.scan.decoders.sieve import Sieve
 
 SMALL: Final = 1024
@@ -39,7 +40,72 @@ _PACKED = (
     r"PK\x03\x04",
 )
 _ENCODED: Final = Sieve(*_WIDE, *_PACKED)
+_WIDE_TEXT: Final = Sieve(*_WIDE)
+_PACKED_DATA: Final = Sieve(*_PACKED)
 _ENCODED_SMALL: Final = Sieve(*_WIDE, *_PACKED, r"x[\x01\x5e\x9c\xda]")  # zlib: two bytes only
+
+
+_BLOCK: Final = 4096
+_AHEAD: Final = 1 << 16  # what readable words stand before, such as a stream in a PDF
+_SEAM: Final = 64  # bytes over the seam of two blocks in which evidence may lie
+
+# No text in UTF-8 has these; of noise they are the twentieth part.
+_IMPOSSIBLE: Final = bytes((0xC0, 0xC1, *range(0xF5, 0x100)))
+_SHORTEST_RUN: Final = 20
+_MARK_LETTERS = marks(
+    _TEXT
+    + b"\xc2\xd8\xe1\xe2\xe3\xea\xef\xf0\xf3"
+    + bytes((*range(0x80, 0xC0), *range(0xC9, 0xD7)))
+)
+"""Readable text and all that `folding` knows of."""
+
+
+def without_noise(out: bytes, *, turned: bool = False) -> bytes:
+    """Return what of an output may hold something, with what is around it and comes after it.
+
+    In a megabyte of noise there is a readable word by chance.
+
+    Args:
+        out: what is no noise as a whole.
+        turned: see `is_noise`.
+    """
+    if len(out) <= 4 * _BLOCK:
+        return out
+    spans: list[tuple[int, int]] = []
+    for at in range(0, len(out), _BLOCK):
+        block = out[at : at + _BLOCK + _SEAM]
+        if not turned and _PACKED_DATA.holds(block):
+            spans.append((at, len(out)))
+            break
+        if _READABLE.holds(block) or (not turned and _WIDE_TEXT.holds(block)):
+            spans.append((at - _BLOCK, at + _AHEAD))
+    return b"\n".join([out[start:end] for start, end in merged(spans)])
+
+
+def readable(text: bytes, table: bytes = _MARK_LETTERS) -> bytes:
+    """Return a text without its noise: of stretches that are no UTF-8, only what may be read.
+
+    For decoders of text, to whom noise is full of what looks like their work.
+
+    Args:
+        text: any bytes.
+        table: makes `1` of what may be read.
+    """
+    size = len(text)
+    if size <= 4 * _BLOCK or len(text.translate(None, _IMPOSSIBLE)) * 64 >= size * 63:
+        return text
+    spans: list[tuple[int, int]] = []
+    for at in range(0, size, _BLOCK):
+        block = text[at : at + _BLOCK]
+        if len(block.translate(None, _IMPOSSIBLE)) * 64 >= len(block) * 63:
+            spans.append((at, at + _BLOCK))
+            continue
+        start = max(0, at - _SEAM)
+        around = text[start : at + _BLOCK + _SEAM]
+        spans += [
+            (start + first, start + last) for first, last in runs(around, table, _SHORTEST_RUN)
+        ]
+    return b"\n".join([text[start:end] for start, end in merged(spans)])
 
 
 def is_noise(out: bytes, *, turned: bool = False, thorough: bool = False) -> bool:

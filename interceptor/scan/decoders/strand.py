@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from interceptor.scan.decoders.noise import SMALL, is_noise
+from interceptor.scan.decoders.noise import SMALL, is_noise, without_noise
 
 Reading = tuple[bytes, int]
 """What comes out at one alignment, and by how many bits it is shifted: the place of bit 0."""
@@ -54,7 +54,8 @@ def kept(run: Strand, bits: int, readings: list[Reading], *, turned: bool = Fals
             return b""
     else:
         readings = [reading for reading in readings if not is_noise(reading[0], turned=turned)]
-    return b"\n".join([_parted(out, run.cuts, bits, shift) for out, shift in readings])
+    parted = (_parted(out, run.cuts, bits, shift) for out, shift in readings)
+    return b"\n".join([without_noise(out, turned=turned) for out in parted])
 
 
 def _parted(out: bytes, cuts: tuple[tuple[int, int], ...], bits: int, shift: int) -> bytes:
