@@ -192,10 +192,16 @@ def _shell(lab: Lab) -> Shell:
 
 
 def _interceptor(lab: Lab) -> int:
-    """Pid of the jail's interceptor: the one of its processes that has given up its rights."""
+    """Pid of the jail's interceptor: the one that has given up its rights, in the host's network.
+
+    Packet guard and witness are in the captive namespace.
+    """
     found = []
+    network = Path(f"/proc/{lab.first_pid}/ns/net").stat().st_ino
     for process in lab.processes():
         with contextlib.suppress(OSError):
+            if Path(f"/proc/{process.pid}/ns/net").stat().st_ino != network:
+                continue
             status = Path(f"/proc/{process.pid}/status").read_text("ascii")
             uid = next(line for line in status.splitlines() if line.startswith("Uid:")).split()[1]
             if "jail" in process.command and EVIDENCE in process.command and uid != "0":
