@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 from interceptor.scan.decoders.noise import SMALL, is_noise, without_noise
 
+_APART = b"\n|\n"
+"""Between readings: neither lines that go on nor groups of digits reach from one to the next."""
 Reading = tuple[bytes, int]
 """What comes out at one alignment, and by how many bits it is shifted: the place of bit 0."""
 
@@ -55,7 +57,7 @@ def kept(run: Strand, bits: int, readings: list[Reading], *, turned: bool = Fals
     else:
         readings = [reading for reading in readings if not is_noise(reading[0], turned=turned)]
     parted = (_parted(out, run.cuts, bits, shift) for out, shift in readings)
-    return b"\n".join([without_noise(out, turned=turned) for out in parted])
+    return _APART.join([without_noise(out, turned=turned) for out in parted])
 
 
 def _parted(out: bytes, cuts: tuple[tuple[int, int], ...], bits: int, shift: int) -> bytes:
