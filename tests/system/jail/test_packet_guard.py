@@ -10,6 +10,9 @@ import pytest
 from interceptor.scan.ruleset import example
 from tests.lab import Lab
 
+# It has no wheels; where it could not be built, packets are refused without a name.
+pytest.importorskip("netfilterqueue")
+
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(180)]
 
 _SEND = """
