@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from interceptor.scan.decoders.continued import CONTINUED
 from interceptor.scan.decoders.joined import JOINED
 from interceptor.scan.decoders.model import Decoder, Hints, Seen
 from interceptor.scan.decoders.noise import readable
@@ -18,7 +19,7 @@ from interceptor.scan.decoders.turned import TURNED
 MAX_DEPTH = 6
 """Encodings inside one another that are undone."""
 
-DECODERS: tuple[Decoder, ...] = (*TEXTS, *RUNS, *TURNED, *JOINED)
+DECODERS: tuple[Decoder, ...] = (*TEXTS, *RUNS, *TURNED, CONTINUED, *JOINED)
 """Every decoder; the cheap ones that undo escapes come first."""
 
 GATES: tuple[tuple[int, str], ...] = tuple(
