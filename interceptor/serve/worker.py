@@ -299,8 +299,16 @@ def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:  
 def _import_what_is_imported_late() -> None:
     """Some modules are imported at first use; later no file may be readable."""
     import interceptor.flow.http2_agent  # noqa: F401
+    from interceptor.decide.suffixes import public_suffixes
+    from interceptor.decide.tunnels import shared_domains
+    from interceptor.scan.naming import words
+    from interceptor.scan.naming.ordinary import ordinary
 
     preload()
+    public_suffixes()
+    shared_domains()
+    ordinary()
+    words.preload()
     "a".encode("idna")
     for name in ("ascii", "latin-1", "utf-8"):
         "a".encode(name)

@@ -52,7 +52,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     """Also tried as root in the jail."""
     work: bool = False
     """Not an attempt to get out but work, which must succeed in the jail."""
-    seconds: float = 4.0
+    seconds: float = 10.0
     """Time limit."""
     loads: bool = False
     """The control may make the kernel load a module: in the lab only, not on a user's machine."""

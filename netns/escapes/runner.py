@@ -24,7 +24,7 @@ sys.path.insert(0, os.path.abspath(os.path.join(os.path.dirname(__file__), "..",
 from netns.escapes.task import Task
 
 _MODULES = ("files", "kernel", "local", "packets", "processes", "ring", "services")
-_SECONDS = 4.0
+_SECONDS = 10.0
 
 
 def perform(order: Mapping[str, Any], world: Mapping[str, Any]) -> dict[str, Any]:

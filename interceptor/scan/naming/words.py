@@ -135,3 +135,9 @@ def _bip39() -> tuple[array[int], array[int]]:
     sums = [crc32(word) for word in _word_list("english").split()]
     numbers = sorted(range(len(sums)), key=sums.__getitem__)
     return array("I", [sums[number] for number in numbers]), array("H", numbers)
+
+
+def preload() -> None:
+    """Read the lists of words, where files may not be read later."""
+    _pgp()
+    _bip39()

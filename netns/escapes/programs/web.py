@@ -17,7 +17,7 @@ from typing import Any
 
 from netns.escapes.task import Task
 
-_SECONDS = 2.0
+_SECONDS = 4.0
 
 
 def _where(task: Task, name: str) -> str:
@@ -160,13 +160,14 @@ def crowd(task: Task) -> str:
 def bomb(task: Task) -> str:
     """A body that grows a thousandfold, with a credential at its end."""
     note = f"note={task.world['planted']}".encode()
-    body = gzip.compress(b"\0" * (24 << 20) + note, 1)
+    # Large enough to pass every window, and not so large that other attempts wait for it.
+    body = gzip.compress(b"\0" * (4 << 20) + note, 1)
     with _connect(task) as end:
         head = _filled(task, task.args["text"])
         end.sendall(head + f"Content-Length: {len(body)}\r\n\r\n".encode())
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             end.sendall(body)
-        end.settimeout(12.0)
+        end.settimeout(14.0)
         return _answer(end)
 
 
