@@ -29,6 +29,7 @@ TEXT_LIMIT = 300
 ARGUMENT_LIMIT = 120
 """Characters of an argument of a command line that are written."""
 
+_PLAIN = re.compile(rf"[A-Za-z0-9_./:@%+,~{MASK}=-]{{0,{ARGUMENT_LIMIT}}}\Z")
 _USER = re.compile(r"//[^/@\s]{1,200}@")
 _QUERY_TYPE = re.compile(r"[A-Z][A-Z0-9-]{0,9}|TYPE[0-9]{1,5}")  # RFC 1035, RFC 3597
 # RFC 9110, RFC 5789, RFC 4918, RFC 3253, RFC 5323, RFC 4791 and the registry's newer ones
@@ -133,8 +134,9 @@ def arguments(words: Sequence[str], holds: Callable[[bytes], bool]) -> list[str]
         holds: tells whether bytes hold a secret; words that do are masked whole.
 
     Returns:
-        The program, and of the rest: names of options, words without values that are given by `=`
-        or that look like tokens, URLs without user names and queries. Scripts are cut.
+        The program, and of the rest: names of options, paths, plain words, URLs without user names
+        and queries. Values that are given by `=`, what looks like a token, and whatever else it may
+        be (scripts, headers, JSON) is masked: pieces of a secret look harmless.
     """
     shown = []
     for i, word in enumerate(words):
@@ -145,7 +147,8 @@ def arguments(words: Sequence[str], holds: Callable[[bytes], bool]) -> list[str]
         if i and equals and "://" not in name:
             word = f"{name}={MASK}"
         word = _USER.sub(f"//{MASK}@", word.partition("?")[0])
-        shown.append(printable(tokens(word), ARGUMENT_LIMIT))
+        plain = not i or _PLAIN.match(word)
+        shown.append(printable(tokens(word), ARGUMENT_LIMIT) if plain else MASK)
     return shown
 
 

@@ -219,5 +219,5 @@ def test_command_lines_keep_what_says_something() -> None:
         holds,
     )  # fmt: skip
     assert shown == ["/usr/bin/curl", "-H", "…", "--retry=…", "https://…@a.test/x"]
-    assert masking.arguments(["python3", "-c", "x" * 300], holds)[2] == "x" * 120 + "…"
-    assert masking.arguments(["sh", "a\x1b]0;b"], holds) == ["sh", "a\\u{1b}]0;b"]
+    assert masking.arguments(["python3", "-c", "print(1)", "x" * 300], holds)[2:] == ["…", "…"]
+    assert masking.arguments(["a\x1b]0;b", "a\x1b]0;b", "-v"], holds) == ["a\\u{1b}]0;b", "…", "-v"]
