@@ -35,8 +35,9 @@ _PACKED = frozenset(("gzip", "zlib", "zip", "zstd", "bzip2", "xz", "deflate"))
 PACKED = sum(1 << number for number, decoder in enumerate(DECODERS) if decoder.name in _PACKED)
 """Bits of the decoders of compressed data."""
 
-# Others look near their evidence only, and at how noisy it is there.
-_TEXTUAL = frozenset(("utf-7", "unicode", "separated", "concat"))
+_TEXTUAL = frozenset(
+    ("unescape", "form", "css", "quoted-printable", "utf-7", "unicode", "separated", "concat")
+)
 _OF_TEXT = sum(1 << number for number, decoder in enumerate(DECODERS) if decoder.name in _TEXTUAL)
 
 __all__ = [

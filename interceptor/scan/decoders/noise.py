@@ -30,8 +30,7 @@ _READABLE: Final = Sieve(
 _WIDE = (
     r"(?:[\x01-\xff][\x00\x03\x04\x20\xfe\xff]){8}",
     r"(?:[\x00\x03\x04\x20\xfe\xff][\x01-\xff]){8}",
-    # Not a text of three zeros: it would be looked at everywhere in a file of zeros.
-    r"(?:[\x20-\x7e][\x00\x01]{3}){3}",
+    r"[\x20-\x7e]\x00\x00\x00[\x20-\x7e]\x00\x00\x00[\x20-\x7e]\x00\x00\x00",
 )
 _PACKED = (
     r"\x1f\x8b\x08[\x00-\x1f]",
@@ -83,10 +82,14 @@ def without_noise(out: bytes, *, turned: bool = False) -> bytes:
     return b"\n".join([out[start:end] for start, end in merged(spans)])
 
 
-def readable(text: bytes) -> bytes:
+def readable(text: bytes, table: bytes = _MARK_LETTERS) -> bytes:
     """Return a text without its noise: of stretches that are no UTF-8, only what may be read.
 
     For decoders of text, to whom noise is full of what looks like their work.
+
+    Args:
+        text: any bytes.
+        table: makes `1` of what may be read.
     """
     size = len(text)
     if size <= 4 * _BLOCK or len(text.translate(None, _IMPOSSIBLE)) * 64 >= size * 63:
@@ -100,8 +103,7 @@ def readable(text: bytes) -> bytes:
         start = max(0, at - _SEAM)
         around = text[start : at + _BLOCK + _SEAM]
         spans += [
-            (start + first, start + last)
-            for first, last in runs(around, _MARK_LETTERS, _SHORTEST_RUN)
+            (start + first, start + last) for first, last in runs(around, table, _SHORTEST_RUN)
         ]
     return b"\n".join([text[start:end] for start, end in merged(spans)])
 

@@ -21,7 +21,6 @@ SHORTEST: Final = 12
 NOISE: Final = 1 << 26
 """Bytes of noise in one text that are passed over; more of it is given out like anything else, so
 that it is the caller's budget that says where a bomb ends."""
-_GROWTH: Final = 256  # times the text's own size that noise may take: small bombs are many
 SLICE: Final = 1 << 16
 """Most bytes that are handed to a library at once: what it does not take is copied."""
 
@@ -199,7 +198,6 @@ class Reader:
         self._size = 0
         self._before = b""
         self._count = self._skipped = 0
-        self._most_skipped = min(NOISE, _GROWTH * len(text))
 
     def read(
         self, stream: Stream, at: int, *, follows: bool, slice_: int = SLICE, most: int = 0
@@ -257,7 +255,7 @@ class Reader:
         self._count += 1
         self._parts = []
         self._size = 0
-        if self._skipped < self._most_skipped and is_noise(out):
+        if self._skipped < NOISE and is_noise(out):
             self._skipped += len(out)
         else:
             yield self._name, out

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from interceptor.scan.decoders.alphabet import marks
 from interceptor.scan.decoders.model import Decoder, Seen
 from interceptor.scan.decoders.near import cut
+from interceptor.scan.decoders.noise import readable
 
 _TEXT = r"[\t\n\r -~]"
 _WORD = "[A-Za-z0-9_]"
@@ -91,6 +93,7 @@ UTF7 = Decoder("utf-7", (_SHIFTED,), _utf7)
 """UTF-7 (RFC 2152)."""
 
 _CONTROLS = bytes((*range(9), *range(14, 32), 127))
+_MARK_CONTROLS = marks(range(128))
 _ZEROS = 16  # so many are no chance
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f\x7f](?<=[ -~].)[ -~]{8}", re.DOTALL)
 _CONTROL_HINT = r"[\x00-\x08\x0e-\x1f\x7f]"
@@ -100,6 +103,7 @@ _SEQUENCE = re.compile(_TERMINAL.encode())
 
 def _controls(text: bytes, _seen: Seen) -> Iterator[tuple[str, bytes]]:
     pieces = []
+    text = readable(text, _MARK_CONTROLS)
     for piece in cut(text, (_CONTROL, _SEQUENCE), ascii_only=True):
         plain = _SEQUENCE.sub(b"", piece)
         # Many zeros end the names in a program; without them the names would make tokens.

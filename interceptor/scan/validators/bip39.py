@@ -84,17 +84,15 @@ def may_be_phrase(text: bytes, end: int) -> bool:
     left, right = text[max(0, end - _REACH) : end], text[end : end + _REACH]
     if not (left.isascii() and right.isascii()):
         return True
-    before, behind = left.lower().translate(_BLANKED), right.lower().translate(_BLANKED)
-    word = before[before.rfind(b" ") + 1 :]
-    if left[-len(word) - 1 : -len(word)] == b"\\" and word[:1] in b"nrt":
-        word = word[1:]
-    if not _count([word + behind.partition(b" ")[0]], 1):
-        return False
     if b"\\" in left or b"\\" in right:
-        before = _ESCAPED.sub(b" ", left).lower().translate(_BLANKED)
-        behind = _ESCAPED.sub(b" ", right).lower().translate(_BLANKED)
-    head, tail = before.rpartition(b" ")[0], behind.partition(b" ")[2]
-    return 1 + _count(head.split()[::-1], 11) + _count(tail.split(), 11) >= 12
+        left, right = _ESCAPED.sub(b" ", left), _ESCAPED.sub(b" ", right)
+    left, right = left.lower().translate(_BLANKED), right.lower().translate(_BLANKED)
+    head, _, begun = left.rpartition(b" ")
+    rest, _, tail = right.partition(b" ")
+    count = _count([begun + rest], 1)
+    if count:
+        count += _count(head.split()[::-1], 11) + _count(tail.split(), 11)
+    return count >= 12
 
 
 def _count(words: list[bytes], most: int) -> int:

@@ -20,9 +20,6 @@ _SIGNED_REQUEST = re.compile(
 )
 _CASE_CHANGE = re.compile(rb"(?=[a-z][A-Z]|[A-Z][a-z])")
 _WORD = frozenset(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz-")
-_COUNTED = 512
-_TAKEN = (0.0, *(n * math.log2(n) for n in range(1, _COUNTED + 1)))
-"""What `n` bytes of one kind take from the entropy, for all `n` up to so many."""
 
 
 def entropy_of(data: bytes) -> float:
@@ -30,10 +27,8 @@ def entropy_of(data: bytes) -> float:
     size = len(data)
     if not size:
         return 0.0
-    counts = map(data.count, set(data))
-    if size > _COUNTED:
-        return math.log2(size) - sum(n * math.log2(n) for n in counts) / size
-    return math.log2(size) - sum(map(_TAKEN.__getitem__, counts)) / size
+    counts = (data.count(byte) for byte in set(data))
+    return -sum(n / size * math.log2(n / size) for n in counts)
 
 
 def is_placeholder(data: bytes) -> bool:
