@@ -76,3 +76,38 @@ class Unit(msgspec.Struct, frozen=True, gc=False):
     kind: Kind
     target: Target
     views: tuple[View, ...] = ()
+
+
+class Setting(enum.IntFlag):
+    """Where a passage stands in what came back, and who sees it there."""
+
+    SHOWN = 0
+    """Ordinary text that a person would see."""
+    HIDDEN = 1
+    """A person would not see it: styled away, of no size, off the page, of the colour behind it."""
+    COMMENT = 2
+    """A comment of the format: markup, code, style, metadata of a picture."""
+    ATTRIBUTE = 4
+    """An attribute or a field that describes: alt, title, aria, meta, data, a JSON value's key."""
+    CODE = 8
+    """An example in a block or span of code, or a script."""
+    QUOTE = 16
+    """A quotation: a block of it, or a string within quotation marks."""
+    HEADING = 32
+    """A heading or a title."""
+    LINK = 64
+    """A URL that is followed or fetched: of a link, of an image, of a frame."""
+    ACTIVE = 128
+    """What runs or loads by itself: script, frame, object, handler, refresh."""
+
+
+class Passage(msgspec.Struct, frozen=True, gc=False):
+    """A piece of what came back, as an agent reads it; made by a reader of wire/rendered."""
+
+    text: bytes
+    """UTF-8. Entities, escapes and markup are undone; text split over inline elements is whole."""
+    setting: Setting = Setting.SHOWN
+    start: int = -1
+    """Offset in the content where it begins; -1 where it has no place of its own."""
+    end: int = -1
+    """Offset behind its end."""
