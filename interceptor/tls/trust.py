@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 from pathlib import Path
 from typing import Final
+from weakref import WeakKeyDictionary
 
 # Where distributions keep the bundle: Debian and Alpine, Fedora, SUSE, FreeBSD and others.
 _BUNDLES: Final = (
@@ -13,6 +14,9 @@ _BUNDLES: Final = (
     "/etc/ssl/ca-bundle.pem",
     "/etc/ssl/cert.pem",
 )
+
+
+_OFFERED: Final[WeakKeyDictionary[ssl.SSLContext, tuple[str, ...]]] = WeakKeyDictionary()
 
 
 class TrustError(Exception):
@@ -51,4 +55,15 @@ def client_context(ca_file: str | None, min_tls: str) -> ssl.SSLContext:
         raise TrustError(
             f"cannot load trusted certificates from {ca_file or bundle}: {error}"
         ) from error
+    return context
+
+
+def offer(context: ssl.SSLContext, alpn: tuple[str, ...]) -> ssl.SSLContext:
+    """Have the next connections of a context offer `alpn`; several may share a context.
+
+    OpenSSL copies the list into each new connection: one context serves all offers.
+    """
+    if _OFFERED.get(context) != alpn:
+        context.set_alpn_protocols(list(alpn))
+        _OFFERED[context] = alpn
     return context
