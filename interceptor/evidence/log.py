@@ -126,6 +126,12 @@ class EvidenceLog:
         self._prefix = ""
         self._secret_names: OrderedDict[str, None] = OrderedDict()
 
+    def follow(self, policy: str, holds: Callable[[bytes], bool]) -> None:
+        """Go on under another policy, and ask another judge what a secret is."""
+        self.policy = policy
+        self._holds = holds
+        self._described.clear()
+
     @property
     def sequence(self) -> int:
         """Number of the last event written."""

@@ -93,8 +93,7 @@ class Tenant:
         rules: Rules,
         authority: Authority,
         context: ssl.SSLContext,
-        evidence: int,
-        sequence: int = 0,
+        log: EvidenceLog,
         leases: Leases,
     ) -> None:
         """Make it.
@@ -105,8 +104,7 @@ class Tenant:
             rules: see there.
             authority: signs leaves for this tenant.
             context: for connections upstream, perhaps shared (`interceptor.tls.trust.offer`).
-            evidence: descriptor of the evidence file, open for appending.
-            sequence: number of the last event that is in it already.
+            log: of this tenant alone; perhaps of one before it, of the same name.
             leases: of this tenant alone.
 
         Raises:
@@ -116,10 +114,9 @@ class Tenant:
         self.policy = policy
         self.guarded = rules.guarded
         self.judge = Judge(policy, rules.scanner, rules.key, rules.inbound)
-        self.log = EvidenceLog(
-            evidence, name, digest(policy), sequence, holds=self.judge.holds_secret
-        )
+        self.log = log
         self.opened = False
+        self._closed = False
         self.service: Service | None = None
         self._authority = authority
         self._context = context
@@ -131,15 +128,17 @@ class Tenant:
     # -- what the servers tell -----------------------------------------------------------------
 
     def _record(self, record: Record, origin: Origin) -> None:
+        if self._closed:  # the log may be somebody else's by now
+            raise EvidenceError("this guest is served no more")
         if self.opened:  # before that, only our own self-test can have asked
             self.log.write(record, origin, time.time())
 
     def _attributed(self, flow: str, process: Process) -> None:
-        if self.opened:
+        if self.opened and not self._closed:
             self.log.attribute(flow, process, time.time())
 
     def _finished(self, step: Finished, origin: Origin) -> None:
-        if self.opened:
+        if self.opened and not self._closed:
             self.log.finished(step, origin, time.time(), step.host)
 
     # -- life ----------------------------------------------------------------------------------
@@ -152,6 +151,7 @@ class Tenant:
         """
         loop = asyncio.get_running_loop()
         judge, leases = self.judge, self._leases
+        self.log.follow(digest(self.policy), judge.holds_secret)
         count = len(sockets) - len(start.channels)
         channels = dict(zip(start.channels, sockets[count:], strict=True))
         sockets = sockets[:count]
@@ -209,16 +209,25 @@ class Tenant:
         for server in await listen(service, sockets[: start.tcp]):
             self._undo.callback(server.close)
 
-    async def open(self, start: Start | None) -> None:
+    async def open(self, start: Start, cause: str = "") -> None:
         """From here on it is the agent who asks, and every decision is recorded.
 
         Args:
-            start: what the evidence says of its beginning; None where it has begun before.
+            start: what the evidence says of its beginning.
+            cause: why it is served again (`evidence.schema.Resumed`); empty for the first time.
 
         Raises:
             EvidenceError: the beginning could not be written.
         """
-        if start is not None:
+        if cause:
+            self.log.resumed(
+                time.time(),
+                cause=cause,
+                preset=self.policy.preset.value,
+                authority=self.fingerprint,
+                versions=start.versions,
+            )
+        else:
             self._log_start(start)
         self.opened = True
         if self._sightings is not None:
@@ -232,22 +241,31 @@ class Tenant:
         Raises:
             EvidenceError: it could not be written.
         """
+        await self.quit()
+        self.log.stopped(time.time(), code=order.code, seconds=order.seconds, changed=order.changed)
+
+    async def quit(self) -> None:
+        """Drop every connection, and let them note their ends."""
         if self.service is not None:
             self.service.close()
             self._refuser.close()
         if self._sightings is not None:
             await self._sightings.drain(DRAIN_SECONDS)
             self._sightings.close()
-        await asyncio.sleep(0)  # connections note their ends
-        self.log.stopped(time.time(), code=order.code, seconds=order.seconds, changed=order.changed)
+        await asyncio.sleep(0)
 
     def close(self) -> None:
-        """Serve nobody any more, and close the sockets: dialling them is refused."""
+        """Serve nobody any more, close the sockets (dialling them is refused), record nothing."""
         self._undo.close()
+        self._closed = True
 
     def tick(self, now: float) -> None:
         """Take the time (seconds that only grow), and write what waits to be written."""
         self.judge.tick(now)
+        self.flush()
+
+    def flush(self) -> None:
+        """Write what waits to be written, as far as it can be."""
         with contextlib.suppress(EvidenceError):
             self.log.flush()
 

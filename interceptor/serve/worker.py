@@ -21,7 +21,7 @@ import msgspec
 import uvloop
 
 from interceptor.decide.findings import digest_key
-from interceptor.evidence.log import EvidenceError
+from interceptor.evidence.log import EvidenceError, EvidenceLog
 from interceptor.flow.names import Leases
 from interceptor.policy.loading import rule_files
 from interceptor.scan.collected import Guarded
@@ -90,14 +90,14 @@ class _Worker:
         policy = settings.policy
         key = digest_key(policy) or secrets.token_bytes(32)
         inbound = InboundScanner.build(load_inbound_rules(), settings.cache)
-        scanner, guarded = _scanner(settings, key, collect)
+        scanner, guarded = build_scanner(settings, key, collect)
         self.tenant = Tenant(
             settings.jail,
             policy,
             rules=Rules(scanner, inbound, key, guarded),
             authority=authority,
             context=client_context(policy.upstream.ca_file, policy.upstream.min_tls),
-            evidence=settings.evidence,
+            log=EvidenceLog(settings.evidence, settings.jail),
             leases=Leases(secrets.token_bytes(32)),
         )
         self.networks = HostNetworks()
@@ -138,7 +138,8 @@ class _Worker:
             await asyncio.sleep(FLUSH_SECONDS)
 
 
-def _scanner(settings: Settings, key: bytes, collect: Collect) -> tuple[Scanner, Guarded]:
+def build_scanner(settings: Settings, key: bytes, collect: Collect) -> tuple[Scanner, Guarded]:
+    """Build what looks for credentials, those included that `collect` finds, and name them."""
     policy = settings.policy
     rules = load_rules()
     if policy.rules.files:
