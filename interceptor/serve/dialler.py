@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from interceptor.model import Target
@@ -38,6 +39,7 @@ class Dialler:
 
     Attributes:
         resolver: the host's.
+        sites: what is at an address that no host has, in this process (`guest_site`).
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class Dialler:
         """
         self.outbox = Outbox(loop)
         self.resolver = Resolver(loop, timeout) if resolver is None else resolver
+        self.sites: dict[str, Callable[[], Awaitable[socket.socket]]] = {}
         self._loop = loop
         self._context = context
         self._timeout = timeout
@@ -196,7 +199,11 @@ class Dialler:
         address = connection.address
         kept = False
         try:
-            await self._loop.create_connection(connection.itself, address, port)
+            site = self.sites.get(address) if self.sites else None
+            if site is None:
+                await self._loop.create_connection(connection.itself, address, port)
+            else:
+                await self._loop.create_unix_connection(connection.itself, sock=await site())
             await connection.ready()
             kept = connection.usable
         except TimeoutError:  # the kernel's, not ours

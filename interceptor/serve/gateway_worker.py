@@ -70,6 +70,8 @@ class Shared:
         self.scanner = Scanner.build(self.rules, cache)
         self.inbound = InboundScanner.build(load_inbound_rules(), cache)
         self.authorities = host_authorities()
+        import interceptor.serve.guest
+        import interceptor.serve.guest_site
         import interceptor.serve.publish  # noqa: F401
 
         import_what_is_imported_late()

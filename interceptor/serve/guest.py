@@ -12,8 +12,7 @@ import contextlib
 import socket
 from typing import Any, Final
 
-import msgspec
-
+from interceptor.serve.messages import Addresses
 from interceptor.wire import dhcp, router_advertisement
 
 _BATCH: Final = 16
@@ -26,20 +25,6 @@ _GAP: Final = 0.5
 """Seconds between two advertisements at the least."""
 _ANSWERS: Final = 20
 """DHCP answers that may go out at once, and per second."""
-
-
-class Addresses(msgspec.Struct, frozen=True):
-    """What a guest is given: the part of `netns.nic.Nic` that its link tells it."""
-
-    mac: str
-    """The guest's."""
-    router_mac: str
-    ipv4: str
-    gateway_ipv4: str
-    bits_ipv4: int
-    prefix_ipv6: str
-    gateway_ipv6: str
-    mtu: int
 
 
 class GuestLink:

@@ -14,7 +14,7 @@ import os
 import socket
 import ssl
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from interceptor.decide.judge import Judge
@@ -34,7 +34,7 @@ from interceptor.scan.inbound import InboundScanner
 from interceptor.serve import dns, quic
 from interceptor.serve.attribution import Attribution, Process
 from interceptor.serve.dialler import Dialler
-from interceptor.serve.messages import Start, Stop
+from interceptor.serve.messages import Addresses, Start, Stop
 from interceptor.serve.resolving import Lookups, existence
 from interceptor.serve.service import Service
 from interceptor.serve.sightings import Sightings
@@ -205,9 +205,26 @@ class Tenant:
             packets = PacketFlow(judge, leases.name_of, self.name)
             self._sightings = Sightings(channels["guard"], packets, self._record, loop, attribution)
             self._undo.callback(self._sightings.close)
+        if start.guest is not None:
+            self._serve_guest(channels, start.guest, dialler, loop)
         judge.tick(time.monotonic())  # before the first request: what it leaves has a time
         for server in await listen(service, sockets[: start.tcp]):
             self._undo.callback(server.close)
+
+    def _serve_guest(
+        self,
+        channels: Mapping[str, socket.socket],
+        addresses: Addresses,
+        dialler: Dialler,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        """Serve the link of a guest, and what it is told about its network."""
+        from interceptor.serve import guest, guest_site
+
+        link = guest.GuestLink(addresses, channels["dhcp"], channels.get("router"), loop)
+        self._undo.callback(link.close)
+        certificate = self._authority.certificate_pem
+        dialler.sites[guest_site.ADDRESS] = guest_site.opener(certificate, self.name, loop)
 
     async def open(self, start: Start, cause: str = "") -> None:
         """From here on it is the agent who asks, and every decision is recorded.

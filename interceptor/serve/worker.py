@@ -70,6 +70,10 @@ def run(
         sockets = [socket.socket(fileno=descriptor) for descriptor in descriptors]
         if start.published:
             import interceptor.serve.publish  # noqa: F401 - later no file may be readable
+        if start.guest is not None:
+            from interceptor.serve import guest, guest_site
+
+            assert all((guest, guest_site))  # noqa: S101
         confine()
     except Exception as error:  # noqa: BLE001 - whatever it is, the supervisor must be told
         with contextlib.suppress(OSError):
