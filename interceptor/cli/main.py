@@ -66,6 +66,9 @@ COMMANDS: dict[str, Entry] = {
     ),
     "kill": Entry("interceptor.cli.kill", "End live jails."),
     "logs": Entry("interceptor.cli.logs", "Show a jail's evidence for people, live or afterwards."),
+    "proxy": Entry(
+        "interceptor.cli.proxy", "Serve programs that use HTTPS_PROXY: a weaker guarantee."
+    ),
     "ps": Entry(
         "interceptor.cli.ps",
         "List live jails and reclaim what dead ones left.",
