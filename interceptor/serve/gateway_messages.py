@@ -48,6 +48,8 @@ class Payload(msgspec.Struct, frozen=True):
     """PEM, trusted upstream besides the host's."""
     prepared: bytes = b""
     """`interceptor.serve.guarding.Prepared`; empty where no secrets are known."""
+    key: bytes = b""
+    """Of the digests in it; empty: the policy's, or the one that is kept of the guest."""
 
 
 class Take(msgspec.Struct, frozen=True, tag="take"):

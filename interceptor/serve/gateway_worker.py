@@ -197,7 +197,7 @@ class _Worker:
         guarded = Guarded()
         if payload.prepared:
             scanner, guarded = guard(payload.prepared, rules, scanner)
-        key = digest_key(policy) or guest.keepsake.key
+        key = payload.key or digest_key(policy) or guest.keepsake.key
         place = (payload.authorities, policy.upstream.min_tls)
         context = self.contexts.get(place)
         if context is None:

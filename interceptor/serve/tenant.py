@@ -221,6 +221,8 @@ class Tenant:
         """Serve the link of a guest, and what it is told about its network."""
         from interceptor.serve import guest, guest_site
 
+        for channel in channels.values():
+            self._undo.callback(channel.close)
         link = guest.GuestLink(addresses, channels["dhcp"], channels.get("router"), loop)
         self._undo.callback(link.close)
         certificate = self._authority.certificate_pem
