@@ -95,6 +95,11 @@ class Captive:
         """The sockets that serve the guest's link: DHCP, then router advertisements."""
         return [made for made in (self.dhcp, self.router) if made is not None]
 
+    @property
+    def channels(self) -> dict[str, socket.socket]:
+        """The same by the names that `interceptor.serve.messages.Start` has for them."""
+        return dict(zip(("dhcp", "router"), self.guest, strict=False))
+
     def close_tap(self) -> None:
         """Give our copy of the tap's descriptor back: with the monitor's the link ends then."""
         if self.tap_fd >= 0:

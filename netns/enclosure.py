@@ -24,6 +24,7 @@ from typing import Any
 
 from netns import layout, selftest
 from netns.launch import EnclosureError, EnclosureSpec, LaunchError, launch
+from netns.nic import INTERFACE
 from netns.terminal import Stdio
 
 __all__ = ["Enclosure", "EnclosureError", "EnclosureSpec", "LaunchError"]
@@ -238,6 +239,7 @@ class Enclosure:
                 resolver=layout.RESOLVER,
                 listener=self.spec.expect_listener,
                 dns=self.spec.expect_dns,
+                devices=("lo",) if self.spec.cable < 0 else ("lo", INTERFACE),
             ),
         )
         if broken:
