@@ -67,6 +67,12 @@ COMMANDS: dict[str, Entry] = {
     "check": Entry(
         "interceptor.cli.check", "Say what would become of a request, without making it."
     ),
+    "gateway": Entry(
+        "interceptor.cli.gateway", "Serve many captive machines and containers, for long."
+    ),
+    "guard-host": Entry(
+        "interceptor.cli.guard_host", "Put a machine's logins and agents into a captive namespace."
+    ),
     "kill": Entry("interceptor.cli.kill", "End live jails."),
     "logs": Entry("interceptor.cli.logs", "Show a jail's evidence for people, live or afterwards."),
     "proxy": Entry(
