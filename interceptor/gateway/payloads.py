@@ -25,6 +25,7 @@ from interceptor.scan.ruleset import RulesetError, load_user_rules
 from interceptor.serve.gateway_messages import Payload
 from interceptor.serve.gateway_worker import Shared
 from interceptor.serve.guarding import prepare
+from interceptor.serve.guest_site import with_site
 from netns import namespaces
 
 FindSecrets = Callable[[Policy, str], bytes]
@@ -47,6 +48,8 @@ def read(guest: Guest, shared: Shared, find: FindSecrets) -> Payload:
     path = Path(guest.policy) if guest.policy else None
     try:
         policy = load(path, guest.preset or None)
+        if guest.nic is not None:
+            policy = with_site(policy)
         files = rule_files(policy)
         rules = load_user_rules(files, shared.rules) if files else shared.rules
         wrong = unknown_rule(policy, rules.ids)
