@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from interceptor.cli.concealment import conceal_environment
 from interceptor.cli.jail import (
     Fault,
     _cache,
@@ -146,6 +147,7 @@ def command(
                 nic=nic,
                 devices=(_KVM,) if qemu.wants_kvm(command) and os.path.exists(_KVM) else (),  # noqa: PTH110
             )
+            conceal_environment(())
             return _run(plan, entry)
     except RegistryError as error:
         raise Fault(str(error), EXIT_USAGE if name else EXIT_SETUP) from error
