@@ -282,6 +282,8 @@ def notice(queue: int | None, *, copies: bool, entries: Sequence[Entry] = (PROCE
                 of = f"meta l4proto {number} " if number else ""
                 # Whom a NIC brings learns of a refusal from the network only: no copy is needed.
                 shown += [f"  {of}{_RATE} {show if output else take}", f"  {of}return"]
+            if entry.link is not None and not output:
+                body += nft_link.spoofed_notice(entry.link, family, take)
             body += [
                 f"chain {entry.name}_show {{",
                 *shown,

@@ -81,6 +81,29 @@ def source_chain(link: Link) -> list[str]:
     ]
 
 
+def spoofed_notice(link: Link, family: str, show: str) -> list[str]:
+    """A chain that shows what `source_chain` will drop; it stands before that and drops nothing.
+
+    What a guest has too many of (`SOURCES`) is dropped without being shown.
+    """
+    if family == "ip":
+        own = [
+            f"ip saddr {link.guest_ipv4}",
+            "ip saddr 0.0.0.0 ip daddr 255.255.255.255 udp dport 67",
+            "ip saddr 0.0.0.0 meta l4proto 2",
+        ]
+    else:
+        own = [f"ip6 saddr {{ fe80::/10, {link.prefix_ipv6}, :: }}"]
+    return [
+        "chain nic_spoofed {",
+        "  type filter hook prerouting priority -310; policy accept;",
+        f'  iifname != "{link.interface}" accept',
+        *(f"  ether saddr {link.mac} {match} accept" for match in own),
+        f"  limit rate 20/second burst 40 packets {show}",
+        "}",
+    ]
+
+
 def from_guest(link: Link, verdicts: Chatter, family: str = "") -> list[str]:
     """Rules for the link's own business in the input hook.
 

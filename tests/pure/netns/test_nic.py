@@ -107,6 +107,10 @@ def test_the_guard_is_shown_the_guests_packets_themselves_and_no_chatter() -> No
     assert notice == ["    type filter hook input priority -5; policy accept;"] * 2
     assert not re.search(r"\b(drop|reject|redirect|dnat to)\b", text)
     assert "nd-router-solicit" in text
+    spoofed = chain(text, "nic_spoofed")
+    assert spoofed[0] == "type filter hook prerouting priority -310; policy accept;"
+    assert spoofed[-1].endswith("queue num 0 bypass")
+    assert all(rule.startswith(f"ether saddr {NIC.mac} ip saddr ") for rule in spoofed[2:-1])
     assert "-A INPUT" in nft.xtables(0, ENTRIES)
     assert "-A INPUT" not in nft.xtables(0)
 
