@@ -73,15 +73,29 @@ def image(lab: Lab) -> Image:
     return Image(Path(PLACE, made.kernel.name), Path(PLACE, made.root.name))
 
 
-def behind(lab: Lab, files: Image, evidence: str, *options: str) -> Channel:
+MESSAGES: Final = "/run/lab/vm-messages"
+"""What `egressguard vm` has said to its operator."""
+
+
+def behind(lab: Lab, files: Image, evidence: str, *options: str, rootless: bool = False) -> Channel:
     """Start the machine by `egressguard vm`; returns its runner, which waits for the world."""
-    start = [sys.executable, "-m", "interceptor.cli.main", "vm", "--user", "dev"]
-    command = [*start, "--evidence", evidence, *options, "--", *files.command()]
-    errors = lab.path("/run/lab/vm-messages").open("wb")
-    with errors:
-        program = lab.popen(command, env=JAIL_ENVIRONMENT, cwd="/home/dev/work", stdin=-1,
-                            stderr=errors)  # fmt: skip
-    return _ready(Channel(program, "the guest", lab.path("/run/lab/vm-messages")))
+    start = [sys.executable, "-m", "interceptor.cli.main", "vm"]
+    who = ["--rootless"] if rootless else ["--user", "dev"]
+    command = [*start, *who, "--evidence", evidence, *options, "--", *files.command()]
+    if rootless:  # as most systems have it
+        device = "mount -t tmpfs tmpfs /dev/net && mknod -m 666 /dev/net/tun c 10 200"
+        done = lab.run(["sh", "-ec", device])
+        assert done.returncode == 0, done.stderr
+    with lab.path(MESSAGES).open("wb") as errors:
+        program = lab.popen(
+            command,
+            user="dev" if rootless else None,
+            env=JAIL_ENVIRONMENT,
+            cwd="/home/dev/work",
+            stdin=-1,
+            stderr=errors,
+        )
+    return Channel(program, "the guest", lab.path(MESSAGES))
 
 
 def beside(lab: Lab, files: Image) -> Channel:
@@ -93,11 +107,7 @@ def beside(lab: Lab, files: Image) -> Channel:
     command += ["-netdev", "tap,id=n,ifname=guest0,script=no,downscript=no,vhost=off"]
     command += ["-device", "virtio-net-pci,netdev=n,romfile="]
     program = lab.popen(command, cwd="/run/lab", stdin=-1, stderr=None)
-    return _ready(Channel(program, "the control guest"))
-
-
-def _ready(channel: Channel) -> Channel:
-    return channel
+    return Channel(program, "the control guest")
 
 
 def wait_for(channel: Channel, world: Mapping[str, Any]) -> None:
@@ -139,8 +149,6 @@ LINK_ATTEMPTS: Final = (
 )  # fmt: skip
 """Beside those of `all_local`: what takes a network card of one's own."""
 
-_WITHOUT_CONTROL: Final = frozenset({"bind-device", "every-next-header"})
-
 
 def attempts() -> Sequence[Attempt]:
     """The network rows of the escape suite, and those of a network card."""
@@ -148,9 +156,9 @@ def attempts() -> Sequence[Attempt]:
         attempt
         for attempt in all_local()
         if attempt.program.startswith(("packets.", "services."))
-        and attempt.id not in _WITHOUT_CONTROL
         and not attempt.work
         and attempt.program != "packets.sniff"  # its own card, its own traffic
         and "loopback" not in attempt.args.get("to", "")
     ]
-    return [*rows, *LINK_ATTEMPTS]
+    # Hundreds of kinds at once come last: of so many within a second not each is an event.
+    return sorted([*rows, *LINK_ATTEMPTS], key=lambda each: each.id.startswith("every-"))

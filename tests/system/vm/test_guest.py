@@ -65,6 +65,8 @@ class Played(NamedTuple):
     messages: str
     requests: list[str]
     """Targets that the lab's web servers were asked for."""
+    rootless: dict[str, Any]
+    """What a machine that an ordinary user has started came to."""
 
 
 @pytest.fixture(scope="module")
@@ -108,15 +110,32 @@ def _play(lab: Lab, undo: contextlib.ExitStack) -> Played:
     guest.work(enclosed, "work.leave")
     code = enclosed.close(30.0)
     player.match(results, evidence, WORLD)
+    messages = lab.path(guest.MESSAGES).read_text("utf-8", "replace")
+    requests = [request.target for request in lab.requests()]
     return Played(
         {result.attempt.id: result for result in results},
         before,
         after,
         code,
         lab.evidence(EVIDENCE),
-        lab.path("/run/lab/vm-messages").read_text("utf-8", "replace"),
-        [request.target for request in lab.requests()],
+        messages,
+        requests,
+        _rootless(lab, files),
     )
+
+
+def _rootless(lab: Lab, files: guest_image.Image) -> dict[str, Any]:
+    """Start the machine without any right of root's, and have it work."""
+    policy, evidence = "/home/dev/guest.yaml", "/home/dev/guest.jsonl"
+    lab.path(policy).write_text(f"version: 1\nupstream: {{ca_file: {BUNDLE}}}\n")
+    channel = guest.behind(lab, files, evidence, "--policy", policy, rootless=True)
+    guest.wait_for(channel, WORLD)
+    url = f"{guest_site.URL}ca.pem"
+    trusted = guest.work(channel, "work.trust", url=url)["gained"]
+    fetched = guest.work(channel, "work.fetch", host="www.example.com")["gained"]
+    guest.work(channel, "work.leave")
+    code = channel.close(30.0)
+    return {"trusted": trusted, "fetched": fetched, "code": code, "events": lab.evidence(evidence)}
 
 
 def _work(channel: Channel) -> dict[str, dict[str, Any]]:
@@ -224,3 +243,10 @@ def test_the_machine_ends_as_it_would_and_the_operator_is_told(played: Played) -
     assert played.code == 0, played.messages
     assert "Evidence: " in played.messages
     assert "Traceback" not in played.messages
+
+
+def test_an_ordinary_user_may_start_one(played: Played) -> None:
+    said = played.rootless
+    assert (said["trusted"], said["fetched"], said["code"]) == (True, True, 0)
+    assert said["events"][0]["rootless"] is True
+    assert "www.example.com" in {event.get("host") for event in said["events"]}
