@@ -131,6 +131,11 @@ def work(channel: Channel, program: str, nonce: str = "x", **args: Any) -> dict[
     return answer
 
 
+def _dns(id: str, title: str, event: Event, **args: Any) -> Attempt:
+    args = {"server": "resolver4", **args}
+    return Attempt(id=id, row=9, title=title, program="services.dns", args=args, event=event)
+
+
 def _link(id: str, title: str, program: str, **args: Any) -> Attempt:
     return Attempt(id=id, row=7, title=title, program=f"link.{program}", args=args, rights=True,
                    event=Event.NONE)  # fmt: skip
@@ -139,15 +144,20 @@ def _link(id: str, title: str, program: str, **args: Any) -> Attempt:
 LISTENERS: Final = (nft.TCP_PORT, nft.DNS_PORT, *nft.QUIC_PORTS.values())
 
 LINK_ATTEMPTS: Final = (
+    _dns("dns-name", "a message in a name", Event.NONE),
+    _dns("dns-odd-udp", "DNS on another UDP port", Event.PACKET, port=5300),
+    _dns("dns-odd-tcp", "DNS on another TCP port", Event.BLOCK, port=5300, tcp=True),
     _link("spoofed-mac", "another hardware address", "spoofed", mac="02:65:67:aa:bb:cc"),
     _link("spoofed-neighbour", "a neighbour's IPv4 address", "spoofed", source="198.18.0.77"),
     _link("spoofed-public", "a public IPv4 address", "spoofed", source="9.9.9.1"),
     _link("spoofed-six", "a neighbour's IPv6 address", "spoofed_six",
           source="2d00:88::7"),
+    _link("fragments", "a datagram in fragments", "fragments"),
+    _link("extended", "a datagram behind extension headers", "extended"),
     _link("tagged", "a frame of a virtual LAN", "tagged"),
     _link("broadcast-frame", "a frame to everybody", "broadcast_frame"),
 )  # fmt: skip
-"""Beside those of `all_local`: what takes a network card of one's own."""
+"""Beside those of `all_local`: names, and what takes a network card of one's own."""
 
 
 def attempts() -> Sequence[Attempt]:

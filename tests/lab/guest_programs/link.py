@@ -92,6 +92,32 @@ def spoofed_six(task: Task) -> str:
     return _send(_frame(_gateway_mac(task), _own_mac(), _IPV6, packet))
 
 
+def fragments(task: Task) -> str:
+    """A datagram in two IPv4 fragments, the nonce in the second."""
+    whole = _udp4(task.world["own4"], task.world["public4"], 4444, bytes(16) + task.nonce)
+    frames = []
+    for offset, data, more in ((0, whole[20:44], 0x2000), (3, whole[44:], 0)):
+        head = whole[:2] + struct.pack("!HHHBBH", 20 + len(data), 77, more | offset, 64, 17, 0)
+        head += whole[12:20]
+        head = head[:10] + struct.pack("!H", sum16(head)) + head[12:]
+        frames.append(_frame(_gateway_mac(task), _own_mac(), _IPV4, head + data))
+    return _send(*frames)
+
+
+def extended(task: Task) -> str:
+    """A datagram behind IPv6 extension headers: hop-by-hop, destination options, a fragment."""
+    source = socket.inet_pton(socket.AF_INET6, task.world["own6"])
+    ends = source + socket.inet_pton(socket.AF_INET6, task.world["public6"])
+    datagram = struct.pack("!HHHH", 4000, 4444, 8 + len(task.nonce), 0) + task.nonce
+    pseudo = ends + struct.pack("!IHBB", len(datagram), 0, 0, 17)
+    datagram = datagram[:6] + struct.pack("!H", sum16(pseudo + datagram)) + datagram[8:]
+    padding = b"\1\4\0\0\0\0"  # PadN, RFC 8200 section 4.2
+    packet = bytes((60, 0)) + padding + bytes((44, 0)) + padding
+    packet += struct.pack("!BBHI", 17, 0, 0, 4711) + datagram
+    head = struct.pack("!IHBB", 0x60000000, len(packet), 0, 64) + ends
+    return _send(_frame(_gateway_mac(task), _own_mac(), _IPV6, head + packet))
+
+
 def tagged(task: Task) -> str:
     """A datagram in a frame of a virtual LAN (IEEE 802.1Q)."""
     packet = struct.pack("!HH", 7, _IPV4)
