@@ -23,12 +23,14 @@ import signal
 import socket
 import subprocess
 from collections.abc import Mapping
-from typing import Final, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from netns import namespaces, nft
 from netns.maker import FAMILIES, Maker, first_line
-from netns.nic import Kind, Nic
 from netns.remedies import find_program, remedy
+
+if TYPE_CHECKING:
+    from netns.nic import Nic
 
 _OUT_OF_PROCESSES: Final = "close other programs, or raise `ulimit -n` and `ulimit -u`"
 
@@ -243,7 +245,7 @@ class Preparation:
         return made
 
     def _makes_tap(self) -> bool:
-        return self._nic is not None and self._nic.kind is Kind.TAP and not self._nic.existing
+        return self._nic is not None and self._nic.kind == "tap" and not self._nic.existing
 
     def _link_descriptors(self) -> int:
         """DHCP, router advertisements where there is IPv6, and the tap."""

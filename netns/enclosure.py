@@ -24,7 +24,6 @@ from typing import Any
 
 from netns import layout, selftest
 from netns.launch import EnclosureError, EnclosureSpec, LaunchError, launch
-from netns.nic import INTERFACE
 from netns.terminal import Stdio
 
 __all__ = ["Enclosure", "EnclosureError", "EnclosureSpec", "LaunchError"]
@@ -239,7 +238,7 @@ class Enclosure:
                 resolver=layout.RESOLVER,
                 listener=self.spec.expect_listener,
                 dns=self.spec.expect_dns,
-                devices=("lo",) if self.spec.cable < 0 else ("lo", INTERFACE),
+                devices=_devices(self.spec),
             ),
         )
         if broken:
@@ -275,6 +274,15 @@ class Enclosure:
         _, status = os.waitpid(self._monitor, 0)
         code = os.waitstatus_to_exitcode(status)
         self._exit_code = code if code >= 0 else 128 - code
+
+
+def _devices(spec: EnclosureSpec) -> tuple[str, ...]:
+    """Return the network devices that there must be, and no other."""
+    if spec.cable < 0:
+        return ("lo",)
+    from netns.nic import INTERFACE
+
+    return ("lo", INTERFACE)
 
 
 def _said(error_end: int) -> str:

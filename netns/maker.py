@@ -12,12 +12,15 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from netns import anyip, guest_link, namespaces, nft
+from netns import anyip, namespaces, nft
 from netns.namespaces import Namespace
-from netns.nic import Nic
 from netns.remedies import find_program
+
+# `netns.guest_link` is imported where there is a NIC: no jail has one, and its start is counted.
+if TYPE_CHECKING:
+    from netns.nic import Nic
 
 FAMILIES: Final = (socket.AF_INET, socket.AF_INET6)
 
@@ -102,6 +105,8 @@ class Maker:
                 _set(sysctl)
         if nic is not None and nic.peer >= 0:
             self.step = "link"  # last: this process does not come back from there
+            from netns import guest_link
+
             guest_link.configure_peer(nic, self._modules, ipv6=self._ipv6)
         self.step = "hand-over"
         return time.perf_counter() - begin, descriptors
@@ -127,6 +132,8 @@ class Maker:
         tap: list[int] = []
         if self._nic is not None:
             self.step = "link"
+            from netns import guest_link
+
             tap = guest_link.plug(self._nic, self._modules, self._outside, ipv6=self._ipv6)
         self.step = "listeners"
         kinds = ("net", "user") if self._rootless else ("net",)
@@ -134,6 +141,8 @@ class Maker:
         families = FAMILIES if self._ipv6 else FAMILIES[:1]
         handed += listeners(families)
         if self._nic is not None:
+            from netns import guest_link
+
             handed += [made.detach() for made in guest_link.guest_sockets(ipv6=self._ipv6)]
         return handed + tap
 

@@ -28,10 +28,11 @@ import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from netns import nft_link
-from netns.nft_link import Link
+# `netns.nft_link` is imported where there is a link: no jail has one, and its start is counted.
+if TYPE_CHECKING:
+    from netns.nft_link import Link
 
 TABLE: Final = "egressguard"
 """Name of the only table, family inet."""
@@ -98,6 +99,9 @@ _RATE: Final = "limit rate 100/second burst 200 packets"
 
 _PROHIBITED: Final = "reject with icmpx admin-prohibited"  # RFC 1812 5.2.7.1, RFC 4443 3.1
 
+SPOOFED: Final = "spoofed"
+"""Class of what a guest sends under an address that is not its own; only where there is a guest."""
+
 REFUSALS: Final[tuple[Refusal, ...]] = (
     Refusal("udp", "meta l4proto 17", _PROHIBITED),
     Refusal("icmp", "meta l4proto { 1, 58 }", _PROHIBITED),
@@ -147,12 +151,15 @@ def _elsewhere(entry: Entry) -> list[str]:
     return [f'iifname != "{entry.link.interface}" accept']
 
 
-def _chatter(entry: Entry, verdicts: nft_link.Chatter, family: str = "") -> list[str]:
-    """Rules for the link's own business, before anything is refused."""
+def _chatter(entry: Entry, family: str = "", *, passed: bool = False) -> list[str]:
+    """Rules for the link's own business, before anything is refused, or shown (`passed`)."""
     if entry.link is None:
         return []
+    from netns import nft_link
+
     if entry.filter_hook == "output":
         return nft_link.to_guest(entry.link, family)
+    verdicts = nft_link.PASSED if passed else nft_link.LET_IN
     return nft_link.from_guest(entry.link, verdicts, family)
 
 
@@ -209,7 +216,7 @@ def _filter_chain(entry: Entry) -> list[str]:
         *(f"  {rule}" for rule in _elsewhere(entry)),
         "  ct state established,related accept",
         "  ct status dnat accept",
-        *(f"  {rule}" for rule in _chatter(entry, nft_link.LET_IN)),
+        *(f"  {rule}" for rule in _chatter(entry)),
         f"  {_COPY} drop",
         f"  {tcp} {direct} counter name refused_tcp reject with tcp reset",
         f"  {udp} {direct} counter name refused_udp {_PROHIBITED}",
@@ -237,7 +244,9 @@ def transaction(entries: Sequence[Entry] = (PROCESS,)) -> str:
         raise ValueError("two entries of an nft transaction have the same name")
     body = [f"counter refused_{refusal.name} {{ }}" for refusal in REFUSALS]
     for link in {entry.link for entry in entries if entry.link is not None}:
-        body += [f"counter refused_{nft_link.SPOOFED} {{ }}", *nft_link.source_chain(link)]
+        from netns import nft_link
+
+        body += [f"counter refused_{SPOOFED} {{ }}", *nft_link.source_chain(link)]
     for entry in entries:
         body += _redirect_chain(entry)
         body += _filter_chain(entry)
@@ -283,6 +292,8 @@ def notice(queue: int | None, *, copies: bool, entries: Sequence[Entry] = (PROCE
                 # Whom a NIC brings learns of a refusal from the network only: no copy is needed.
                 shown += [f"  {of}{_RATE} {show if output else take}", f"  {of}return"]
             if entry.link is not None and not output:
+                from netns import nft_link
+
                 body += nft_link.spoofed_notice(entry.link, family, take)
             body += [
                 f"chain {entry.name}_show {{",
@@ -291,7 +302,7 @@ def notice(queue: int | None, *, copies: bool, entries: Sequence[Entry] = (PROCE
                 f"chain {entry.name}_notice {{",
                 f"  type filter hook {entry.filter_hook} priority -5; policy accept;",
                 *(f"  {rule}" for rule in _elsewhere(entry)),
-                *(f"  {rule}" for rule in _chatter(entry, nft_link.PASSED, family)),
+                *(f"  {rule}" for rule in _chatter(entry, family, passed=True)),
                 *([f"  {_COPY} {take}"] if output else ()),
                 "  meta mark set 0",  # root inside may have set one
                 "  ct state established,related accept",
@@ -331,7 +342,7 @@ def parse_refusals(text: str) -> Mapping[str, int]:
 
     Returns:
         One entry for each class of `REFUSALS`, in that order, and where there is a guest
-        `nft_link.SPOOFED`.
+        `SPOOFED`.
 
     Raises:
         ValueError: not the JSON of our table, or a counter is missing: the rules are not ours.
@@ -348,4 +359,6 @@ def parse_refusals(text: str) -> Mapping[str, int]:
         found = {refusal.name: packets[f"refused_{refusal.name}"] for refusal in REFUSALS}
     except KeyError as error:
         raise ValueError(f"nft table {TABLE} has no counter {error}: rules were replaced") from None
-    return found | nft_link.counters(packets)
+    if f"refused_{SPOOFED}" in packets:
+        found[SPOOFED] = packets[f"refused_{SPOOFED}"]
+    return found

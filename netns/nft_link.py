@@ -8,11 +8,9 @@ names attempts and not chatter.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from typing import Final
 
-SPOOFED: Final = "spoofed"
-"""Class of what a guest sends under an address that is not its own."""
+from netns.nft import SPOOFED
 
 SOURCES: Final = 16
 """IPv6 addresses that a guest may have at a time. The kernel's table of neighbours is one for all
@@ -137,9 +135,3 @@ def to_guest(link: Link, family: str = "") -> list[str]:
     if family != "ip6":
         rules.append(f"{out} udp sport 67 udp dport 68 accept")
     return rules
-
-
-def counters(packets: Mapping[str, int]) -> dict[str, int]:
-    """What `nft.parse_refusals` adds where there is a guest, of packets by the counter's name."""
-    name = f"refused_{SPOOFED}"
-    return {SPOOFED: packets[name]} if name in packets else {}

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-import hashlib
-import ipaddress
 import re
 from typing import Final
 
@@ -78,6 +76,8 @@ class Nic:
             raise NicError("a tap has no other end in a namespace")
         if self.existing and self.peer >= 0:
             raise NicError("a link that exists has its other end already")
+        import ipaddress
+
         guest = ipaddress.IPv4Address(self.guest_ipv4)
         gateway = ipaddress.IPv4Interface(f"{self.gateway_ipv4}/{self.bits_ipv4}")
         if guest not in gateway.network or guest == gateway.ip:
@@ -88,6 +88,8 @@ class Nic:
     @property
     def prefix_ipv6(self) -> str:
         """The /64 of the link."""
+        import ipaddress
+
         return str(ipaddress.IPv6Interface(f"{self.gateway_ipv6}/64").network)
 
     @property
@@ -101,6 +103,8 @@ def mac_of(name: str) -> str:
 
     Locally administered, with a prefix of ours; 24 bits of the name's digest.
     """
+    import hashlib
+
     tail = hashlib.blake2b(name.encode(), digest_size=3).digest()
     if tail[0] == 0:  # 00:00:01 is the gateway's
         tail = b"\x01" + tail[1:]
