@@ -17,8 +17,9 @@ prepare_clients() {
     ! is_root || unpack musl-dev || true
     # A virtual machine: QEMU, the kernel of Debian's cloud images, and what its root is made of.
     if is_root && [ "$(uname -m)" = x86_64 ]; then
-        ensure_packages qemu-system-x86_64:qemu-system-x86 busybox:busybox-static || true
+        ensure_packages qemu-system-x86_64:qemu-system-x86 || true
         unpack linux-image-cloud-amd64 || true
+        unpack busybox-static || true
     fi
     checks=${environment:-}
     ensure_environment clients clients.txt

@@ -7,6 +7,7 @@ libraries those need. It is the machine's first and only file system, in memory.
 from __future__ import annotations
 
 import json
+import lzma
 import os
 import re
 import shutil
@@ -85,13 +86,22 @@ def missing() -> str:
     """Why there can be no virtual machine here, or an empty text."""
     if os.uname().machine != "x86_64":
         return "the machine's kernel and QEMU are x86-64's here"
-    for program, package in (
-        ("qemu-system-x86_64", "qemu-system-x86"),
-        ("busybox", "busybox-static"),
-    ):
-        if shutil.which(program, path="/usr/local/bin:/usr/bin:/bin") is None:
-            return f"{program} is not installed: apt-get install {package}"
-    return "" if list(_kernel_files()) else "no kernel for it: scripts/test unpacks one"
+    if shutil.which("qemu-system-x86_64", path="/usr/local/bin:/usr/bin:/bin") is None:
+        return "QEMU is not installed: apt-get install qemu-system-x86"
+    if busybox() is None:
+        return "no busybox with udhcpc: apt-get install busybox-static"
+    return "" if _kernels() else "no kernel for it: scripts/test unpacks one"
+
+
+def busybox() -> Path | None:
+    """The static busybox, unpacked or installed; Debian's other one has no udhcpc."""
+    places = [unpacked("busybox-static"), Path("/")]
+    for path in (place / folder / "busybox" for place in places for folder in ("bin", "usr/bin")):
+        if path.exists():
+            listed = subprocess.run([path, "--list"], stdout=subprocess.PIPE, check=False)
+            if b"udhcpc" in listed.stdout.split():
+                return path
+    return None
 
 
 def build(folder: Path, start: str, programs: Path | None = None) -> Image:
@@ -102,21 +112,22 @@ def build(folder: Path, start: str, programs: Path | None = None) -> Image:
         start: shell script; the first serial line is its stdin and stdout.
         programs: further modules for `netns.escapes.programs`.
     """
-    (kernel,) = _kernel_files()
+    kernel = _kernels()[-1]
     root = Archive()
     for name in ("bin", "dev", "proc", "sys", "tmp", "etc", "srv", "lib/modules", "root", "run"):
         root.directory(name)
-    busybox = shutil.which("busybox", path="/usr/bin:/bin")
-    assert busybox is not None
-    root.add("bin/busybox", Path(busybox).read_bytes(), 0o755)
+    program = busybox()
+    assert program is not None
+    root.add("bin/busybox", program.read_bytes(), 0o755)
     root.add("init", _INIT.encode(), 0o755)
     root.add("start", start.encode(), 0o755)
     root.add("etc/nsswitch.conf", b"hosts: files dns\n")
     root.add("etc/hosts", b"127.0.0.1 localhost\n::1 localhost\n")
-    order = _modules(kernel.parents[1] / "lib" / "modules")
-    for path in order:
-        root.add(f"lib/modules/{path.stem}.ko", path.read_bytes())
-    root.add("lib/modules/order", " ".join(path.stem for path in order).encode())
+    version = kernel.name.removeprefix("vmlinuz-")
+    order = _modules(kernel.parents[1] / "lib" / "modules" / version)
+    for name, content in order.items():
+        root.add(f"lib/modules/{name}.ko", content)
+    root.add("lib/modules/order", " ".join(order).encode())
     furniture.bundle(folder / "bundle")
     if programs is not None:
         for file in programs.glob("*.py"):
@@ -128,27 +139,33 @@ def build(folder: Path, start: str, programs: Path | None = None) -> Image:
     return image
 
 
-def _kernel_files() -> Iterable[Path]:
-    return sorted((unpacked("linux-image-cloud-amd64") / "boot").glob("vmlinuz-*"))[-1:]
+def _kernels() -> list[Path]:
+    """Kernels of Debian's cloud images, unpacked or installed, the newest last."""
+    places = (Path("/boot"), unpacked("linux-image-cloud-amd64") / "boot")
+    return [path for place in places for path in sorted(place.glob("vmlinuz-*-cloud-amd64"))]
 
 
-def _modules(top: Path) -> list[Path]:
-    """The modules and what they depend on, in the order of loading."""
-    files = {path.stem.replace("-", "_"): path for path in top.rglob("*.ko")}
-    order: dict[Path, None] = {}
+def _modules(top: Path) -> dict[str, bytes]:
+    """The modules and what they depend on, by name, in the order of loading."""
+    files = {path.name.split(".")[0].replace("-", "_"): path for path in top.rglob("*.ko*")}
+    order: dict[str, bytes] = {}
 
     def load(name: str) -> None:
-        path = files.get(name.replace("-", "_"))
-        if path is None:
-            return  # built in
-        if found := _DEPENDS.search(path.read_bytes()):
+        name = name.replace("-", "_")
+        path = files.get(name)
+        if path is None or name in order:
+            return  # built in, or there already
+        content = path.read_bytes()
+        if path.suffix == ".xz":
+            content = lzma.decompress(content)
+        if found := _DEPENDS.search(content):
             for needed in filter(None, found[1].decode().split(",")):
                 load(needed)
-        order.setdefault(path)
+        order[name] = content
 
     for name in _MODULES:
         load(name)
-    return list(order)
+    return order
 
 
 def _python(root: Archive, folder: Path) -> None:

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.lab import Lab, gateways
+from tests.lab import Lab, gateways, guest_image
 from tests.lab.host_files import BUNDLE
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(180)]
@@ -27,7 +27,7 @@ END
 chmod 755 /mnt/configure
 ip link set lo up
 ip link set eth0 up
-busybox udhcpc -i eth0 -q -n -f -t 20 -T 1 -s /mnt/configure 2>&1
+@BUSYBOX@ udhcpc -i eth0 -q -n -f -t 20 -T 1 -s /mnt/configure 2>&1
 mount --bind /mnt/resolv.conf /etc/resolv.conf
 curl -sS --max-time 20 -o /mnt/ca.pem http://egressguard.internal/ca.pem
 curl -sS --max-time 20 --cacert /mnt/ca.pem https://www.example.com/get?n=by-dhcp > /dev/null
@@ -38,6 +38,9 @@ ping -c 1 -W 1 9.9.9.9 2>&1 | grep -c "Packet filtered"
 
 def test_a_veth_of_the_hosts_is_a_guests_network(clean_lab: Lab) -> None:
     lab = clean_lab
+    busybox = guest_image.busybox()
+    assert busybox is not None, "no busybox with udhcpc: apt-get install busybox-static"
+    script = _GUEST.replace("@BUSYBOX@", str(busybox))
     lab.path(_POLICY).write_text(f"version: 1\nupstream: {{ca_file: {BUNDLE}}}\n")
     with (
         gateways.running(lab, "/run/gateway-nic") as run,
@@ -53,7 +56,7 @@ def test_a_veth_of_the_hosts_is_a_guests_network(clean_lab: Lab) -> None:
                                "--policy", _POLICY, "--run", run)  # fmt: skip
             assert "host7" not in lab.run(["ip", "-br", "link"]).stdout.decode()
             shown = lab.run(
-                ["nsenter", "-t", pid, "-n", "-m", "sh", "-c", _GUEST], timeout=90
+                ["nsenter", "-t", pid, "-n", "-m", "sh", "-c", script], timeout=90
             ).stdout.decode()
             assert "lease of 198.18.0.10 obtained" in shown
             assert "fetched 0" in shown, shown
