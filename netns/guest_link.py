@@ -107,11 +107,12 @@ def _router_socket() -> socket.socket:
 
 
 def _settings(name: str, *, ipv6: bool) -> None:
-    places = [("ipv4", _IPV4_SETTINGS)]
+    # Of some of IPv4's, what is true of all links is true of each (ip-sysctl: accept_redirects).
+    places = [("ipv4", "all", _IPV4_SETTINGS), ("ipv4", name, _IPV4_SETTINGS)]
     if ipv6:
-        places.append(("ipv6", _IPV6_SETTINGS))
-    for family, settings in places:
+        places.append(("ipv6", name, _IPV6_SETTINGS))
+    for family, link, settings in places:
         for setting, value in settings.items():
             # Without one of them things are as safe: nothing is forwarded.
             with contextlib.suppress(OSError):
-                Path("/proc/sys/net", family, "conf", name, setting).write_text(value, "ascii")
+                Path("/proc/sys/net", family, "conf", link, setting).write_text(value, "ascii")

@@ -289,10 +289,11 @@ def test_nothing_is_forwarded(guest: Guest) -> None:
 
     def settings() -> list[str]:
         names = ("ipv4/ip_forward", "ipv4/conf/nic0/forwarding", "ipv6/conf/all/forwarding",
-                 "ipv6/conf/nic0/forwarding")  # fmt: skip
+                 "ipv6/conf/nic0/forwarding", "ipv4/conf/all/accept_redirects",
+                 "ipv6/conf/nic0/accept_redirects", "ipv6/conf/nic0/accept_ra")  # fmt: skip
         return [Path("/proc/sys/net", name).read_text("ascii").strip() for name in names]
 
-    assert guest.inside(settings, guest.jail.namespace_fd) == ["0"] * 4
+    assert guest.inside(settings, guest.jail.namespace_fd) == ["0"] * 7
 
     def second_link() -> None:
         for command in ("link add wan0 type veth peer name wan1", "link set wan0 up",
