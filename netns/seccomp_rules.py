@@ -77,12 +77,19 @@ _ALWAYS: tuple[Denial, ...] = (
     Denial(("syslog",), _EPERM, "reads the kernel's log"),
     Denial(("vhangup", "iopl", "ioperm"), _EPERM, "terminals and ports of the machine"),
     Denial(
-        ("settimeofday", "clock_settime", "stime", "sethostname", "setdomainname"),
+        (
+            "settimeofday",
+            "clock_settime",
+            "clock_settime64",
+            "stime",
+            "sethostname",
+            "setdomainname",
+        ),
         _EPERM,
         "global settings",
     ),
     Denial(
-        ("uselib", "nfsservctl", "_sysctl", "lookup_dcookie", "sysfs", "ustat"),
+        ("uselib", "nfsservctl", "_sysctl", "lookup_dcookie", "sysfs", "ustat", "vm86", "vm86old"),
         _ENOSYS,
         "obsolete or unused; only surface",
     ),
