@@ -85,6 +85,7 @@ class Enclosure:
                     cwd=spec.cwd,
                     hostname=spec.hostname,
                     home_access=spec.home_access,
+                    cwd_access=spec.cwd_access,
                     writable=spec.writable,
                     readable=spec.readable,
                     masks=spec.masks,

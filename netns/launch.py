@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
-from netns import landlock, namespaces, seccomp
+from netns import landlock, namespaces, overlay, seccomp
 from netns.identity import Identity
 from netns.layout import Layout
 from netns.mounts import Data, Mount, arguments
@@ -68,7 +68,9 @@ class EnclosureSpec:
     """Mounts of `netns.trust`."""
     hostname: str = "jail"
     home_access: str = "rw"
-    """`rw`, `ro` or `private`."""
+    """`rw`, `ro`, `overlay` or `private`."""
+    cwd_access: str = "rw"
+    """`rw` or `ro`."""
     writable: tuple[str, ...] = ()
     readable: tuple[str, ...] = ()
     masks: tuple[str, ...] = ()
@@ -78,6 +80,8 @@ class EnclosureSpec:
     stdio: tuple[int, int, int] = (0, 1, 2)
     user_namespaces: bool = False
     """Let the agent make user namespaces (nested sandboxes need them)."""
+    ptrace: bool = True
+    """Let the agent's processes trace and read each other, as debuggers do."""
     expect_listener: bool = True
     """The self-test requires the TCP listener to accept."""
     expect_dns: bool = True
@@ -110,7 +114,7 @@ def launch(spec: EnclosureSpec, plan: Layout, stdio: Stdio) -> Launched:
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         try:
             argv, keep = _command(spec, plan, stdio, theirs.fileno(), bwrap, setpriv, opened)
-            pid, error_end = _fork(spec, argv, keep, opened)
+            pid, error_end = _fork(spec, plan, argv, keep, opened)
         except BaseException:
             ours.close()
             raise
@@ -151,7 +155,7 @@ def _command(
         else seccomp.Profile.AGENT
     )
     source = Path(__file__).with_name("gate.py").read_text("utf-8")
-    filter_fd = seccomp.program(profile)
+    filter_fd = seccomp.program(profile, ptrace=spec.ptrace)
     opened.callback(os.close, filter_fd)
     options = [
         *enclosure_options(spec),
@@ -174,7 +178,11 @@ def _command(
 
 
 def _fork(
-    spec: EnclosureSpec, argv: list[str], keep: list[int], opened: contextlib.ExitStack
+    spec: EnclosureSpec,
+    plan: Layout,
+    argv: list[str],
+    keep: list[int],
+    opened: contextlib.ExitStack,
 ) -> tuple[int, int]:
     """Fork into `_become`; return the child's pid and what it says on stderr.
 
@@ -191,7 +199,7 @@ def _fork(
         os.close(error_read)
         raise
     if pid == 0:
-        _become(spec, argv, keep, null, error_write, parent)
+        _become(spec, plan, argv, keep, null, error_write, parent)
     return pid, error_read
 
 
@@ -236,6 +244,7 @@ def setpriv_command(setpriv: str, identity: Identity) -> list[str]:
 
 def _become(
     spec: EnclosureSpec,
+    plan: Layout,
     argv: list[str],
     keep: list[int],
     null: int,
@@ -253,6 +262,8 @@ def _become(
         namespaces.unshare(namespaces.Namespace.MOUNT)
         flags = namespaces.MountFlag.REC | namespaces.MountFlag.PRIVATE
         namespaces.mount(None, "/", flags=flags)
+        if plan.overlay is not None:
+            overlay.cover(plan.overlay, rootless=spec.user_fd is not None)
         # 1 byte: no core file, and no dump piped to a collector outside either (core(5)).
         resource.setrlimit(resource.RLIMIT_CORE, (1, 1))
         for fd in keep:

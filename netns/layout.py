@@ -15,6 +15,7 @@ from pathlib import Path
 
 from netns.identity import Identity
 from netns.mounts import Bind, Data, Dev, Directory, Mount, Proc, Sealed, Tmpfs
+from netns.overlay import Overlay
 from netns.unix_sockets import reachable
 
 NAMESERVER = "198.18.0.1"
@@ -77,7 +78,9 @@ class View:
     """Working directory, absolute."""
     hostname: str
     home_access: str = "rw"
-    """`rw`, `ro`, or `private`: an empty home that is gone at the end."""
+    """`rw`, `ro`, `overlay`: as it is, changes gone at the end; or `private`: an empty one."""
+    cwd_access: str = "rw"
+    """`rw` where the agent's user may write it anyway, or `ro`."""
     writable: tuple[str, ...] = ()
     """More directories or files the agent may write."""
     readable: tuple[str, ...] = ()
@@ -105,6 +108,8 @@ class Layout:
     masked_sockets: tuple[str, ...]
     notes: tuple[str, ...]
     """What a person should know, such as a working directory that stays read-only."""
+    overlay: Overlay | None = None
+    """To be mounted first."""
 
 
 def plan(view: View) -> Layout:
@@ -134,7 +139,8 @@ def plan(view: View) -> Layout:
         raise LayoutError(f"{view.cwd}: the working directory does not exist")
     masks = [path for mask in (*_MASKED, *view.masks) for path in _both(mask)]
     protected = [os.path.realpath(path) for path in view.protected]
-    kept = (*masks, *protected)
+    read_only = view.cwd_access == "ro"
+    kept = (*masks, *protected, *((cwd,) if read_only else ()))
     roots: list[str] = []
     if identity.home:
         mounts += _home(identity.home, view.home_access)
@@ -145,7 +151,12 @@ def plan(view: View) -> Layout:
         mounts.append(_shown(path, writable=False))
     if any(inside(cwd, place) for place in protected):
         notes.append(f"{cwd} stays read-only: egressguard itself runs from there")
-    elif _writable_cwd(cwd, identity):
+    elif read_only and not any(inside(cwd, place) for place in _PRIVATE):
+        if inside(cwd, home):  # the rest is read-only already
+            mounts.append(Bind(cwd, cwd))
+    elif cwd == home and view.home_access == "overlay":
+        notes.append(f"{cwd}: what the agent changes there is thrown away at the end")
+    elif not read_only and _writable_cwd(cwd, identity):
         mounts.append(Bind(cwd, cwd, writable=True))
         roots.append(cwd)
         mounts += _pinned(cwd, kept)
@@ -153,7 +164,8 @@ def plan(view: View) -> Layout:
         if not inside(cwd, "/tmp") and not inside(cwd, "/var/tmp"):  # noqa: S108
             raise LayoutError(f"{cwd}: the jail has its own; choose another working directory")
         mounts.append(Bind(cwd, cwd))
-        notes.append(f"{cwd} stays read-only: it is not the agent's")
+        if not read_only:
+            notes.append(f"{cwd} stays read-only: it is not the agent's")
     elif not (view.home_access == "rw" and inside(cwd, home)):
         notes.append(f"{cwd} stays read-only: it is a system directory or not the agent's")
     for path in view.writable:
@@ -180,7 +192,18 @@ def plan(view: View) -> Layout:
         tuple(folders),
         masked_sockets=tuple(sockets),
         notes=tuple(notes),
+        overlay=_overlay(view, roots, cwd) if view.home_access == "overlay" else None,
     )
+
+
+def _overlay(view: View, roots: Iterable[str], cwd: str) -> Overlay | None:
+    """Return the overlay of a home that there is; what else may be written in it stays real."""
+    home = view.identity.home
+    shown = [*roots, *(os.path.realpath(path) for path in view.readable)]
+    if view.cwd_access == "ro":
+        shown.append(cwd)
+    real = sorted({path for path in shown if inside(path, home) and path != home})
+    return Overlay(home, tuple(real)) if home else None
 
 
 def _pinned(root: str, kept: Iterable[str]) -> list[Mount]:
@@ -233,7 +256,7 @@ def _with_parents(mounts: Iterable[Mount]) -> Iterator[Mount]:
 def _home(home: str, access: str) -> list[Mount]:
     if access == "private":
         return [Tmpfs(home, 0o1777)]
-    return [Bind(home, home, writable=access == "rw")]
+    return [Bind(home, home, writable=access != "ro")]
 
 
 def _shown(path: str, *, writable: bool) -> Bind:

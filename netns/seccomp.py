@@ -13,6 +13,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import os
+from collections.abc import Iterable
 from typing import Self
 
 from netns import seccomp_compat
@@ -45,16 +46,18 @@ class SeccompError(RuntimeError):
     """No filter could be made, so nothing may start. The message names the fix."""
 
 
-def program(profile: Profile) -> int:
+def program(profile: Profile, *, ptrace: bool = True) -> int:
     """Return a memfd with the compiled filter, at its start, for bwrap --seccomp.
 
-    The descriptor is close-on-exec and the caller's to close. Raises SeccompError.
+    Without `ptrace` its processes may not trace each other. The descriptor is close-on-exec and the
+    caller's to close. Raises SeccompError.
     """
     fd = os.memfd_create("egressguard-seccomp", os.MFD_CLOEXEC)
     try:
-        with _Filter(profile) as filter_:
+        rules = denials(profile, ptrace=ptrace)
+        with _Filter(rules) as filter_:
             if profile in _AGENTS:
-                os.write(fd, seccomp_compat.program(denials(profile), _compat_number))
+                os.write(fd, seccomp_compat.program(rules, _compat_number))
             filter_.export(fd)
         os.lseek(fd, 0, os.SEEK_SET)
     except BaseException:
@@ -68,7 +71,7 @@ def load(profile: Profile) -> None:
 
     Sets no_new_privs. Raises SeccompError, after which the process must not go on.
     """
-    with _Filter(profile) as filter_:
+    with _Filter(denials(profile)) as filter_:
         filter_.load()
 
 
@@ -119,9 +122,9 @@ def _library() -> ctypes.CDLL:
 
 
 class _Filter:
-    """A libseccomp filter context with the rules of one profile."""
+    """A libseccomp filter context with rules."""
 
-    def __init__(self, profile: Profile) -> None:
+    def __init__(self, rules: Iterable[Denial]) -> None:
         self._library = _library()
         self._context = self._library.seccomp_init(_ACT_ALLOW)
         if not self._context:
@@ -129,7 +132,7 @@ class _Filter:
         try:
             self._set(_ATTR_BADARCH, _ACT_KILL_PROCESS)
             self._set(_ATTR_OPTIMIZE, 2, required=False)  # binary tree; libseccomp 2.5
-            for rule in denials(profile):
+            for rule in rules:
                 self._add(rule)
         except BaseException:
             self._library.seccomp_release(self._context)

@@ -172,6 +172,12 @@ _INTERCEPTOR: tuple[Denial, ...] = (
 )
 
 
+NO_PTRACE = Denial(
+    ("ptrace", "process_vm_readv", "process_vm_writev"),
+    _EPERM,
+    "with --no-ptrace: no debuggers and tracers in the jail",
+)
+
 _NO_CONNECTION = Denial(
     ("connect", "listen", "accept", "accept4"),
     _EPERM,
@@ -215,9 +221,9 @@ def _sockets(families: Iterable[int], netlink: Iterable[int]) -> Iterator[Denial
             )
 
 
-def denials(profile: Profile) -> tuple[Denial, ...]:
+def denials(profile: Profile, *, ptrace: bool = True) -> tuple[Denial, ...]:
     """Return the rules of a profile as data. docs/ and the tests read the same table."""
-    rules = list(_ALWAYS)
+    rules = [*_ALWAYS, *(() if ptrace else (NO_PTRACE,))]
     if profile is Profile.INTERCEPTOR:
         rules += _NO_USER_NAMESPACES
         rules += _INTERCEPTOR

@@ -32,6 +32,9 @@ class Plan:
     cache: Path | None
     env: tuple[str, ...] = ()
     home: str = "rw"
+    workdir: str = "rw"
+    ptrace: bool = True
+    """The agent's processes may trace each other."""
     writable: tuple[str, ...] = ()
     readable: tuple[str, ...] = ()
     masks: tuple[str, ...] = ()

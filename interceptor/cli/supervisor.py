@@ -191,11 +191,13 @@ def _enclosure(plan: Plan, namespace: Captive, installed: Trust) -> Enclosure:
             user_fd=namespace.user_namespace_fd,
             trust=(*installed.mounts, *files),
             home_access=plan.home,
+            cwd_access=plan.workdir,
             writable=plan.writable,
             readable=plan.readable,
             masks=plan.masks,
             protected=plan.protected,
             user_namespaces=plan.nested_sandboxes,
+            ptrace=plan.ptrace,
             dns_name=SELF_TEST_NAME,
             probes=launch.PROBES[: len(namespace.tcp)],
         )
