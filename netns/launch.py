@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
-from netns import landlock, namespaces, overlay, seccomp
+from netns import landlock, namespaces, overlay, seccomp, seccomp_rules
 from netns.identity import Identity
 from netns.layout import Layout
 from netns.mounts import Data, Mount, arguments
@@ -82,6 +82,8 @@ class EnclosureSpec:
     """Let the agent make user namespaces (nested sandboxes need them)."""
     ptrace: bool = True
     """Let the agent's processes trace and read each other, as debuggers do."""
+    unix_sockets: bool = True
+    """Let the agent make unix sockets other than connected pairs."""
     expect_listener: bool = True
     """The self-test requires the TCP listener to accept."""
     expect_dns: bool = True
@@ -155,7 +157,9 @@ def _command(
         else seccomp.Profile.AGENT
     )
     source = Path(__file__).with_name("gate.py").read_text("utf-8")
-    filter_fd = seccomp.program(profile, ptrace=spec.ptrace)
+    more = () if spec.ptrace else seccomp_rules.NO_PTRACE
+    more += () if spec.unix_sockets else seccomp_rules.NO_UNIX_SOCKETS
+    filter_fd = seccomp.program(profile, more)
     opened.callback(os.close, filter_fd)
     options = [
         *enclosure_options(spec),

@@ -4,7 +4,7 @@ Later mounts lie on earlier ones, so the order is the meaning: the host read-onl
 on it, then what the agent may write, then trust, and the masks last: nothing is bound over them.
 """
 
-# ruff: noqa: PTH110, PTH112, PTH114, PTH116
+# ruff: noqa: PTH110, PTH112, PTH114, PTH116, PTH120
 # (paths stay text, as the kernel and bwrap take them)
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from netns import late_sockets
 from netns.identity import Identity
+from netns.late_sockets import inside
 from netns.mounts import Bind, Data, Dev, Directory, Mount, Proc, Sealed, Tmpfs
 from netns.overlay import Overlay
-from netns.unix_sockets import reachable
+from netns.unix_sockets import folders_of_sockets, reachable
 
 NAMESERVER = "198.18.0.1"
 RESOLVER = f"nameserver {NAMESERVER}\noptions timeout:3 attempts:2\n"
@@ -110,6 +112,8 @@ class Layout:
     """What a person should know, such as a working directory that stays read-only."""
     overlay: Overlay | None = None
     """To be mounted first."""
+    visible: late_sockets.View | None = None
+    """What the jail shows of the host."""
 
 
 def plan(view: View) -> Layout:
@@ -184,7 +188,12 @@ def plan(view: View) -> Layout:
             raise LayoutError(f"{cwd}: the working directory lies in {mask}, which the jail hides")
     exposed = (cwd, *view.writable, *view.readable, home)
     sockets = [path for path in reachable(identity.home) if _seen(path, exposed)]
-    mounts += _masked([*dict.fromkeys(masks), *sockets])
+    replaced = (home,) if view.home_access in ("private", "overlay") else ()
+    # Private, and not empty for good: the agent's own programs may want their sockets there.
+    own = [folder for folder in folders_of_sockets(sockets) if not _holds(folder, exposed, roots)]
+    mounts += [Tmpfs(folder, 0o1777) for folder in own]
+    hidden = [path for path in sockets if os.path.dirname(path) not in own]
+    mounts += _masked([*dict.fromkeys(masks), *hidden])
     return Layout(
         tuple(_with_parents(mounts)),
         home,
@@ -193,6 +202,11 @@ def plan(view: View) -> Layout:
         masked_sockets=tuple(sockets),
         notes=tuple(notes),
         overlay=_overlay(view, roots, cwd) if view.home_access == "overlay" else None,
+        visible=late_sockets.View.now(
+            (*_PRIVATE, "/var/run", *masks, *own, *replaced),
+            (os.path.realpath(path) for path in exposed if path != home or not replaced),
+            sockets,
+        ),
     )
 
 
@@ -222,16 +236,16 @@ def _pinned(root: str, kept: Iterable[str]) -> list[Mount]:
     return [Bind(path, path, writable=True) for path in sorted(above) if os.path.isdir(path)]
 
 
-def inside(path: str, folder: str) -> bool:
-    """Say whether `path` is `folder` or below it. Both absolute and resolved."""
-    return path == folder or path.startswith(folder.rstrip("/") + "/")
-
-
 def _seen(path: str, exposed: tuple[str, ...]) -> bool:
     """Say whether the jail shows `path`: not private, or below something shown in there."""
     if not any(inside(path, place) for place in (*_PRIVATE, "/var/run")):
         return True
     return any(inside(path, folder) for folder in exposed)
+
+
+def _holds(folder: str, exposed: Iterable[str], roots: Iterable[str]) -> bool:
+    """Say whether something that the jail has to show is this directory, or lies in it."""
+    return any(inside(os.path.realpath(path), folder) for path in (*exposed, *roots))
 
 
 def _with_parents(mounts: Iterable[Mount]) -> Iterator[Mount]:

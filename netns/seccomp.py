@@ -46,15 +46,15 @@ class SeccompError(RuntimeError):
     """No filter could be made, so nothing may start. The message names the fix."""
 
 
-def program(profile: Profile, *, ptrace: bool = True) -> int:
+def program(profile: Profile, more: Iterable[Denial] = ()) -> int:
     """Return a memfd with the compiled filter, at its start, for bwrap --seccomp.
 
-    Without `ptrace` its processes may not trace each other. The descriptor is close-on-exec and the
-    caller's to close. Raises SeccompError.
+    `more` is denied as well. The descriptor is close-on-exec and the caller's to close. Raises
+    SeccompError.
     """
     fd = os.memfd_create("egressguard-seccomp", os.MFD_CLOEXEC)
     try:
-        rules = denials(profile, ptrace=ptrace)
+        rules = denials(profile, more)
         with _Filter(rules) as filter_:
             if profile in _AGENTS:
                 os.write(fd, seccomp_compat.program(rules, _compat_number))

@@ -88,6 +88,12 @@ not be set up; 126 the command cannot be executed; 127 it was not found.
     help="Let processes in the jail trace each other, as strace and debuggers do.",
 )
 @click.option(
+    "--unix-sockets/--no-unix-sockets",
+    default=True,
+    show_default=True,
+    help="Let the agent make unix sockets. Without them it reaches no socket file at all.",
+)
+@click.option(
     "--timeout",
     type=click.FloatRange(0, 31_536_000),
     default=0,
@@ -112,6 +118,7 @@ def command(
     canary: bool,  # noqa: FBT001
     nested_sandboxes: bool,  # noqa: FBT001
     ptrace: bool,  # noqa: FBT001
+    unix_sockets: bool,  # noqa: FBT001
     timeout: float,
     name: str | None,
     quiet: bool,  # noqa: FBT001
@@ -172,6 +179,7 @@ def command(
                 timeout=timeout,
                 nested_sandboxes=nested_sandboxes,
                 ptrace=ptrace,
+                unix_sockets=unix_sockets,
                 published=published,
                 decoys=_decoys(env) if canary else None,
             )

@@ -35,6 +35,8 @@ class Plan:
     workdir: str = "rw"
     ptrace: bool = True
     """The agent's processes may trace each other."""
+    unix_sockets: bool = True
+    """The agent may make unix sockets."""
     writable: tuple[str, ...] = ()
     readable: tuple[str, ...] = ()
     masks: tuple[str, ...] = ()

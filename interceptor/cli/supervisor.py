@@ -103,6 +103,8 @@ def supervise(plan: Plan, evidence: int, entry: Registration, told: Callable[[st
         with TimeLimit(agent, plan.timeout, told) as limit:
             code = agent.wait({interceptor_process.pidfd: offline})
         agent.close()
+        for path in agent.late_sockets():
+            told(f"{path}: bound outside while the jail ran; the agent could reach it")
         if limit.passed:
             code = EXIT_TIMED_OUT
         seconds = time.monotonic() - begin
@@ -198,6 +200,7 @@ def _enclosure(plan: Plan, namespace: Captive, installed: Trust) -> Enclosure:
             protected=plan.protected,
             user_namespaces=plan.nested_sandboxes,
             ptrace=plan.ptrace,
+            unix_sockets=plan.unix_sockets,
             dns_name=SELF_TEST_NAME,
             probes=launch.PROBES[: len(namespace.tcp)],
         )

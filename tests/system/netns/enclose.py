@@ -51,6 +51,7 @@ def main() -> int:
             home_access=asked.get("home_access", "rw"),
             cwd_access=asked.get("cwd_access", "rw"),
             ptrace=asked.get("ptrace", True),
+            unix_sockets=asked.get("unix_sockets", True),
             user_namespaces=bool(asked.get("user_namespaces")),
             expect_listener=bool(asked.get("expect")),
             expect_dns=bool(asked.get("expect")),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import socket
 from pathlib import Path
@@ -127,3 +128,45 @@ def test_ptrace_can_be_switched_off(mode: str) -> None:
     )
     assert run(mode, script).stdout == "0 0\n"
     assert run(mode, script, ptrace=False).stdout == "-1 1\n"
+
+
+@both
+def test_without_unix_sockets_only_connected_pairs_are_left(mode: str) -> None:
+    script = """
+import errno, socket
+S = socket
+def tried(call, *arguments):
+    try:
+        call(*arguments)
+    except OSError as error:
+        return errno.errorcode[error.errno]
+    return "made"
+for kind in (S.SOCK_STREAM, S.SOCK_DGRAM, S.SOCK_SEQPACKET, S.SOCK_RAW):
+    for flag in (0, S.SOCK_NONBLOCK):
+        print(tried(S.socket, S.AF_UNIX, kind | flag), tried(S.socketpair, S.AF_UNIX, kind | flag))
+"""
+    script = f"python3 -c '{script}'"
+    denied, made = ["EAFNOSUPPORT"], ["made"]
+    done = run(mode, script, unix_sockets=False)
+    rows = [denied + made, denied + denied, denied + made, denied + denied]
+    assert done.stdout.split() == [word for row in rows for word in row * 2], done.stderr
+    assert run(mode, script).stdout.split() == ["made"] * 16
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_SEQPACKET])
+def test_a_connected_pair_cannot_be_connected_elsewhere(kind: int, tmp_path: Path) -> None:
+    """What `--no-unix-sockets` rests on: unix(7) does not say it, the kernel does."""
+    with socket.socket(socket.AF_UNIX, kind) as listener:
+        listener.bind(str(tmp_path / "s"))
+        listener.listen()
+        for ended in (False, True):
+            end, other = socket.socketpair(socket.AF_UNIX, kind)
+            with end, other:
+                if ended:
+                    end.shutdown(socket.SHUT_RDWR)
+                    other.close()
+                assert end.connect_ex(str(tmp_path / "s")) == errno.EISCONN
+        pair = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)  # control
+        with pair[0], pair[1], socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
+            other.bind(str(tmp_path / "d"))
+            assert pair[0].connect_ex(str(tmp_path / "d")) == 0
