@@ -84,6 +84,8 @@ class EnclosureSpec:
     """Let the agent's processes trace and read each other, as debuggers do."""
     unix_sockets: bool = True
     """Let the agent make unix sockets other than connected pairs."""
+    groups: tuple[int, ...] = ()
+    """Descriptors of the control groups' cgroup.procs that the jail joins."""
     expect_listener: bool = True
     """The self-test requires the TCP listener to accept."""
     expect_dns: bool = True
@@ -261,6 +263,8 @@ def _become(
         os.setsid()  # away from the operator's terminal
         for number, fd in enumerate((null, null, errors)):
             os.dup2(fd, number)
+        for group in spec.groups:
+            os.write(group, b"0")
         namespaces.enter(spec.network_fd, spec.user_fd)
         # Mounts the host makes later must not appear in the jail, where they would be writable.
         namespaces.unshare(namespaces.Namespace.MOUNT)

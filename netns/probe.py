@@ -18,7 +18,7 @@ from typing import Final
 
 import msgspec
 
-from netns import anyip, namespaces
+from netns import anyip, limits, namespaces
 from netns.captive import CaptiveError, create
 from netns.namespaces import Namespace
 from netns.remedies import INSTALL_NFT, find_program, user_namespace_limits
@@ -231,14 +231,6 @@ def _landlock() -> str:
     return f"ABI {version}"
 
 
-def _cgroup() -> str:
-    for line in Path("/proc/self/mountinfo").read_text("utf-8", "replace").splitlines():
-        before, _, after = line.partition(" - ")
-        if after.startswith("cgroup2 "):
-            return f"at {before.split()[4]}"
-    raise OSError("no cgroup2 file system is mounted")
-
-
 def _tap() -> str:
     os.close(os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC))
     return "/dev/net/tun opens"
@@ -301,7 +293,8 @@ def probe() -> list[Feature]:
         _feature(IPTABLES_QUEUE, Need.BETTER,
                  _in_network("iptables-nft", "-A", "OUTPUT", "-j", "NFQUEUE"),
                  "sudo apt-get install iptables"),
-        _feature("cgroup v2", Need.BETTER, _cgroup, "boot with systemd.unified_cgroup_hierarchy=1"),
+        _feature("resource limits", Need.BETTER, lambda: limits.described(limits.here()),
+                 "boot with systemd.unified_cgroup_hierarchy=1"),
         _feature("veth links", Need.INFORMATION,
                  _in_network("ip", "link", "add", "probe0", "type", "veth", "peer", "name",
                              "probe1")),

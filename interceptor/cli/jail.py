@@ -100,6 +100,19 @@ not be set up; 126 the command cannot be executed; 127 it was not found.
     metavar="SECONDS",
     help="End the agent after this time: SIGTERM, and SIGKILL 10 s later. Exit code 124.",
 )
+@click.option("--memory", metavar="SIZE", help="Memory of the whole jail, such as 2G.")
+@click.option(
+    "--pids",
+    type=click.IntRange(16, 4_194_304),
+    metavar="N",
+    help="Processes and threads of the jail at one time.",
+)
+@click.option(
+    "--cpus",
+    type=click.FloatRange(0.01, 4096),
+    metavar="X",
+    help="Processor time of the jail: 1.5 is that of one and a half.",
+)
 @click.option("--name", metavar="NAME", help="Name of the jail; made up if not given.")
 @click.option("--quiet", "-q", is_flag=True, help="No table at the end, no line about secrets.")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
@@ -120,6 +133,9 @@ def command(
     ptrace: bool,  # noqa: FBT001
     unix_sockets: bool,  # noqa: FBT001
     timeout: float,
+    memory: str | None,
+    pids: int | None,
+    cpus: float | None,
     name: str | None,
     quiet: bool,  # noqa: FBT001
     command: tuple[str, ...],
@@ -138,6 +154,7 @@ def command(
     jail_checks.rights(rootless=rootless)
     jail_checks.paths(evidence, (*bind, *ro_bind))
     published = _published(publish)
+    limits = jail_checks.limits(memory, pids, cpus, rootless=rootless)
     try:
         policy = load(Path(policy_file) if policy_file else None, preset)
         tuning = policy.rules
@@ -180,6 +197,7 @@ def command(
                 nested_sandboxes=nested_sandboxes,
                 ptrace=ptrace,
                 unix_sockets=unix_sockets,
+                limits=limits,
                 published=published,
                 decoys=_decoys(env) if canary else None,
             )

@@ -16,6 +16,7 @@ from interceptor.cli.main import EXIT_SETUP, EXIT_USAGE
 
 if TYPE_CHECKING:
     from netns.identity import Identity
+    from netns.limits import Limits
 
 _DESCRIPTORS: Final = 64
 """Open descriptors that a start needs; the interceptor raises its own limit itself."""
@@ -75,6 +76,24 @@ def rights(*, rootless: bool) -> None:
         raise Fault("--rootless is for ordinary users: leave it out, or leave sudo out", EXIT_USAGE)
     if not rootless and not root:
         raise Fault("needs root: put sudo before it, or add --rootless", EXIT_USAGE)
+
+
+def limits(memory: str | None, pids: int | None, cpus: float | None, *, rootless: bool) -> Limits:
+    """Read the options that limit resources."""
+    from netns.limits import Limits, size
+
+    try:
+        asked = Limits(size(memory) if memory is not None else None, pids, cpus)
+    except ValueError as error:
+        raise Fault(f"--memory: {error}", EXIT_USAGE) from None
+    if rootless and asked.controllers:
+        raise Fault(
+            "--memory, --pids and --cpus need root. Without it, let systemd limit the whole: "
+            "systemd-run --user --scope -p MemoryMax=2G -p TasksMax=500 -p CPUQuota=150% "
+            "egressguard jail --rootless ...",
+            EXIT_USAGE,
+        )
+    return asked
 
 
 def working_directory(who: Identity, home: str) -> str:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from interceptor.cli.interceptor_process import Interceptor
-from interceptor.cli.plan import Plan
+from interceptor.cli.plan import Plan, SetupError
 from interceptor.cli.time_limit import EXIT_TIMED_OUT, TimeLimit
 from interceptor.model import SELF_TEST_NAME
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from netns.captive import Captive
     from netns.enclosure import Enclosure
     from netns.guard import Guard
+    from netns.limits import Group
     from netns.registry import Registration
     from netns.startup_files import Snapshot
     from netns.trust import Trust
@@ -65,7 +66,8 @@ def supervise(plan: Plan, evidence: int, entry: Registration, told: Callable[[st
         channels = {"guard": guard.channel, "witness": asking}
         way_in = _way_in(host_listeners, namespace, entry, undo)
         interceptor_process.start(plan, namespace, channels, way_in)
-        agent = _enclosure(plan, namespace, installed)
+        limits = _limits(plan, undo)
+        agent = _enclosure(plan, namespace, installed, limits.descriptors if limits else ())
         undo.callback(agent.close)
         guarded = interceptor_process.ready()
         agent.start()
@@ -103,6 +105,8 @@ def supervise(plan: Plan, evidence: int, entry: Registration, told: Callable[[st
         with TimeLimit(agent, plan.timeout, told) as limit:
             code = agent.wait({interceptor_process.pidfd: offline})
         agent.close()
+        for note in limits.notes() if limits else ():
+            told(note)
         for path in agent.late_sockets():
             told(f"{path}: bound outside while the jail ran; the agent could reach it")
         if limit.passed:
@@ -169,7 +173,22 @@ def _trust(plan: Plan, certificate: bytes) -> Trust:
     return trust.prepare(certificate, plan.environ, home, plan.writable)
 
 
-def _enclosure(plan: Plan, namespace: Captive, installed: Trust) -> Enclosure:
+def _limits(plan: Plan, undo: contextlib.ExitStack) -> Group | None:
+    if not plan.limits.controllers:
+        return None
+    from netns import limits
+
+    try:
+        group = limits.limited(plan.limits, plan.jail)
+    except limits.LimitError as error:
+        raise SetupError(str(error)) from error
+    undo.callback(group.close)
+    return group
+
+
+def _enclosure(
+    plan: Plan, namespace: Captive, installed: Trust, groups: tuple[int, ...]
+) -> Enclosure:
     from netns import enclosure, environment, launch
     from netns.mounts import Data
 
@@ -201,6 +220,7 @@ def _enclosure(plan: Plan, namespace: Captive, installed: Trust) -> Enclosure:
             user_namespaces=plan.nested_sandboxes,
             ptrace=plan.ptrace,
             unix_sockets=plan.unix_sockets,
+            groups=groups,
             dns_name=SELF_TEST_NAME,
             probes=launch.PROBES[: len(namespace.tcp)],
         )

@@ -50,6 +50,7 @@ def main() -> int:
             readable=tuple(asked.get("readable", ())),
             home_access=asked.get("home_access", "rw"),
             cwd_access=asked.get("cwd_access", "rw"),
+            groups=tuple(asked.get("groups", ())),
             ptrace=asked.get("ptrace", True),
             unix_sockets=asked.get("unix_sockets", True),
             user_namespaces=bool(asked.get("user_namespaces")),

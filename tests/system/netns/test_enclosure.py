@@ -52,6 +52,7 @@ def run(mode: str, script: str, **asked: Any) -> subprocess.CompletedProcess[str
         capture_output=True,
         text=True,
         timeout=30,
+        pass_fds=asked.get("groups", ()),
     )
 
 
