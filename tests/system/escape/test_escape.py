@@ -33,7 +33,8 @@ _NOT_EVERYWHERE = frozenset(
         "userfaultfd", "fanotify", "acct", "bpf", "kernel-log", "kmsg", "cgroup", "keyring",
         "add-key", "iptables", "preload", "file-capabilities", "posix-queue", "core-pattern",
         "compat-uring", "compat-vsock", "compat-socketcall", "compat-umount", "compat-unshare",
-        "compat-clone", "compat-tcp", "compat-keyring", "overcommit", "kill-guard", "kill-witness", "clone3-user", "open-tree",
+        "compat-clone", "compat-tcp", "compat-keyring",
+        "overcommit", "kill-guard", "kill-witness", "clone3-user", "open-tree",
     }
 )  # fmt: skip
 """Attempts whose control may be impossible on a machine that runs the tests."""
