@@ -58,6 +58,17 @@ def cover(plan: Overlay, *, rootless: bool) -> None:
         ) from error
 
 
+def tried() -> str:
+    """Make one, in throw-away namespaces that the caller has entered. Raises OSError."""
+    namespaces.mount(None, "/", flags=MountFlag.PRIVATE | MountFlag.REC)
+    namespaces.mount("tmpfs", _STAGE, "tmpfs", MountFlag.NOSUID | MountFlag.NODEV, "mode=755")
+    place = f"{_STAGE}/home"
+    os.mkdir(place)
+    cover(Overlay(place), rootless=os.geteuid() != 0)
+    os.mkdir(f"{place}/made")
+    return "works"
+
+
 def _cover(plan: Overlay, *, rootless: bool) -> None:
     below = os.open(plan.home, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     real = [(path, os.open(path, os.O_PATH | os.O_CLOEXEC)) for path in plan.real]
@@ -69,10 +80,12 @@ def _cover(plan: Overlay, *, rootless: bool) -> None:
     with contextlib.suppress(OSError):  # a group that the user namespace does not know
         os.chown(upper, about.st_uid, about.st_gid)
     os.chmod(upper, about.st_mode & 0o7777)  # noqa: PTH101
-    options = f"lowerdir=/proc/self/fd/{below},upperdir={upper},workdir={work}"
+    # By descriptor: the home may lie below the stage itself.
+    home = f"/proc/self/fd/{below}"
+    options = f"lowerdir={home},upperdir={upper},workdir={work}"
     if rootless:
         options += ",userxattr"
-    namespaces.mount("overlay", plan.home, "overlay", MountFlag.NOSUID | MountFlag.NODEV, options)
+    namespaces.mount("overlay", home, "overlay", MountFlag.NOSUID | MountFlag.NODEV, options)
     namespaces.umount(_STAGE)
     _bind_back(real)
     os.close(below)
