@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -133,6 +133,11 @@ class Group:
         self.descriptors: tuple[int, ...] = ()
         """A process that writes `0` to each is in the group, with all its children to come."""
 
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Where they lie."""
+        return tuple(map(str, self._paths))
+
     def open(self) -> None:
         """Open what processes join by. Raises OSError."""
         opened = []
@@ -156,17 +161,24 @@ class Group:
         for descriptor in self.descriptors:
             os.close(descriptor)
         self.descriptors = ()
-        end = time.monotonic() + _PATIENCE
-        while self._paths:
-            try:
-                self._paths[-1].rmdir()
-            except FileNotFoundError:
-                pass
-            except OSError:
-                if time.monotonic() < end:
-                    time.sleep(0.01)
-                    continue
-            self._paths.pop()
+        remove(self._paths)
+        self._paths = []
+
+
+def remove(paths: Sequence[Path]) -> None:
+    """Remove groups, waiting a moment for their processes to be gone. What stays is swept later."""
+    end = time.monotonic() + _PATIENCE
+    left = [path for path in paths if path.name.startswith(_PREFIX)]
+    while left:
+        try:
+            left[-1].rmdir()
+        except FileNotFoundError:
+            pass
+        except OSError:
+            if time.monotonic() < end:
+                time.sleep(0.01)
+                continue
+        left.pop()
 
 
 _ENDED: Final = "--memory: the kernel has ended {count} processes of the jail"

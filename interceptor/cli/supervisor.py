@@ -66,7 +66,7 @@ def supervise(plan: Plan, evidence: int, entry: Registration, told: Callable[[st
         channels = {"guard": guard.channel, "witness": asking}
         way_in = _way_in(host_listeners, namespace, entry, undo)
         interceptor_process.start(plan, namespace, channels, way_in)
-        limits = _limits(plan, undo)
+        limits = _limits(plan, entry, undo)
         agent = _enclosure(plan, namespace, installed, limits.descriptors if limits else ())
         undo.callback(agent.close)
         guarded = interceptor_process.ready()
@@ -173,7 +173,7 @@ def _trust(plan: Plan, certificate: bytes) -> Trust:
     return trust.prepare(certificate, plan.environ, home, plan.writable)
 
 
-def _limits(plan: Plan, undo: contextlib.ExitStack) -> Group | None:
+def _limits(plan: Plan, entry: Registration, undo: contextlib.ExitStack) -> Group | None:
     if not plan.limits.controllers:
         return None
     from netns import limits
@@ -183,6 +183,7 @@ def _limits(plan: Plan, undo: contextlib.ExitStack) -> Group | None:
     except limits.LimitError as error:
         raise SetupError(str(error)) from error
     undo.callback(group.close)
+    entry.update(groups=group.paths)
     return group
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -102,6 +106,31 @@ def test_limits(lab: Lab) -> None:
     free = lab.jail(["bash", "-c", script])
     assert free.returncode == 0, free.errors
     assert "fork" not in free.errors
+
+
+def test_groups_are_reclaimed_after_kill_9(lab: Lab) -> None:
+    try:
+        (path,) = limits.limited(Limits(pids=100), "test").paths
+    except (LimitError, ValueError):
+        pytest.skip("no group that limits pids alone")
+    Path(path).rmdir()
+
+    def groups() -> list[Path]:
+        return sorted(Path(path).parent.glob("egressguard-limited.*"))
+
+    program = lab.start_jail(
+        ["sh", "-c", "echo ready; sleep 60"], "--pids", "100", "--name", "limited"
+    )
+    assert program.stdout is not None
+    assert program.stdout.readline() == b"ready\n"
+    assert len(groups()) == 1
+    for process in lab.processes():
+        if "interceptor.cli.main" in process.command:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGKILL)
+    program.communicate(timeout=20)
+    lab.run([sys.executable, "-m", "interceptor.cli.main", "ps"], env=JAIL_ENVIRONMENT)
+    assert groups() == []
 
 
 @pytest.mark.parametrize(
