@@ -85,6 +85,7 @@ class Enclosure:
                     cwd=spec.cwd,
                     hostname=spec.hostname,
                     home_access=spec.home_access,
+                    cwd_access=spec.cwd_access,
                     writable=spec.writable,
                     readable=spec.readable,
                     masks=spec.masks,
@@ -191,6 +192,16 @@ class Enclosure:
             if (fd := getattr(self, name)) >= 0:
                 os.close(fd)
                 setattr(self, name, -1)
+
+    def late_sockets(self) -> tuple[str, ...]:
+        """Socket files that programs outside have bound since the start, where the agent sees them.
+
+        Meaningful once the jail has ended: while it runs, its own are among them.
+        """
+        plan = self._layout
+        if plan is None or plan.visible is None or not self.spec.unix_sockets:
+            return ()
+        return plan.visible.late()
 
     def __enter__(self) -> Enclosure:  # noqa: PYI034
         return self

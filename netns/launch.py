@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
-from netns import landlock, namespaces, seccomp
+from netns import landlock, namespaces, overlay, seccomp, seccomp_rules
 from netns.identity import Identity
 from netns.layout import Layout
 from netns.mounts import Data, Mount, arguments
@@ -70,7 +70,9 @@ class EnclosureSpec:
     """Mounts of `netns.trust`."""
     hostname: str = "jail"
     home_access: str = "rw"
-    """`rw`, `ro` or `private`."""
+    """`rw`, `ro`, `overlay` or `private`."""
+    cwd_access: str = "rw"
+    """`rw` or `ro`."""
     writable: tuple[str, ...] = ()
     readable: tuple[str, ...] = ()
     masks: tuple[str, ...] = ()
@@ -82,6 +84,12 @@ class EnclosureSpec:
     """Let the agent make user namespaces (nested sandboxes need them)."""
     cable: int = -1
     """Descriptor of a tap that the program gets as number `CABLE`: it runs a machine."""
+    ptrace: bool = True
+    """Let the agent's processes trace and read each other, as debuggers do."""
+    unix_sockets: bool = True
+    """Let the agent make unix sockets other than connected pairs."""
+    groups: tuple[int, ...] = ()
+    """Descriptors of the control groups' cgroup.procs that the jail joins."""
     expect_listener: bool = True
     """The self-test requires the TCP listener to accept."""
     expect_dns: bool = True
@@ -114,7 +122,7 @@ def launch(spec: EnclosureSpec, plan: Layout, stdio: Stdio) -> Launched:
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         try:
             argv, keep = _command(spec, plan, stdio, theirs.fileno(), bwrap, setpriv, opened)
-            pid, error_end = _fork(spec, argv, keep, opened)
+            pid, error_end = _fork(spec, plan, argv, keep, opened)
         except BaseException:
             ours.close()
             raise
@@ -155,7 +163,9 @@ def _command(
         else seccomp.Profile.AGENT
     )
     source = Path(__file__).with_name("gate.py").read_text("utf-8")
-    filter_fd = seccomp.program(profile)
+    more = () if spec.ptrace else seccomp_rules.NO_PTRACE
+    more += () if spec.unix_sockets else seccomp_rules.NO_UNIX_SOCKETS
+    filter_fd = seccomp.program(profile, more)
     opened.callback(os.close, filter_fd)
     options = [
         *enclosure_options(spec),
@@ -179,7 +189,11 @@ def _command(
 
 
 def _fork(
-    spec: EnclosureSpec, argv: list[str], keep: list[int], opened: contextlib.ExitStack
+    spec: EnclosureSpec,
+    plan: Layout,
+    argv: list[str],
+    keep: list[int],
+    opened: contextlib.ExitStack,
 ) -> tuple[int, int]:
     """Fork into `_become`; return the child's pid and what it says on stderr.
 
@@ -196,7 +210,7 @@ def _fork(
         os.close(error_read)
         raise
     if pid == 0:
-        _become(spec, argv, keep, null, error_write, parent)
+        _become(spec, plan, argv, keep, null, error_write, parent)
     return pid, error_read
 
 
@@ -241,6 +255,7 @@ def setpriv_command(setpriv: str, identity: Identity) -> list[str]:
 
 def _become(
     spec: EnclosureSpec,
+    plan: Layout,
     argv: list[str],
     keep: list[int],
     null: int,
@@ -253,11 +268,15 @@ def _become(
         os.setsid()  # away from the operator's terminal
         for number, fd in enumerate((null, null, errors)):
             os.dup2(fd, number)
+        for group in spec.groups:
+            os.write(group, b"0")
         namespaces.enter(spec.network_fd, spec.user_fd)
         # Mounts the host makes later must not appear in the jail, where they would be writable.
         namespaces.unshare(namespaces.Namespace.MOUNT)
         flags = namespaces.MountFlag.REC | namespaces.MountFlag.PRIVATE
         namespaces.mount(None, "/", flags=flags)
+        if plan.overlay is not None:
+            overlay.cover(plan.overlay, rootless=spec.user_fd is not None)
         # 1 byte: no core file, and no dump piped to a collector outside either (core(5)).
         resource.setrlimit(resource.RLIMIT_CORE, (1, 1))
         if spec.cable >= 0:

@@ -4,7 +4,7 @@ Later mounts lie on earlier ones, so the order is the meaning: the host read-onl
 on it, then what the agent may write, then trust, and the masks last: nothing is bound over them.
 """
 
-# ruff: noqa: PTH110, PTH112, PTH114, PTH116
+# ruff: noqa: PTH110, PTH112, PTH114, PTH116, PTH120
 # (paths stay text, as the kernel and bwrap take them)
 from __future__ import annotations
 
@@ -13,9 +13,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from netns import late_sockets
 from netns.identity import Identity
+from netns.late_sockets import inside
 from netns.mounts import Bind, Data, Dev, Directory, Mount, Proc, Sealed, Tmpfs
-from netns.unix_sockets import reachable
+from netns.overlay import Overlay
+from netns.unix_sockets import folders_of_sockets, reachable
 
 NAMESERVER = "198.18.0.1"
 RESOLVER = f"nameserver {NAMESERVER}\noptions timeout:3 attempts:2\n"
@@ -77,7 +80,9 @@ class View:
     """Working directory, absolute."""
     hostname: str
     home_access: str = "rw"
-    """`rw`, `ro`, or `private`: an empty home that is gone at the end."""
+    """`rw`, `ro`, `overlay`: as it is, changes gone at the end; or `private`: an empty one."""
+    cwd_access: str = "rw"
+    """`rw` where the agent's user may write it anyway, or `ro`."""
     writable: tuple[str, ...] = ()
     """More directories or files the agent may write."""
     readable: tuple[str, ...] = ()
@@ -105,6 +110,10 @@ class Layout:
     masked_sockets: tuple[str, ...]
     notes: tuple[str, ...]
     """What a person should know, such as a working directory that stays read-only."""
+    overlay: Overlay | None = None
+    """To be mounted first."""
+    visible: late_sockets.View | None = None
+    """What the jail shows of the host."""
 
 
 def plan(view: View) -> Layout:
@@ -134,7 +143,8 @@ def plan(view: View) -> Layout:
         raise LayoutError(f"{view.cwd}: the working directory does not exist")
     masks = [path for mask in (*_MASKED, *view.masks) for path in _both(mask)]
     protected = [os.path.realpath(path) for path in view.protected]
-    kept = (*masks, *protected)
+    read_only = view.cwd_access == "ro"
+    kept = (*masks, *protected, *((cwd,) if read_only else ()))
     roots: list[str] = []
     if identity.home:
         mounts += _home(identity.home, view.home_access)
@@ -145,7 +155,12 @@ def plan(view: View) -> Layout:
         mounts.append(_shown(path, writable=False))
     if any(inside(cwd, place) for place in protected):
         notes.append(f"{cwd} stays read-only: egressguard itself runs from there")
-    elif _writable_cwd(cwd, identity):
+    elif read_only and not any(inside(cwd, place) for place in _PRIVATE):
+        if inside(cwd, home):  # the rest is read-only already
+            mounts.append(Bind(cwd, cwd))
+    elif cwd == home and view.home_access == "overlay":
+        notes.append(f"{cwd}: what the agent changes there is thrown away at the end")
+    elif not read_only and _writable_cwd(cwd, identity):
         mounts.append(Bind(cwd, cwd, writable=True))
         roots.append(cwd)
         mounts += _pinned(cwd, kept)
@@ -153,7 +168,8 @@ def plan(view: View) -> Layout:
         if not inside(cwd, "/tmp") and not inside(cwd, "/var/tmp"):  # noqa: S108
             raise LayoutError(f"{cwd}: the jail has its own; choose another working directory")
         mounts.append(Bind(cwd, cwd))
-        notes.append(f"{cwd} stays read-only: it is not the agent's")
+        if not read_only:
+            notes.append(f"{cwd} stays read-only: it is not the agent's")
     elif not (view.home_access == "rw" and inside(cwd, home)):
         notes.append(f"{cwd} stays read-only: it is a system directory or not the agent's")
     for path in view.writable:
@@ -172,7 +188,12 @@ def plan(view: View) -> Layout:
             raise LayoutError(f"{cwd}: the working directory lies in {mask}, which the jail hides")
     exposed = (cwd, *view.writable, *view.readable, home)
     sockets = [path for path in reachable(identity.home) if _seen(path, exposed)]
-    mounts += _masked([*dict.fromkeys(masks), *sockets])
+    replaced = (home,) if view.home_access in ("private", "overlay") else ()
+    # Private, and not empty for good: the agent's own programs may want their sockets there.
+    own = [folder for folder in folders_of_sockets(sockets) if not _holds(folder, exposed, roots)]
+    mounts += [Tmpfs(folder, 0o1777) for folder in own]
+    hidden = [path for path in sockets if os.path.dirname(path) not in own]
+    mounts += _masked([*dict.fromkeys(masks), *hidden])
     return Layout(
         tuple(_with_parents(mounts)),
         home,
@@ -180,7 +201,23 @@ def plan(view: View) -> Layout:
         tuple(folders),
         masked_sockets=tuple(sockets),
         notes=tuple(notes),
+        overlay=_overlay(view, roots, cwd) if view.home_access == "overlay" else None,
+        visible=late_sockets.View.now(
+            (*_PRIVATE, "/var/run", *masks, *own, *replaced),
+            (os.path.realpath(path) for path in exposed if path != home or not replaced),
+            sockets,
+        ),
     )
+
+
+def _overlay(view: View, roots: Iterable[str], cwd: str) -> Overlay | None:
+    """Return the overlay of a home that there is; what else may be written in it stays real."""
+    home = view.identity.home
+    shown = [*roots, *(os.path.realpath(path) for path in view.readable)]
+    if view.cwd_access == "ro":
+        shown.append(cwd)
+    real = sorted({path for path in shown if inside(path, home) and path != home})
+    return Overlay(home, tuple(real)) if home else None
 
 
 def _pinned(root: str, kept: Iterable[str]) -> list[Mount]:
@@ -199,16 +236,16 @@ def _pinned(root: str, kept: Iterable[str]) -> list[Mount]:
     return [Bind(path, path, writable=True) for path in sorted(above) if os.path.isdir(path)]
 
 
-def inside(path: str, folder: str) -> bool:
-    """Say whether `path` is `folder` or below it. Both absolute and resolved."""
-    return path == folder or path.startswith(folder.rstrip("/") + "/")
-
-
 def _seen(path: str, exposed: tuple[str, ...]) -> bool:
     """Say whether the jail shows `path`: not private, or below something shown in there."""
     if not any(inside(path, place) for place in (*_PRIVATE, "/var/run")):
         return True
     return any(inside(path, folder) for folder in exposed)
+
+
+def _holds(folder: str, exposed: Iterable[str], roots: Iterable[str]) -> bool:
+    """Say whether something that the jail has to show is this directory, or lies in it."""
+    return any(inside(os.path.realpath(path), folder) for path in (*exposed, *roots))
 
 
 def _with_parents(mounts: Iterable[Mount]) -> Iterator[Mount]:
@@ -233,7 +270,7 @@ def _with_parents(mounts: Iterable[Mount]) -> Iterator[Mount]:
 def _home(home: str, access: str) -> list[Mount]:
     if access == "private":
         return [Tmpfs(home, 0o1777)]
-    return [Bind(home, home, writable=access == "rw")]
+    return [Bind(home, home, writable=access != "ro")]
 
 
 def _shown(path: str, *, writable: bool) -> Bind:

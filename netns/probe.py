@@ -18,7 +18,7 @@ from typing import Final
 
 import msgspec
 
-from netns import anyip, namespaces
+from netns import anyip, limits, namespaces, overlay
 from netns.captive import CaptiveError, create
 from netns.namespaces import Namespace
 from netns.remedies import INSTALL_NFT, find_program, user_namespace_limits
@@ -199,6 +199,11 @@ def _captive(*, rootless: bool) -> Callable[[], str]:
     return task
 
 
+def _overlay() -> str:
+    _unshared(Namespace.MOUNT)
+    return overlay.tried()
+
+
 def _bubblewrap() -> str:
     version = _output("bwrap", "--version")
     harmless = ("--unshare-all", "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev")
@@ -229,14 +234,6 @@ def _landlock() -> str:
     if not version:
         raise OSError("not in this kernel, or not among the active security modules")
     return f"ABI {version}"
-
-
-def _cgroup() -> str:
-    for line in Path("/proc/self/mountinfo").read_text("utf-8", "replace").splitlines():
-        before, _, after = line.partition(" - ")
-        if after.startswith("cgroup2 "):
-            return f"at {before.split()[4]}"
-    raise OSError("no cgroup2 file system is mounted")
 
 
 def _tap() -> str:
@@ -301,7 +298,9 @@ def probe() -> list[Feature]:
         _feature(IPTABLES_QUEUE, Need.BETTER,
                  _in_network("iptables-nft", "-A", "OUTPUT", "-j", "NFQUEUE"),
                  "sudo apt-get install iptables"),
-        _feature("cgroup v2", Need.BETTER, _cgroup, "boot with systemd.unified_cgroup_hierarchy=1"),
+        _feature("overlay", Need.BETTER, _overlay, "use --home ro or --home private"),
+        _feature("resource limits", Need.BETTER, lambda: limits.described(limits.here()),
+                 "boot with systemd.unified_cgroup_hierarchy=1"),
         _feature("veth links", Need.INFORMATION,
                  _in_network("ip", "link", "add", "probe0", "type", "veth", "peer", "name",
                              "probe1")),

@@ -55,6 +55,8 @@ class Jail(msgspec.Struct, frozen=True):
     """Inode of the PID namespace in which the pids are meant; pid_namespaces(7)."""
     rootless: bool = False
     processes: tuple[Process, ...] = ()
+    groups: tuple[str, ...] = ()
+    """Paths of its control groups."""
 
 
 class Reclaimed(msgspec.Struct, frozen=True):
@@ -105,6 +107,7 @@ class Registration:
         *,
         policy: str | None = None,
         evidence: str | None = None,
+        groups: Sequence[str] | None = None,
     ) -> None:
         """Replace what is given and keep the rest.
 
@@ -117,6 +120,7 @@ class Registration:
             processes=self.jail.processes if processes is None else tuple(processes),
             policy=self.jail.policy if policy is None else policy,
             evidence=self.jail.evidence if evidence is None else evidence,
+            groups=self.jail.groups if groups is None else tuple(groups),
         )
         with _explained(self._directory):
             temporary, lock = _write(self._directory, changed)
@@ -281,6 +285,10 @@ def _reclaim(path: Path) -> Reclaimed:
     survived = tuple(target for target, outcome in outcomes if outcome == "survived")
     if survived:
         return Reclaimed(jail.name, killed, survived, "some processes do not end")
+    if jail.groups and jail.boot == _boot_id():
+        from netns import limits
+
+        limits.remove([Path(group) for group in jail.groups])
     path.unlink(missing_ok=True)
     return Reclaimed(jail.name, killed)
 

@@ -3,8 +3,9 @@
 The namespace without a path out is what keeps bytes in. These filters take away what namespaces do
 not cover (vsock), what lets a process act past the other layers (io_uring, TIOCSTI) and kernel
 surface an agent has no use for. Every denial is a line of data with its errno and its reason in
-`netns.seccomp_rules`; libseccomp compiles them to BPF. An unknown architecture (32-bit programs on
-a 64-bit kernel) is killed, since its call numbers differ: seccomp(2), "Caveats".
+`netns.seccomp_rules`; libseccomp compiles them to BPF. Call numbers differ between architectures
+(seccomp(2), "Caveats"): the agent's profiles hold the same denials for 32-bit programs as well
+(`netns.seccomp_compat`), and who calls by any other architecture, x32 included, is killed.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ from __future__ import annotations
 import ctypes
 import functools
 import os
+from collections.abc import Iterable
 from typing import Self
 
+from netns import seccomp_compat
 from netns.seccomp_rules import Denial, Profile, denials
 
 __all__ = ["Profile", "SeccompError", "load", "program"]
@@ -36,19 +39,25 @@ _NUMBERS = {
 }
 """Calls younger than some libseccomp in use. From 424 on all architectures share the numbers."""
 
+_AGENTS = frozenset({Profile.AGENT, Profile.AGENT_WITH_USER_NAMESPACES})
+
 
 class SeccompError(RuntimeError):
     """No filter could be made, so nothing may start. The message names the fix."""
 
 
-def program(profile: Profile) -> int:
+def program(profile: Profile, more: Iterable[Denial] = ()) -> int:
     """Return a memfd with the compiled filter, at its start, for bwrap --seccomp.
 
-    The descriptor is close-on-exec and the caller's to close. Raises SeccompError.
+    `more` is denied as well. The descriptor is close-on-exec and the caller's to close. Raises
+    SeccompError.
     """
     fd = os.memfd_create("egressguard-seccomp", os.MFD_CLOEXEC)
     try:
-        with _Filter(profile) as filter_:
+        rules = denials(profile, more)
+        with _Filter(rules) as filter_:
+            if profile in _AGENTS:
+                os.write(fd, seccomp_compat.program(rules, _compat_number))
             filter_.export(fd)
         os.lseek(fd, 0, os.SEEK_SET)
     except BaseException:
@@ -62,7 +71,7 @@ def load(profile: Profile) -> None:
 
     Sets no_new_privs. Raises SeccompError, after which the process must not go on.
     """
-    with _Filter(profile) as filter_:
+    with _Filter(denials(profile)) as filter_:
         filter_.load()
 
 
@@ -101,6 +110,7 @@ def _library() -> ctypes.CDLL:
     library.seccomp_attr_set.argtypes = (ctypes.c_void_p, ctypes.c_int, ctypes.c_uint32)
     library.seccomp_export_bpf.argtypes = (ctypes.c_void_p, ctypes.c_int)
     library.seccomp_syscall_resolve_name.argtypes = (ctypes.c_char_p,)
+    library.seccomp_syscall_resolve_name_arch.argtypes = (ctypes.c_uint32, ctypes.c_char_p)
     library.seccomp_rule_add_array.argtypes = (
         ctypes.c_void_p,
         ctypes.c_uint32,
@@ -112,9 +122,9 @@ def _library() -> ctypes.CDLL:
 
 
 class _Filter:
-    """A libseccomp filter context with the rules of one profile."""
+    """A libseccomp filter context with rules."""
 
-    def __init__(self, profile: Profile) -> None:
+    def __init__(self, rules: Iterable[Denial]) -> None:
         self._library = _library()
         self._context = self._library.seccomp_init(_ACT_ALLOW)
         if not self._context:
@@ -122,7 +132,7 @@ class _Filter:
         try:
             self._set(_ATTR_BADARCH, _ACT_KILL_PROCESS)
             self._set(_ATTR_OPTIMIZE, 2, required=False)  # binary tree; libseccomp 2.5
-            for rule in denials(profile):
+            for rule in rules:
                 self._add(rule)
         except BaseException:
             self._library.seccomp_release(self._context)
@@ -172,6 +182,14 @@ class _Filter:
                 ),
                 f"seccomp_rule_add({call})",
             )
+
+
+def _compat_number(call: str) -> int:
+    """Number of a call on the 32-bit architecture, below 0 where it has none."""
+    found: int = _library().seccomp_syscall_resolve_name_arch(
+        seccomp_compat.ARCHITECTURE, call.encode()
+    )
+    return found if found != -1 else _NUMBERS.get(call, -1)
 
 
 def _check(result: int, what: str) -> None:

@@ -77,12 +77,19 @@ _ALWAYS: tuple[Denial, ...] = (
     Denial(("syslog",), _EPERM, "reads the kernel's log"),
     Denial(("vhangup", "iopl", "ioperm"), _EPERM, "terminals and ports of the machine"),
     Denial(
-        ("settimeofday", "clock_settime", "stime", "sethostname", "setdomainname"),
+        (
+            "settimeofday",
+            "clock_settime",
+            "clock_settime64",
+            "stime",
+            "sethostname",
+            "setdomainname",
+        ),
         _EPERM,
         "global settings",
     ),
     Denial(
-        ("uselib", "nfsservctl", "_sysctl", "lookup_dcookie", "sysfs", "ustat"),
+        ("uselib", "nfsservctl", "_sysctl", "lookup_dcookie", "sysfs", "ustat", "vm86", "vm86old"),
         _ENOSYS,
         "obsolete or unused; only surface",
     ),
@@ -165,6 +172,36 @@ _INTERCEPTOR: tuple[Denial, ...] = (
 )
 
 
+NO_PTRACE: tuple[Denial, ...] = (
+    Denial(
+        ("ptrace", "process_vm_readv", "process_vm_writev"),
+        _EPERM,
+        "no debuggers and tracers in the jail",
+    ),
+)
+"""For jails of `--no-ptrace`."""
+
+_SOCK_DGRAM, _SOCK_RAW = 2, 3
+
+NO_UNIX_SOCKETS: tuple[Denial, ...] = (
+    Denial(
+        ("socket",),
+        _EAFNOSUPPORT,
+        "a unix socket reaches every socket file in view, also one that is made later",
+        (Condition(0, _AF_UNIX),),
+    ),
+    *(
+        Denial(
+            ("socketpair",),
+            _EAFNOSUPPORT,
+            "of a pair, only datagram sockets can be connected again; raw means the same (unix(7))",
+            (Condition(0, _AF_UNIX), Condition(1, kind, 0xF)),
+        )
+        for kind in (_SOCK_DGRAM, _SOCK_RAW)
+    ),
+)
+"""For jails of `--no-unix-sockets`."""
+
 _NO_CONNECTION = Denial(
     ("connect", "listen", "accept", "accept4"),
     _EPERM,
@@ -208,9 +245,9 @@ def _sockets(families: Iterable[int], netlink: Iterable[int]) -> Iterator[Denial
             )
 
 
-def denials(profile: Profile) -> tuple[Denial, ...]:
-    """Return the rules of a profile as data. docs/ and the tests read the same table."""
-    rules = list(_ALWAYS)
+def denials(profile: Profile, more: Iterable[Denial] = ()) -> tuple[Denial, ...]:
+    """Return the rules of a profile, and `more`. docs/ and the tests read the same table."""
+    rules = [*_ALWAYS, *more]
     if profile is Profile.INTERCEPTOR:
         rules += _NO_USER_NAMESPACES
         rules += _INTERCEPTOR

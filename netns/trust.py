@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from netns import trust_formats, trust_nss
-from netns.layout import inside
+from netns.late_sockets import inside
 from netns.mounts import Bind, Data, Mount, Sealed, Symlink, Tmpfs
 
 AUTHORITY = "/run/egressguard/authority.pem"

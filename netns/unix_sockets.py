@@ -4,13 +4,13 @@ A read-only mount does not stop connect(2) on a socket file. Private /run, /tmp,
 /dev/shm hide most; the rest is looked up in the kernel's tables and hidden one by one.
 """
 
-# ruff: noqa: PTH115, PTH116, PTH208
+# ruff: noqa: PTH115, PTH116, PTH120, PTH208
 # (paths stay text, as the kernel and bwrap take them)
 from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 ENGINES: tuple[str, ...] = (
@@ -37,6 +37,8 @@ ENGINES: tuple[str, ...] = (
 )
 """Sockets that are masked when they exist, also while nobody listens yet. `~` is the home."""
 
+_MOST = 256  # entries of a directory that are looked at
+
 
 def bound_paths(table: str) -> Iterator[tuple[str, str]]:
     """Yield path and inode of each bound pathname socket in the text of /proc/net/unix.
@@ -54,7 +56,8 @@ def reachable(home: str, proc: str = "/proc") -> list[str]:
 
     `home` is the agent's, or empty. All network
     namespaces this process may look into are read: a container's socket in a shared directory is
-    listed in the container's namespace only. A socket bound later is not seen; see docs.
+    listed in the container's namespace only. A socket bound later is not seen; see
+    docs/threat-model.md.
     """
     known = [path.replace("~", home, 1) for path in ENGINES if home or not path.startswith("~")]
     relative: dict[str, str] = {}
@@ -74,6 +77,31 @@ def reachable(home: str, proc: str = "/proc") -> list[str]:
         except (OSError, ValueError):
             continue
     return sorted(found)
+
+
+def folders_of_sockets(sockets: Iterable[str]) -> list[str]:
+    """Return directories of these sockets that hold nothing else, sorted.
+
+    Such a directory is private in a jail as a whole: a server that is started again unlinks its
+    socket, and with it whatever covers that, and binds another one in the same place.
+    """
+    return sorted(folder for folder in {os.path.dirname(path) for path in sockets} if _only(folder))
+
+
+def _only(folder: str) -> bool:
+    """Say whether a directory holds sockets, empty files, locks and process numbers alone."""
+    try:
+        with os.scandir(folder) as entries:
+            for count, entry in enumerate(entries):
+                about = entry.stat(follow_symlinks=False)
+                plain = stat.S_ISREG(about.st_mode) and (
+                    about.st_size == 0 or entry.name.endswith((".pid", ".lock"))
+                )
+                if count > _MOST or not (plain or stat.S_ISSOCK(about.st_mode)):
+                    return False
+    except OSError:
+        return False
+    return True
 
 
 def _tables(proc: str) -> Iterator[str]:

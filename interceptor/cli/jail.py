@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import resource
 import sys
 import time
 from pathlib import Path
@@ -13,7 +12,9 @@ from typing import TYPE_CHECKING
 import click
 
 import interceptor
+from interceptor.cli import jail_checks
 from interceptor.cli.concealment import conceal_environment
+from interceptor.cli.jail_checks import Fault, tell
 from interceptor.cli.main import EXIT_SETUP, EXIT_USAGE
 from interceptor.cli.plan import Plan, SetupError
 from interceptor.evidence.place import default_path, directory, open_evidence
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
     from interceptor.policy.schema import Policy
     from interceptor.serve.messages import Published
     from netns.registry import Registration
-
-_DESCRIPTORS = 64
-"""Open descriptors that a start needs; the interceptor raises its own limit itself."""
 
 EPILOG = """\b
 Examples:
@@ -38,30 +36,6 @@ Examples:
 Exit codes: the command's own, 128+n when signal n ended it; 2 usage or policy; 125 the jail could
 not be set up; 126 the command cannot be executed; 127 it was not found.
 """
-
-
-class Fault(click.ClickException):
-    """One clear line and an exit code."""
-
-    def __init__(self, message: str, exit_code: int) -> None:
-        super().__init__(message)
-        self.code = exit_code
-
-    @property
-    def exit_code(self) -> int:  # type: ignore[override]
-        """Exit code of the process."""
-        return self.code
-
-    def show(self, file: object = None) -> None:  # noqa: ARG002
-        """Print it as every message of ours."""
-        tell(self.message)
-
-
-def tell(line: str) -> None:
-    """Print a line for the operator."""
-    with contextlib.suppress(OSError, AttributeError):  # closed, or never there: nobody reads
-        sys.stderr.write(f"egressguard: {line.rstrip()}\n")
-        sys.stderr.flush()
 
 
 @click.command(
@@ -81,10 +55,17 @@ def tell(line: str) -> None:
 @click.option("--env", multiple=True, metavar="NAME[=VALUE]", help="Keep or set a variable.")
 @click.option(
     "--home",
-    type=click.Choice(["rw", "ro", "private"]),
+    type=click.Choice(["rw", "ro", "overlay", "private"]),
     default="rw",
     show_default=True,
-    help="The agent's view of its home directory.",
+    help="The agent's view of its home; overlay: what it changes there is gone at the end.",
+)
+@click.option(
+    "--workdir",
+    type=click.Choice(["rw", "ro"]),
+    default="rw",
+    show_default=True,
+    help="The agent's view of the working directory.",
 )
 @click.option("--bind", multiple=True, metavar="PATH", help="Make PATH writable in the jail.")
 @click.option("--ro-bind", multiple=True, metavar="PATH", help="Make PATH readable in the jail.")
@@ -101,11 +82,36 @@ def tell(line: str) -> None:
     help="Let the agent make user namespaces, as browsers and other sandboxes want to.",
 )
 @click.option(
+    "--ptrace/--no-ptrace",
+    default=True,
+    show_default=True,
+    help="Let processes in the jail trace each other, as strace and debuggers do.",
+)
+@click.option(
+    "--unix-sockets/--no-unix-sockets",
+    default=True,
+    show_default=True,
+    help="Let the agent make unix sockets. Without them it reaches no socket file at all.",
+)
+@click.option(
     "--timeout",
     type=click.FloatRange(0, 31_536_000),
     default=0,
     metavar="SECONDS",
     help="End the agent after this time: SIGTERM, and SIGKILL 10 s later. Exit code 124.",
+)
+@click.option("--memory", metavar="SIZE", help="Memory of the whole jail, such as 2G.")
+@click.option(
+    "--pids",
+    type=click.IntRange(16, 4_194_304),
+    metavar="N",
+    help="Processes and threads of the jail at one time.",
+)
+@click.option(
+    "--cpus",
+    type=click.FloatRange(0.01, 4096),
+    metavar="X",
+    help="Processor time of the jail: 1.5 is that of one and a half.",
 )
 @click.option("--name", metavar="NAME", help="Name of the jail; made up if not given.")
 @click.option("--quiet", "-q", is_flag=True, help="No table at the end, no line about secrets.")
@@ -118,12 +124,18 @@ def command(
     evidence: str | None,
     env: tuple[str, ...],
     home: str,
+    workdir: str,
     bind: tuple[str, ...],
     ro_bind: tuple[str, ...],
     publish: tuple[str, ...],
     canary: bool,  # noqa: FBT001
     nested_sandboxes: bool,  # noqa: FBT001
+    ptrace: bool,  # noqa: FBT001
+    unix_sockets: bool,  # noqa: FBT001
     timeout: float,
+    memory: str | None,
+    pids: int | None,
+    cpus: float | None,
     name: str | None,
     quiet: bool,  # noqa: FBT001
     command: tuple[str, ...],
@@ -139,15 +151,17 @@ def command(
     from netns import identity
     from netns.registry import Registry, RegistryError
 
-    _check_rights(rootless=rootless)
-    _check_paths(evidence, (*bind, *ro_bind))
+    jail_checks.rights(rootless=rootless)
+    jail_checks.paths(evidence, (*bind, *ro_bind))
     published = _published(publish)
+    limits = jail_checks.limits(memory, pids, cpus, rootless=rootless)
     try:
         policy = load(Path(policy_file) if policy_file else None, preset)
         tuning = policy.rules
         if tuning.suppress or tuning.warn or tuning.homes or tuning.files:
             _check_rule_ids(policy, policy_file)
         who = identity.resolve(user, os.environ, os.geteuid(), os.getegid())
+        cwd = jail_checks.working_directory(who, home)
     except (PolicyError, identity.IdentityError) as error:
         raise Fault(str(error), EXIT_USAGE) from error
     try:
@@ -166,11 +180,12 @@ def command(
                 policy=policy,
                 identity=who,
                 evidence=path,
-                cwd=_working_directory(),
+                cwd=cwd,
                 rootless=rootless,
                 cache=_cache(),
                 env=env,
                 home=home,
+                workdir=workdir,
                 writable=bind,
                 readable=ro_bind,
                 masks=_masks(path, policy_file, "" if home == "private" else who.home),
@@ -180,6 +195,9 @@ def command(
                 quiet=quiet,
                 timeout=timeout,
                 nested_sandboxes=nested_sandboxes,
+                ptrace=ptrace,
+                unix_sockets=unix_sockets,
+                limits=limits,
                 published=published,
                 decoys=_decoys(env) if canary else None,
             )
@@ -237,15 +255,6 @@ def _show(path: Path, reader: int, start: int) -> None:
 
     hints = {reason.value: hint for reason, hint in HINTS.items()}
     summary.show(Console(stderr=True), hints, str(path))
-
-
-def _working_directory() -> str:
-    try:
-        return str(Path.cwd())
-    except FileNotFoundError:
-        raise Fault(
-            "the working directory does not exist any more: cd to another one", EXIT_SETUP
-        ) from None
 
 
 def _folder(policy_file: str | None) -> str:
@@ -317,34 +326,3 @@ def _published(texts: tuple[str, ...]) -> tuple[Published, ...]:
         return publishing.parse(texts)
     except ValueError as error:
         raise Fault(str(error), EXIT_USAGE) from None
-
-
-def _check_paths(evidence: str | None, shown: tuple[str, ...]) -> None:
-    """Find what is wrong with paths of the command line before anything starts."""
-    if evidence == "":
-        raise Fault(
-            "--evidence: the path is empty; leave the option out for the default", EXIT_USAGE
-        )
-    for path in shown:
-        if not os.path.exists(path):  # noqa: PTH110 - does not raise
-            raise Fault(f"{path}: cannot be shown in the jail: it does not exist", EXIT_USAGE)
-    if resource.getrlimit(resource.RLIMIT_NOFILE)[0] < _DESCRIPTORS:
-        raise Fault(
-            f"too few descriptors are allowed: ulimit -n {_DESCRIPTORS} or more", EXIT_SETUP
-        )
-
-
-def _check_rights(*, rootless: bool) -> None:
-    from netns.launch import GATE
-
-    if os.path.exists(GATE):  # noqa: PTH110 - does not raise
-        raise Fault(
-            "this is inside a jail already, and jails do not nest: run the command as it is, it is "
-            "enclosed",
-            EXIT_SETUP,
-        )
-    root = os.geteuid() == 0
-    if rootless and root:
-        raise Fault("--rootless is for ordinary users: leave it out, or leave sudo out", EXIT_USAGE)
-    if not rootless and not root:
-        raise Fault("needs root: put sudo before it, or add --rootless", EXIT_USAGE)

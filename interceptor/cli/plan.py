@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from interceptor.policy.schema import Policy
 from interceptor.serve.messages import Published
 from netns.identity import Identity
+from netns.limits import Limits
 
 if TYPE_CHECKING:
     from interceptor.cli.decoys import Decoys
@@ -33,6 +34,12 @@ class Plan:
     cache: Path | None
     env: tuple[str, ...] = ()
     home: str = "rw"
+    workdir: str = "rw"
+    ptrace: bool = True
+    """The agent's processes may trace each other."""
+    unix_sockets: bool = True
+    """The agent may make unix sockets."""
+    limits: Limits = field(default_factory=Limits)
     writable: tuple[str, ...] = ()
     readable: tuple[str, ...] = ()
     masks: tuple[str, ...] = ()

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from interceptor.cli.interceptor_process import Interceptor
-from interceptor.cli.plan import Plan
+from interceptor.cli.plan import Plan, SetupError
 from interceptor.cli.time_limit import EXIT_TIMED_OUT, TimeLimit
 from interceptor.model import SELF_TEST_NAME
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from netns.captive import Captive
     from netns.enclosure import Enclosure
     from netns.guard import Guard
+    from netns.limits import Group
     from netns.registry import Registration
     from netns.startup_files import Snapshot
     from netns.trust import Trust
@@ -65,7 +66,8 @@ def supervise(plan: Plan, evidence: int, entry: Registration, told: Callable[[st
         channels = {"guard": guard.channel, "witness": asking, **namespace.channels}
         way_in = _way_in(host_listeners, namespace, entry, undo)
         interceptor_process.start(plan, namespace, channels, way_in)
-        agent = _enclosure(plan, namespace, installed)
+        limits = _limits(plan, entry, undo)
+        agent = _enclosure(plan, namespace, installed, limits.descriptors if limits else ())
         undo.callback(agent.close)
         undo.callback(namespace.close_tap)
         guarded = interceptor_process.ready()
@@ -106,6 +108,10 @@ def supervise(plan: Plan, evidence: int, entry: Registration, told: Callable[[st
         with TimeLimit(agent, plan.timeout, told) as limit:
             code = agent.wait({interceptor_process.pidfd: offline})
         agent.close()
+        for note in limits.notes() if limits else ():
+            told(note)
+        for path in agent.late_sockets():
+            told(f"{path}: bound outside while the jail ran; the agent could reach it")
         if limit.passed:
             code = EXIT_TIMED_OUT
         seconds = time.monotonic() - begin
@@ -170,7 +176,23 @@ def _trust(plan: Plan, certificate: bytes) -> Trust:
     return trust.prepare(certificate, plan.environ, home, plan.writable)
 
 
-def _enclosure(plan: Plan, namespace: Captive, installed: Trust) -> Enclosure:
+def _limits(plan: Plan, entry: Registration, undo: contextlib.ExitStack) -> Group | None:
+    if not plan.limits.controllers:
+        return None
+    from netns import limits
+
+    try:
+        group = limits.limited(plan.limits, plan.jail)
+    except limits.LimitError as error:
+        raise SetupError(str(error)) from error
+    undo.callback(group.close)
+    entry.update(groups=group.paths)
+    return group
+
+
+def _enclosure(
+    plan: Plan, namespace: Captive, installed: Trust, groups: tuple[int, ...]
+) -> Enclosure:
     from netns import enclosure, environment, launch
     from netns.mounts import Bind, Data
 
@@ -198,12 +220,16 @@ def _enclosure(plan: Plan, namespace: Captive, installed: Trust) -> Enclosure:
                 *(Bind(path, path, device=True) for path in plan.devices),
             ),
             home_access=plan.home,
+            cwd_access=plan.workdir,
             writable=plan.writable,
             readable=plan.readable,
             masks=plan.masks,
             protected=plan.protected,
             user_namespaces=plan.nested_sandboxes,
             cable=namespace.tap_fd,
+            ptrace=plan.ptrace,
+            unix_sockets=plan.unix_sockets,
+            groups=groups,
             dns_name=SELF_TEST_NAME,
             probes=launch.PROBES[: len(namespace.tcp)],
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from netns.escapes.attempt import Attempt, Proof
+from netns.escapes.attempt import Attempt, Event, Proof
 
 _SIGNAL, _LOOT, _GRANT = Proof.SIGNAL, Proof.LOOT, Proof.GRANT
 
@@ -18,6 +18,13 @@ def _kernel(row: int, id: str, title: str, program: str, *, rights: bool = True,
     """Something the kernel may grant; mostly to root alone, and then only outside."""
     more.setdefault("proof", _GRANT)
     return Attempt(id=id, row=row, title=title, program=f"kernel.{program}", rights=rights, **more)
+
+
+def _compat(row: int, id: str, title: str, program: str, **more: Any) -> Attempt:
+    """By the 32-bit system calls, which have numbers of their own."""
+    more.setdefault("proof", _GRANT)
+    return Attempt(id=f"compat-{id}", row=row, title=f"{title}, 32-bit call",
+                   program=f"compat.{program}", **more)  # fmt: skip
 
 
 def _file(row: int, id: str, title: str, at: str, program: str = "write", **more: Any) -> Attempt:
@@ -94,6 +101,15 @@ SYSTEM = (
     _kernel(7, "can", "AF_CAN", "family", args={"family": 29, "protocol": 1}, loads=True),
     _kernel(7, "kcm", "AF_KCM", "family", args={"family": 41, "kind": 5}, rights=False,
             loads=True),
+    _compat(3, "uring", "io_uring_setup", "ring"),
+    _compat(6, "vsock", "vsock", "family"),
+    _compat(6, "socketcall", "vsock by socketcall", "multiplexed"),
+    _compat(30, "umount", "umount without flags", "unmount", rights=True),
+    *(_compat(31, call, f"user namespace by {call}", "user_namespace", args={"call": call})
+      for call in ("unshare", "clone")),
+    _compat(38, "tcp", "TCP to any port", "tcp", args={"port": 4444}, proof=Proof.ARRIVAL,
+            event=Event.BLOCK),
+    _compat(48, "keyring", "the session's keyring", "keyring"),
     # settings of the kernel
     _setting("core-pattern", "/proc/sys/kernel/core_pattern", root_outside=True),
     _setting("ip-forward", "/proc/sys/net/ipv4/ip_forward"),

@@ -68,7 +68,10 @@ def lines(results: Iterable[Result]) -> list[Line]:
     found = []
     for group in joined.values():
         attempt = group[0].attempt
-        modes = {result.mode: result.verdict for result in group}
+        modes: dict[str, str] = {}
+        for result in group:  # an attempt may be made in several jails of one kind
+            verdicts = (result.verdict, modes.get(result.mode, "not applicable"))
+            modes[result.mode] = min(verdicts, key=_WORST.index)
         verdict = min(modes.values(), key=_WORST.index)
         # Where one jail held and another could not be asked, the one that held is shown.
         shown = next(result for result in group if result.verdict == verdict)

@@ -23,7 +23,7 @@ sys.path.insert(0, os.path.abspath(os.path.join(os.path.dirname(__file__), "..",
 
 from netns.escapes.task import Task
 
-_MODULES = ("files", "kernel", "local", "packets", "processes", "ring", "services")
+_MODULES = ("compat", "files", "kernel", "local", "packets", "processes", "ring", "services")
 _SECONDS = 10.0
 
 

@@ -19,7 +19,7 @@ from netns.escapes.attempts import all_local
 from netns.escapes.channel import Channel, Evidence
 from netns.escapes.furniture import Furniture
 from netns.escapes.play import Player, Result
-from tests.escape.attempts_files import in_the_home
+from tests.escape.attempts_files import in_the_home, in_the_work
 from tests.escape.attempts_web import in_the_lab
 from tests.lab import Lab
 from tests.lab.agents import secret
@@ -125,6 +125,7 @@ class LabStage:
                 f"{DEV_HOME}/.config",
                 f"{DEV_HOME}/bin",
                 f"{DEV_HOME}/.mcp.json",
+                f"{DEV_WORK}/.git/hooks",
             ),
             ipc=furniture.drawn_ipc_key(),
             queue="/egressguard-escape",
@@ -276,6 +277,8 @@ class LabStage:
         yield from self.play("rootless", [*local, *(each for each in web if each.id != "bomb")])
         yield from self.play("user", home, "--home", "private")
         yield from self.play("user", home, "--home", "ro")
+        yield from self.play("user", home, "--home", "overlay")
+        yield from self.play("user", list(in_the_work()), "--workdir", "ro")
 
     def without_a_jail(self, attempts: Sequence[Attempt]) -> list[Result]:
         """Play attempts in a jail that is none: what the suite must call escaped."""

@@ -1,4 +1,4 @@
-"""Scenes around the start of a jail: races, what it loads, and what comes after it has started."""
+"""Scenes around the start of a jail: races, and what it loads."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 
 from netns.escapes.report import Line
 from tests.escape.stage import SHARED, LabStage
-from tests.escape.violence import children, drawn, end_of, order, tried
+from tests.escape.violence import children, drawn
 
 _EARLY = """
 import socket, sys
@@ -112,52 +112,4 @@ def preload(stage: LabStage) -> Line:
         modes={"user": verdict},
         verdict="not applicable" if reason else verdict,
         reason=reason,
-    )
-
-
-_LATE = """
-import os, socket, sys
-end = socket.socket(socket.AF_UNIX)
-end.bind(sys.argv[1])
-os.chmod(sys.argv[1], 0o777)
-end.listen()
-print("ready", flush=True)
-while True:
-    print(end.accept()[0].recv(100).decode(), flush=True)
-"""
-
-
-def late_socket(stage: LabStage) -> Line:
-    """A socket that a program of the host binds, in a place the jail shows, while the jail runs.
-
-    What was bound before is found and hidden. What comes later is not (`netns.unix_sockets`): no
-    filter can read a path, and no mount option refuses connect(2).
-    """
-    path = f"{SHARED}/late-{drawn()}.sock"
-    made, beside = drawn(), drawn()
-    channel, _, _ = stage.jail("user")
-    listener = stage.lab.popen(["/usr/bin/python3", "-I", "-S", "-c", _LATE, path])
-    try:
-        assert listener.stdout is not None
-        assert listener.stdout.readline() == b"ready\n"
-        dial = {"program": "local.stream", "args": {"path": path}}
-        stage.controls["user"].ask(order(dial, beside))
-        saw = tried(channel, dial, made)
-    finally:
-        end_of(channel)
-        listener.kill()
-    heard = listener.communicate()[0].decode()
-    held = "held" if beside in heard else "no control"
-    verdict = "known limit" if made in heard else held
-    return Line(
-        row=1,
-        id="late-socket",
-        title="a socket bound in a shown place while the jail runs",
-        without="its listener" if beside in heard else "nothing",
-        control_user="user",
-        within="its listener" if made in heard else "nothing",
-        saw=saw,
-        event="",
-        modes={"user": verdict},
-        verdict=verdict,
     )

@@ -34,6 +34,7 @@ _WORDS = re.compile(
 _BITS = (1 << 18) - 1  # a multiple of the 20 480 words, less one: one other word in thirteen passes
 _BLANKED = bytes(byte if 97 <= byte < 123 else 32 for byte in range(256))
 _GAP = b" " * 11  # so many other characters between two words end the phrase
+_NEAR = 56  # bytes on either side in which a word on no list is looked for first
 _REACH = 216  # bytes that twelve words take, and what may stand between them
 _MOST = 36  # words that are looked at: a dozen beginnings, and 24 from the last of them
 _SPACE = re.compile(rb"[^a-z\x80-\xff]+")
@@ -81,7 +82,13 @@ def may_be_phrase(text: bytes, end: int) -> bool:
 
     A glance before patterns look for where the words begin: ordinary prose does not pass.
     """
-    left, right = text[max(0, end - _REACH) : end], text[end : end + _REACH]
+    # A near look first: nearly always it sees a word on no list on either side.
+    return _dozen(text, end, _NEAR) and _dozen(text, end, _REACH)
+
+
+def _dozen(text: bytes, end: int, reach: int) -> bool:
+    """Say whether a dozen words around `end` may be listed; what is beyond `reach` may be."""
+    left, right = text[max(0, end - reach) : end], text[end : end + reach]
     if not (left.isascii() and right.isascii()):
         return True
     if b"\\" in left or b"\\" in right:
@@ -89,9 +96,14 @@ def may_be_phrase(text: bytes, end: int) -> bool:
     left, right = left.lower().translate(_BLANKED), right.lower().translate(_BLANKED)
     head, _, begun = left.rpartition(b" ")
     rest, _, tail = right.partition(b" ")
-    count = _count([begun + rest], 1)
-    if count:
-        count += _count(head.split()[::-1], 11) + _count(tail.split(), 11)
+    if not _count([begun + rest], 1):
+        return False
+    before, behind = head.split()[::-1], tail.split()
+    count = 1
+    for words in (before, behind):
+        # The last of a look that ends in the midst of the text may be part of a word.
+        known = _count(words, 11)
+        count += 11 if reach == _NEAR and known >= len(words) - 1 else known
     return count >= 12
 
 

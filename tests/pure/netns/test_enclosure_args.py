@@ -83,6 +83,7 @@ def test_masks_come_after_everything_the_agent_may_write(tmp_path: Path) -> None
 
 def test_sockets_in_what_is_shown_are_masked(tmp_path: Path) -> None:
     path = tmp_path / "s"
+    (tmp_path / "else").write_text("a directory with more than sockets is not private as a whole")
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(path))
         assert str(path) in reachable("")
@@ -91,6 +92,73 @@ def test_sockets_in_what_is_shown_are_masked(tmp_path: Path) -> None:
         assert Bind("/dev/null", str(path)) in layout.mounts
     # /tmp itself is private: nothing to mask when the directory is not shown
     assert str(path) not in planned("/").masked_sockets
+
+
+def test_a_directory_of_sockets_is_private_as_a_whole(tmp_path: Path) -> None:
+    """A server that is started again makes a new socket there, which no mask would cover."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "server.pid").write_text("17")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(folder / "s"))
+        layout = planned(str(tmp_path))
+        assert Tmpfs(str(folder), 0o1777) in layout.mounts
+        assert Bind("/dev/null", str(folder / "s")) not in layout.mounts
+        assert layout.visible is not None
+        assert not layout.visible.shows(str(folder / "another"))
+        assert layout.visible.shows(str(tmp_path / "another"))
+        # The working directory itself is never taken away.
+        assert Bind("/dev/null", str(folder / "s")) in planned(str(folder)).mounts
+
+
+def test_sockets_that_came_later_are_named(tmp_path: Path) -> None:
+    (tmp_path / "else").write_text("x")
+    first, second = tmp_path / "first", tmp_path / "second"
+    with socket.socket(socket.AF_UNIX) as before:
+        before.bind(str(first))
+        visible = planned(str(tmp_path)).visible
+        private = planned(str(tmp_path), home_access="private").visible
+        assert visible is not None
+        assert private is not None
+        assert visible.late() == ()
+        with socket.socket(socket.AF_UNIX) as late:
+            late.bind(str(second))
+            assert visible.late() == private.late() == (str(second),)
+            with socket.socket(socket.AF_UNIX) as again:
+                kept = tmp_path / "kept"
+                first.rename(kept)  # its inode stays taken
+                again.bind(str(first))
+                assert set(visible.late()) >= {str(first), str(second)}
+    assert visible.late() == ()
+
+
+def test_views_of_home_and_working_directory(tmp_path: Path) -> None:
+    home, work = tmp_path / "home", tmp_path / "home/a/work"
+    work.mkdir(parents=True)
+    who = Identity(os.getuid(), os.getgid(), (), "agent", str(home), "/bin/sh")
+
+    def seen(cwd: Path = work, **more: Any) -> Layout:
+        return plan(View(identity=who, cwd=str(cwd), hostname="jail", **more))
+
+    over = seen(home_access="overlay")
+    assert over.overlay is not None
+    assert (over.overlay.home, over.overlay.real) == (str(home), (str(work),))
+    assert Bind(str(home), str(home), writable=True) in over.mounts
+    assert Bind(str(work), str(work), writable=True) in over.mounts
+    assert over.visible is not None
+    assert not over.visible.shows(str(home / "s"))
+    assert over.visible.shows(str(work / "s"))
+    whole = seen(home, home_access="overlay")
+    assert whole.overlay is not None
+    assert whole.overlay.real == ()
+    assert any("thrown away" in note for note in whole.notes)
+    for access in ("rw", "ro", "overlay", "private"):
+        fixed = seen(cwd_access="ro", home_access=access)
+        assert index(fixed, Bind, str(work)) == fixed.mounts.index(Bind(str(work), str(work)))
+    # What lies above a read-only working directory cannot be renamed in a writable home.
+    pinned = seen(cwd_access="ro")
+    assert Bind(str(home / "a"), str(home / "a"), writable=True) in pinned.mounts
+    assert seen().overlay is None
 
 
 @pytest.mark.parametrize("cwd", ["/", "/usr", "/etc", "/var", "/tmp", "/home"])

@@ -32,6 +32,8 @@ _NOT_EVERYWHERE = frozenset(
         "uring-tcp", "uring-unix", "uring-setup", "tiocsti", "tiocsti-wide", "tioclinux", "perf",
         "userfaultfd", "fanotify", "acct", "bpf", "kernel-log", "kmsg", "cgroup", "keyring",
         "add-key", "iptables", "preload", "file-capabilities", "posix-queue", "core-pattern",
+        "compat-uring", "compat-vsock", "compat-socketcall", "compat-umount", "compat-unshare",
+        "compat-clone", "compat-tcp", "compat-keyring",
         "overcommit", "kill-guard", "kill-witness", "clone3-user", "open-tree",
     }
 )  # fmt: skip

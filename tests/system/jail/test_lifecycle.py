@@ -148,7 +148,13 @@ def _uid(pid: int) -> int:
 def before(lab: Lab) -> Traces:
     """The host's traces after a first run, which makes the registry's and the log's directories."""
     lab.jail(["true"])
-    return lab.traces()
+    seen = lab.traces()
+    for _ in range(8):  # link-local addresses get their routes a moment after the lab's start
+        time.sleep(1.5)
+        if (now := lab.traces()) == seen:
+            break
+        seen = now
+    return seen
 
 
 def _left_behind(lab: Lab, before: Traces, seconds: float = 8.0) -> list[str]:

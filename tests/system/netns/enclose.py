@@ -6,6 +6,7 @@ Writes one line `enclosed PID` to descriptor `tell` when the gate has opened.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import sys
@@ -24,6 +25,8 @@ def main() -> int:
     rootless = os.geteuid() if asked.get("rootless") else None
     user = None if rootless is not None else asked["user"]
     who = identity.resolve(user, {}, os.geteuid(), os.getegid())
+    if "home" in asked:
+        who = dataclasses.replace(who, home=asked["home"])
     cwd = asked.get("cwd", "/")
     variables = environment.build(
         {"PATH": os.environ["PATH"], **asked.get("env", {})}, who, cwd=cwd, home=who.home, trust={}
@@ -46,6 +49,10 @@ def main() -> int:
             writable=tuple(asked.get("writable", ())),
             readable=tuple(asked.get("readable", ())),
             home_access=asked.get("home_access", "rw"),
+            cwd_access=asked.get("cwd_access", "rw"),
+            groups=tuple(asked.get("groups", ())),
+            ptrace=asked.get("ptrace", True),
+            unix_sockets=asked.get("unix_sockets", True),
             user_namespaces=bool(asked.get("user_namespaces")),
             expect_listener=bool(asked.get("expect")),
             expect_dns=bool(asked.get("expect")),

@@ -52,6 +52,7 @@ def run(mode: str, script: str, **asked: Any) -> subprocess.CompletedProcess[str
         capture_output=True,
         text=True,
         timeout=30,
+        pass_fds=asked.get("groups", ()),
     )
 
 
@@ -333,7 +334,8 @@ def test_suspending_stops_the_agent_too(mode: str) -> None:
 
 @both
 def test_the_whole_tree_dies_with_the_supervisor(mode: str) -> None:
-    script = "setsid sleep 987 & echo ready; wait"
+    name = f"sleep 987.{os.getpid()}{len(mode)}"  # nobody else's
+    script = f"setsid {name} & echo ready; wait"
     with subprocess.Popen(
         command(mode, argv=["sh", "-c", script]),
         env={"PATH": PATH},
@@ -346,8 +348,11 @@ def test_the_whole_tree_dies_with_the_supervisor(mode: str) -> None:
 
         def alive() -> list[str]:
             lines = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True).stdout
-            return [line for line in lines.splitlines() if line.endswith("sleep 987")]
+            return [line for line in lines.splitlines() if line == name]
 
+        deadline = time.monotonic() + 5
+        while not alive() and time.monotonic() < deadline:
+            time.sleep(0.02)  # the shell has said `ready` before its child is what it becomes
         assert alive()
         process.kill()
         process.wait()
