@@ -35,9 +35,7 @@ class Entry(NamedTuple):
 
 COMMANDS: dict[str, Entry] = {
     "jail": Entry("interceptor.cli.jail", "Run a command with no way out but egressguard."),
-    "vm": Entry(
-        "interceptor.cli.vm", "Run a virtual machine whose only network is egressguard."
-    ),
+    "vm": Entry("interceptor.cli.vm", "Run a virtual machine whose only network is egressguard."),
     "demo": Entry(
         "interceptor.cli.demo",
         "Watch an agent try to leak a key, in a sealed lab.",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from interceptor.cli.jail import Fault, tell
+from interceptor.cli.jail_checks import Fault, tell
 from interceptor.cli.main import EXIT_SETUP, EXIT_USAGE
 
 if TYPE_CHECKING:

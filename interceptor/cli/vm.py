@@ -8,19 +8,17 @@ from pathlib import Path
 
 import click
 
+from interceptor.cli import jail_checks
 from interceptor.cli.concealment import conceal_environment
 from interceptor.cli.jail import (
-    Fault,
     _cache,
-    _check_paths,
-    _check_rights,
     _check_rule_ids,
     _folder,
     _masks,
     _protected,
     _run,
-    _working_directory,
 )
+from interceptor.cli.jail_checks import Fault
 from interceptor.cli.main import EXIT_SETUP, EXIT_USAGE
 from interceptor.cli.plan import Plan
 from interceptor.evidence.place import default_path
@@ -99,8 +97,8 @@ def command(
     from netns.nic import Kind, Nic, mac_of
     from netns.registry import Registry, RegistryError
 
-    _check_rights(rootless=rootless)
-    _check_paths(evidence, (*bind, *ro_bind))
+    jail_checks.rights(rootless=rootless)
+    jail_checks.paths(evidence, (*bind, *ro_bind))
     if rootless and not os.access("/dev/net/tun", os.R_OK | os.W_OK):
         raise Fault(
             "/dev/net/tun is not yours to use: sudo chmod 666 /dev/net/tun (what most systems "
@@ -133,7 +131,7 @@ def command(
                 policy=guest_site.with_site(policy),
                 identity=who,
                 evidence=path,
-                cwd=_working_directory(),
+                cwd=jail_checks.working_directory(who, "rw"),
                 rootless=rootless,
                 cache=_cache(),
                 writable=bind,
