@@ -24,8 +24,10 @@ import msgspec
 import uvloop
 
 from interceptor.decide.findings import digest_key
+from interceptor.decide.judge import Judge
 from interceptor.evidence.log import EvidenceError, EvidenceLog
 from interceptor.evidence.schema import decode
+from interceptor.policy.schema import Policy
 from interceptor.scan.collected import Guarded
 from interceptor.scan.engine import Scanner
 from interceptor.scan.inbound import InboundScanner, load_inbound_rules
@@ -75,6 +77,8 @@ class Shared:
         import interceptor.serve.publish  # noqa: F401
 
         import_what_is_imported_late()
+        # What is compiled of the rules' homes is kept; so the first guest is as quick as the next.
+        Judge(Policy(), self.scanner, bytes(32), self.inbound)
 
 
 def run(shared: Shared, control: socket.socket, confine: Callable[[], None]) -> None:
