@@ -179,6 +179,8 @@ class Service:
     def _heard(self, worker: Worker) -> None:
         if worker not in self._supervisor.crew.alive():
             return  # it was found dead meanwhile
+        if not worker.has_said():
+            return  # a request before this one has taken it
         try:
             worker.report()
         except WorkerError:

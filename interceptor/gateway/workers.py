@@ -113,6 +113,16 @@ class Worker:
         self._send(Ask(), ())
         self._asked = now
 
+    def has_said(self) -> bool:
+        """Whether there is something to be read, or its end; does not block."""
+        try:
+            self.control.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+        return True
+
     def report(self) -> None:
         """Take the answer to `ask`.
 
