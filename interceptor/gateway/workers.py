@@ -115,13 +115,9 @@ class Worker:
 
     def has_said(self) -> bool:
         """Whether there is something to be read, or its end; does not block."""
-        try:
-            self.control.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-        except BlockingIOError:
-            return False
-        except OSError:
-            return True
-        return True
+        poll = select.poll()
+        poll.register(self.control, select.POLLIN)
+        return bool(poll.poll(0))
 
     def report(self) -> None:
         """Take the answer to `ask`.
