@@ -40,6 +40,8 @@ class Origin(msgspec.Struct, frozen=True, gc=False):
     """Original destination port."""
     name: str = ""
     """Name leased to `address`, lower case, no trailing dot; empty when an address was dialled."""
+    agent: str = ""
+    """Which of several agents of one explicit proxy; empty where there is one."""
 
 
 class Target(msgspec.Struct, frozen=True, gc=False):

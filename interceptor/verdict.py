@@ -45,6 +45,8 @@ class Reason(enum.StrEnum):
     DNS_TUNNEL = "dns_tunnel"  # names below one domain say more than names do
     SPLIT_SECRET = "split_secret"  # cut over fields of one request, or over requests in time
     CANARY = "canary"  # a planted decoy: whoever sends it has read what it should not
+    # who asks
+    PROXY_UNAUTHORIZED = "proxy_unauthorized"  # no agent of the explicit proxy's
     # what comes back
     INJECTION = "injection"
     # names and identity

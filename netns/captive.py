@@ -5,6 +5,9 @@ name (no /run/netns), so when the last process that holds a descriptor or lives 
 the kernel takes all of it back, whatever killed them. The host's links, routes and rules are
 never touched.
 
+With a `Nic`, the namespace holds the host end of a guest's NIC besides, and no other link: what the
+guest sends ends there like what a process dials. Nothing is ever forwarded.
+
 Root and rootless mode run the same code; rootless only unshares a user namespace as well, with
 the caller's ids mapped onto themselves.
 """
@@ -20,11 +23,14 @@ import signal
 import socket
 import subprocess
 from collections.abc import Mapping
-from typing import Final, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from netns import namespaces, nft
 from netns.maker import FAMILIES, Maker, first_line
 from netns.remedies import find_program, remedy
+
+if TYPE_CHECKING:
+    from netns.nic import Nic
 
 _OUT_OF_PROCESSES: Final = "close other programs, or raise `ulimit -n` and `ulimit -u`"
 
@@ -34,7 +40,7 @@ class CaptiveError(Exception):
 
     Attributes:
         step: what was being done: `fork`, `imports`, `namespace`, `nft`, `sysctls`, `addresses`,
-            `listeners`, `rules`, `hand-over`, `time limit` or `refusals`.
+            `link`, `listeners`, `rules`, `hand-over`, `time limit` or `refusals`.
         cause: what the kernel or the program said.
         fix: what to do about it.
 
@@ -67,15 +73,40 @@ class Captive:
     """The port that agents dial to reach each of `quic`."""
     seconds: float
     """How long namespace, configuration, rules and listeners took, without imports."""
+    nic: Nic | None = None
+    """The guest's NIC, if there is one."""
+    dhcp: socket.socket | None = None
+    """With a NIC: bound to port 67 of the link, for `interceptor.serve.guest`."""
+    router: socket.socket | None = None
+    """With a NIC and IPv6: ICMPv6 that hears router solicitations and may advertise."""
+    tap_fd: int = -1
+    """With a tap that was made: its descriptor, for the machine's monitor; close-on-exec."""
 
     def close(self) -> None:
         """Close every descriptor; safe to call again."""
-        for listener in (*self.tcp, *self.dns_udp, *self.dns_tcp, *self.quic):
+        for listener in (*self.tcp, *self.dns_udp, *self.dns_tcp, *self.quic, *self.guest):
             listener.close()
+        self.close_tap()
         for descriptor in (self.namespace_fd, self.user_namespace_fd):
             if descriptor is not None and descriptor >= 0:
                 os.close(descriptor)
         self.namespace_fd, self.user_namespace_fd = -1, None
+
+    @property
+    def guest(self) -> list[socket.socket]:
+        """The sockets that serve the guest's link: DHCP, then router advertisements."""
+        return [made for made in (self.dhcp, self.router) if made is not None]
+
+    @property
+    def channels(self) -> dict[str, socket.socket]:
+        """The same by the names that `interceptor.serve.messages.Start` has for them."""
+        return dict(zip(("dhcp", "router"), self.guest, strict=False))
+
+    def close_tap(self) -> None:
+        """Give our copy of the tap's descriptor back: with the monitor's the link ends then."""
+        if self.tap_fd >= 0:
+            os.close(self.tap_fd)
+            self.tap_fd = -1
 
     def read_refusals(self, timeout: float = 5.0) -> Mapping[str, int]:
         """Packets the rules refused so far, by class (`netns.nft.REFUSALS`).
@@ -117,19 +148,21 @@ class Captive:
 class Preparation:
     """A captive namespace being made by a child, while the caller does something else."""
 
-    def __init__(self, *, rootless: bool, ipv6: bool | None = None) -> None:
+    def __init__(self, *, rootless: bool, ipv6: bool | None = None, nic: Nic | None = None) -> None:
         """Fork the child that makes it. The caller must have one thread.
 
         Args:
             rootless: make a user namespace too, for a caller without rights.
             ipv6: None takes IPv6 when the kernel has it; False leaves it without address, route
                 and listeners: a captive process then finds IPv6 unreachable.
+            nic: the link of a guest. `nic.existing` is looked for in the caller's network
+                namespace, and is gone from there.
 
         Raises:
             CaptiveError: no process or descriptor was left.
 
         """
-        self._rootless = rootless
+        self._rootless, self._nic = rootless, nic
         if ipv6 is None:
             ipv6 = _kernel_has_ipv6()
         self._families = FAMILIES if ipv6 else FAMILIES[:1]
@@ -149,7 +182,7 @@ class Preparation:
                 "fork", str(error), "close other programs or raise limits"
             ) from error
         if self._child == 0:
-            _child(theirs, parent, rootless=rootless, ipv6=ipv6)
+            _child(theirs, parent, nic, rootless=rootless, ipv6=ipv6)
         theirs.close()
 
     def finish(self, timeout: float = 10.0) -> Captive:
@@ -173,7 +206,7 @@ class Preparation:
             if "step" in answer:
                 raise self._error(answer["step"], answer["errno"], answer["cause"])
             listeners = (3 + len(nft.QUIC_PORTS) + len(nft.NEIGHBOUR_PORTS)) * len(self._families)
-            if len(descriptors) != 1 + self._rootless + listeners:
+            if len(descriptors) != 1 + self._rootless + listeners + self._link_descriptors():
                 raise self._error("hand-over", 0, "descriptors were lost: too many open files")
             captive = self._captive(descriptors, answer["seconds"])
             descriptors = []
@@ -197,22 +230,42 @@ class Preparation:
     def _captive(self, descriptors: list[int], seconds: float) -> Captive:
         network, *rest = descriptors
         user = rest.pop(0) if self._rootless else None
+        tap = rest.pop() if self._makes_tap() else -1
         sockets = [socket.socket(fileno=descriptor) for descriptor in rest]
         count = len(self._families)
         tcp, udp, dns = (sockets[i * count : (i + 1) * count] for i in range(3))
         dialled = (*nft.QUIC_PORTS, *nft.NEIGHBOUR_PORTS)
         quic_ports = tuple(port for port in dialled for _ in self._families)
-        return Captive(network, user, tcp, udp, dns, sockets[3 * count :], quic_ports, seconds)
+        end = (3 + len(dialled)) * count
+        quic, link = sockets[3 * count : end], sockets[end:]
+        made = Captive(network, user, tcp, udp, dns, quic, quic_ports, seconds, self._nic)
+        if self._nic is not None:
+            made.tap_fd = tap
+            made.dhcp, made.router = (*link, None, None)[:2]
+        return made
+
+    def _makes_tap(self) -> bool:
+        return self._nic is not None and self._nic.kind == "tap" and not self._nic.existing
+
+    def _link_descriptors(self) -> int:
+        """DHCP, router advertisements where there is IPv6, and the tap."""
+        return 0 if self._nic is None else len(self._families) + self._makes_tap()
 
 
-def create(*, rootless: bool, ipv6: bool | None = None, timeout: float = 10.0) -> Captive:
+def create(
+    *,
+    rootless: bool,
+    ipv6: bool | None = None,
+    nic: Nic | None = None,
+    timeout: float = 10.0,
+) -> Captive:
     """Make a captive namespace and wait for it; see `Preparation` for the arguments.
 
     Raises:
         CaptiveError: a step failed; nothing remains.
 
     """
-    return Preparation(rootless=rootless, ipv6=ipv6).finish(timeout)
+    return Preparation(rootless=rootless, ipv6=ipv6, nic=nic).finish(timeout)
 
 
 def _receive(channel: socket.socket) -> tuple[bytes, list[int]]:
@@ -235,12 +288,15 @@ def _kernel_has_ipv6() -> bool:
     return True
 
 
-def _child(channel: socket.socket, parent: int, *, rootless: bool, ipv6: bool) -> NoReturn:
+def _child(
+    channel: socket.socket, parent: int, nic: Nic | None, *, rootless: bool, ipv6: bool
+) -> NoReturn:
     """Body of the forked child. It never returns into the caller's code."""
-    maker = Maker(parent, rootless=rootless, ipv6=ipv6)
+    maker = Maker(parent, rootless=rootless, ipv6=ipv6, nic=nic)
     try:
         signal.set_wakeup_fd(-1)
-        namespaces.close_all_but((2, channel.fileno()))
+        peer = () if nic is None or nic.peer < 0 else (nic.peer,)
+        namespaces.close_all_but((2, channel.fileno(), *peer))
         seconds, descriptors = maker.make()
         answer: dict[str, str | int | float] = {"seconds": seconds}
     except Exception as error:  # noqa: BLE001 - reported, then this process ends

@@ -249,6 +249,7 @@ class Enclosure:
                 resolver=layout.RESOLVER,
                 listener=self.spec.expect_listener,
                 dns=self.spec.expect_dns,
+                devices=_devices(self.spec),
             ),
         )
         if broken:
@@ -284,6 +285,15 @@ class Enclosure:
         _, status = os.waitpid(self._monitor, 0)
         code = os.waitstatus_to_exitcode(status)
         self._exit_code = code if code >= 0 else 128 - code
+
+
+def _devices(spec: EnclosureSpec) -> tuple[str, ...]:
+    """Return the network devices that there must be, and no other."""
+    if spec.cable < 0:
+        return ("lo",)
+    from netns.nic import INTERFACE
+
+    return ("lo", INTERFACE)
 
 
 def _said(error_end: int) -> str:

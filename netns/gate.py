@@ -9,7 +9,8 @@ anything, and imports nothing but built-in modules: it must take few millisecond
 
 Arguments, in order: descriptors of the control socket and of the agent's stdin, stdout and stderr;
 1 when the agent has a terminal; addresses to probe, separated by commas; 1 to expect the TCP
-listener; name to ask DNS for, or empty; directories to make, separated by colons.
+listener; name to ask DNS for, or empty; directories to make, separated by colons; the descriptor
+of a tap that the program gets, or -1.
 
 Control socket: one line of JSON out; then in, four bytes of length (big endian) and a body
 of NUL-separated strings: working directory, count of arguments, arguments, NAME=VALUE. The
@@ -321,13 +322,13 @@ def send(control: int, report: dict[str, object]) -> None:
 def main(arguments: list[str]) -> None:
     """Observe, report, wait, become the agent."""
     control, *stdio = map(int, arguments[:4])
-    terminal, addresses, tcp, name, folders = arguments[4:9]
+    terminal, addresses, tcp, name, folders, cable = arguments[4:10]
     for fd in (control, *stdio):
         os.set_inheritable(fd, False)  # noqa: FBT003
     for folder in folders.split(":"):
         if folder:
             os.mkdir(folder, 0o700)
-    own = (control, *stdio)
+    own = (control, *stdio, int(cable))
     send(control, observe(own, tuple(stdio), addresses.split(","), tcp, name))
     body = received(control, int.from_bytes(received(control, 4), "big"))
     cwd, count, *rest = os.fsdecode(body).split("\0")

@@ -36,6 +36,8 @@ from netns.remedies import find_program
 if TYPE_CHECKING:
     from netfilterqueue import Packet
 
+    from netns.nic import Nic
+
 QUEUE: Final = 0
 """Number of the queue; queues are numbered within a network namespace."""
 
@@ -74,13 +76,16 @@ class Failure(msgspec.Struct, frozen=True, tag="failure"):
 class Guard:
     """The guard's process, as the supervisor has it."""
 
-    def __init__(self, network: int, user: int | None, uid: int | None) -> None:
+    def __init__(
+        self, network: int, user: int | None, uid: int | None, nic: Nic | None = None
+    ) -> None:
         """Fork it. The caller must have one thread.
 
         Args:
             network: descriptor of the captive network namespace.
             user: the user namespace that owns it; None for root's.
             uid: user and group id to become; None to stay who we are (rootless).
+            nic: the guest's NIC, where the namespace holds one.
 
         Raises:
             OSError: no process or descriptor was left.
@@ -98,7 +103,7 @@ class Guard:
             os.close(word)
             raise
         if self.pid == 0:
-            _become(theirs, word, network, user, uid, parent)
+            _become(theirs, word, network, user, uid, parent, nic)
         theirs.close()
         os.close(word)
         self.pidfd = os.pidfd_open(self.pid)
@@ -138,6 +143,7 @@ def _become(
     user: int | None,
     uid: int | None,
     parent: int,
+    nic: Nic | None,
 ) -> NoReturn:
     """In the forked child: be the guard. Never returns."""
     try:
@@ -151,7 +157,7 @@ def _become(
         namespaces.enter(network, user)
         try:
             watch = _Watch(channel)
-            backend = install(rootless=user is not None)
+            backend = install(rootless=user is not None, nic=nic)
             _confine(uid, parent)
         except Exception as error:  # noqa: BLE001 - whatever it is, the supervisor is told
             os.write(word, msgspec.msgpack.encode(Failure(f"{error}" or type(error).__name__)))
@@ -167,7 +173,7 @@ def _become(
         os._exit(1)
 
 
-def install(*, rootless: bool) -> str:
+def install(*, rootless: bool, nic: Nic | None = None) -> str:
     """Add the rules that show packets to the queue of this namespace; returns the backend.
 
     The native statement where the kernel has it, else the xtables target, which iptables-nft
@@ -178,19 +184,20 @@ def install(*, rootless: bool) -> str:
     """
     if rootless:
         namespaces.keep_over_exec(namespaces.CAP_NET_ADMIN)
+    entries = (nft.PROCESS,) if nic is None else nft.guest_entries(nic.link)
     faults: list[str] = []
     for copies in (True, False):
-        complaint = _load("nft", ("-f", "-"), nft.notice(QUEUE, copies=copies))
+        complaint = _load("nft", ("-f", "-"), nft.notice(QUEUE, copies=copies, entries=entries))
         if not complaint:
             return NATIVE
         faults.append(f"nft: {complaint}")
-    rules = nft.xtables(QUEUE)
+    rules = nft.xtables(QUEUE, entries)
     complaint = _load("iptables-nft-restore", ("--noflush", "--wait"), rules)
     if complaint:
         raise GuardError("; ".join([*faults, f"iptables-nft: {complaint}"]))
     _load("ip6tables-nft-restore", ("--noflush", "--wait"), rules)  # without IPv6 there is no need
     for copies in (True, False):
-        complaint = _load("nft", ("-f", "-"), nft.notice(None, copies=copies))
+        complaint = _load("nft", ("-f", "-"), nft.notice(None, copies=copies, entries=entries))
         if not complaint:
             return XTABLES
         faults.append(f"nft: {complaint}")

@@ -30,6 +30,8 @@ PROBES = ("198.18.255.254", "fd65:6772:6573:7300:ffff:ffff:ffff:fffe")
 
 GATE = "/run/egressguard/gate.py"
 """Where the gate lies in every jail."""
+CABLE = 3
+"""Number of the tap's descriptor, where there is one."""
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -80,6 +82,8 @@ class EnclosureSpec:
     stdio: tuple[int, int, int] = (0, 1, 2)
     user_namespaces: bool = False
     """Let the agent make user namespaces (nested sandboxes need them)."""
+    cable: int = -1
+    """Descriptor of a tap that the program gets as number `CABLE`: it runs a machine."""
     ptrace: bool = True
     """Let the agent's processes trace and read each other, as debuggers do."""
     unix_sockets: bool = True
@@ -141,8 +145,8 @@ def _command(
     keep: list[int] = []
 
     def passed(fd: int) -> int:
-        # Above 2, whatever descriptors this process was started with.
-        keep.append(fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3))
+        # Above what has its number, whatever descriptors this process was started with.
+        keep.append(fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, CABLE + 1))
         opened.callback(os.close, keep[-1])
         return keep[-1]
 
@@ -178,6 +182,7 @@ def _command(
         "1" if spec.expect_listener else "0",
         spec.dns_name if spec.expect_dns else "",
         ":".join(plan.folders),
+        str(CABLE if spec.cable >= 0 else -1),
     ]
     become = setpriv_command(setpriv, spec.identity) if setpriv else []
     return [bwrap, "--args", str(options_fd), "--", *become, *gate], keep
@@ -274,6 +279,8 @@ def _become(
             overlay.cover(plan.overlay, rootless=spec.user_fd is not None)
         # 1 byte: no core file, and no dump piped to a collector outside either (core(5)).
         resource.setrlimit(resource.RLIMIT_CORE, (1, 1))
+        if spec.cable >= 0:
+            keep = [*keep, os.dup2(spec.cable, CABLE)]
         for fd in keep:
             os.set_inheritable(fd, True)  # noqa: FBT003
         namespaces.close_all_but((0, 1, 2, *keep))

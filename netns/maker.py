@@ -9,12 +9,18 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from types import ModuleType
+from typing import TYPE_CHECKING, Final
 
 from netns import anyip, namespaces, nft
 from netns.namespaces import Namespace
 from netns.remedies import find_program
+
+# `netns.guest_link` is imported where there is a NIC: no jail has one, and its start is counted.
+if TYPE_CHECKING:
+    from netns.nic import Nic
 
 FAMILIES: Final = (socket.AF_INET, socket.AF_INET6)
 
@@ -56,13 +62,20 @@ def first_line(text: bytes) -> str:
 class Maker:
     """Makes the namespace from inside the child; `step` says how far it came."""
 
-    def __init__(self, parent: int, *, rootless: bool, ipv6: bool) -> None:
+    def __init__(self, parent: int, *, rootless: bool, ipv6: bool, nic: Nic | None = None) -> None:
         self._parent, self._rootless, self._ipv6 = parent, rootless, ipv6
+        self._nic = nic
+        self._modules: tuple[ModuleType, ...] = ()
+        self._outside: socket.socket | None = None
         self.step = "imports"
 
     def make(self) -> tuple[float, list[int]]:
         """Do all steps; return the seconds they took and the descriptors to hand over."""
-        configuration = anyip.messages(anyip.load_messages(), ipv6=self._ipv6)
+        nic = self._nic
+        self._modules = anyip.load_messages(links=nic is not None)
+        configuration = anyip.messages(self._modules, ipv6=self._ipv6)
+        if nic is not None and nic.existing:
+            self._outside = anyip.open_channel()  # of the caller's namespace, before it is left
         self.step = "nft"
         program = find_program("nft")
         begin = time.perf_counter()
@@ -71,7 +84,8 @@ class Maker:
         self.step = "rules"
         # nft runs while the rest is made: nobody lives here yet, so the order is free.
         rules = os.memfd_create("egressguard-rules")
-        os.write(rules, nft.transaction().encode())
+        entries = (nft.PROCESS,) if nic is None else nft.guest_entries(nic.link)
+        os.write(rules, nft.transaction(entries).encode())
         os.lseek(rules, 0, os.SEEK_SET)
         with subprocess.Popen(
             [program, "-f", "-"],
@@ -89,6 +103,11 @@ class Maker:
         for sysctl in _SYSCTLS:
             if not sysctl.required:
                 _set(sysctl)
+        if nic is not None and nic.peer >= 0:
+            self.step = "link"  # last: this process does not come back from there
+            from netns import guest_link
+
+            guest_link.configure_peer(nic, self._modules, ipv6=self._ipv6)
         self.step = "hand-over"
         return time.perf_counter() - begin, descriptors
 
@@ -110,16 +129,40 @@ class Maker:
                 _set(sysctl)
         self.step = "addresses"
         anyip.apply(configuration)
+        tap: list[int] = []
+        if self._nic is not None:
+            self.step = "link"
+            from netns import guest_link
+
+            tap = guest_link.plug(self._nic, self._modules, self._outside, ipv6=self._ipv6)
         self.step = "listeners"
         kinds = ("net", "user") if self._rootless else ("net",)
         handed = [os.open(f"/proc/self/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC) for kind in kinds]
         families = FAMILIES if self._ipv6 else FAMILIES[:1]
-        handed += [_tcp_listener(family, nft.TCP_PORT).detach() for family in families]
-        handed += [_udp_listener(family, nft.DNS_PORT).detach() for family in families]
-        handed += [_tcp_listener(family, nft.DNS_PORT).detach() for family in families]
-        for port in (*nft.QUIC_PORTS.values(), *nft.NEIGHBOUR_PORTS.values()):
-            handed += [_udp_listener(family, port).detach() for family in families]
-        return handed
+        handed += listeners(families)
+        if self._nic is not None:
+            from netns import guest_link
+
+            handed += [made.detach() for made in guest_link.guest_sockets(ipv6=self._ipv6)]
+        return handed + tap
+
+
+def listeners(families: Sequence[socket.AddressFamily]) -> list[int]:
+    """Make every listener in the network namespace of this process, in the order of `Captive`.
+
+    Args:
+        families: those of `FAMILIES` that the namespace has.
+
+    Raises:
+        OSError: a port is taken: somebody listens there still.
+
+    """
+    made = [_tcp_listener(family, nft.TCP_PORT).detach() for family in families]
+    made += [_udp_listener(family, nft.DNS_PORT).detach() for family in families]
+    made += [_tcp_listener(family, nft.DNS_PORT).detach() for family in families]
+    for port in (*nft.QUIC_PORTS.values(), *nft.NEIGHBOUR_PORTS.values()):
+        made += [_udp_listener(family, port).detach() for family in families]
+    return made
 
 
 def _set(sysctl: _Sysctl) -> None:

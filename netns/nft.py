@@ -15,6 +15,9 @@ What the rules say, in order, for each `Entry` (the place where captive packets 
 4. Dialling our listeners directly is refused: such a connection has no original destination.
 5. Everything else is refused at once and counted by class.
 
+A NIC brings what a guest sends: before all of that its addresses must be the guest's
+own, and what every guest says to its link is let in or dropped (`netns.nft_link`).
+
 Datagrams get another port and keep their address (`dnat to :port`): every address is local here,
 so the listener receives them, and IP_PKTINFO tells it what the agent dialled.
 """
@@ -25,7 +28,11 @@ import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+# `netns.nft_link` is imported where there is a link: no jail has one, and its start is counted.
+if TYPE_CHECKING:
+    from netns.nft_link import Link
 
 TABLE: Final = "egressguard"
 """Name of the only table, family inet."""
@@ -92,6 +99,9 @@ _RATE: Final = "limit rate 100/second burst 200 packets"
 
 _PROHIBITED: Final = "reject with icmpx admin-prohibited"  # RFC 1812 5.2.7.1, RFC 4443 3.1
 
+SPOOFED: Final = "spoofed"
+"""Class of what a guest sends under an address that is not its own; only where there is a guest."""
+
 REFUSALS: Final[tuple[Refusal, ...]] = (
     Refusal("udp", "meta l4proto 17", _PROHIBITED),
     Refusal("icmp", "meta l4proto { 1, 58 }", _PROHIBITED),
@@ -114,6 +124,8 @@ class Entry:
     own_ipv4: tuple[str, ...] = ()
     """Addresses and prefixes that belong to the captive itself and are left alone."""
     own_ipv6: tuple[str, ...] = ()
+    link: Link | None = None
+    """The NIC of this namespace: what it brings, or what leaves by it towards the guest."""
 
 
 PROCESS: Final = Entry(
@@ -124,6 +136,31 @@ PROCESS: Final = Entry(
     own_ipv6=("::1", OWN_IPV6),
 )
 """Processes inside the namespace: `egressguard jail`."""
+
+
+def guest_entries(link: Link) -> tuple[Entry, Entry]:
+    """Entries of a namespace that holds a NIC: its guest, and processes that live beside it."""
+    guest = Entry(name="nic", redirect_hook="prerouting", filter_hook="input", link=link)
+    return dataclasses.replace(PROCESS, link=link), guest
+
+
+def _elsewhere(entry: Entry) -> list[str]:
+    """A rule that lets pass, first of all, what comes in by `lo`: it has met the output hook."""
+    if entry.link is None or entry.filter_hook == "output":
+        return []
+    return [f'iifname != "{entry.link.interface}" accept']
+
+
+def _chatter(entry: Entry, family: str = "", *, passed: bool = False) -> list[str]:
+    """Rules for the link's own business, before anything is refused, or shown (`passed`)."""
+    if entry.link is None:
+        return []
+    from netns import nft_link
+
+    if entry.filter_hook == "output":
+        return nft_link.to_guest(entry.link, family)
+    verdicts = nft_link.PASSED if passed else nft_link.LET_IN
+    return nft_link.from_guest(entry.link, verdicts, family)
 
 
 def _own(entry: Entry) -> list[str]:
@@ -140,6 +177,7 @@ def _redirect_chain(entry: Entry) -> list[str]:
     return [
         f"chain {entry.name}_redirect {{",
         f"  type nat hook {entry.redirect_hook} priority -100; policy accept;",
+        *(f"  {rule}" for rule in _elsewhere(entry)),
         *(f"  {rule}" for rule in _own(entry)),
         f"  meta l4proto 6 th dport 53 redirect to :{DNS_PORT}",
         f"  meta l4proto 6 redirect to :{TCP_PORT}",
@@ -175,8 +213,10 @@ def _filter_chain(entry: Entry) -> list[str]:
     return [
         f"chain {entry.name}_filter {{",
         f"  type filter hook {entry.filter_hook} priority 5; policy drop;",
+        *(f"  {rule}" for rule in _elsewhere(entry)),
         "  ct state established,related accept",
         "  ct status dnat accept",
+        *(f"  {rule}" for rule in _chatter(entry)),
         f"  {_COPY} drop",
         f"  {tcp} {direct} counter name refused_tcp reject with tcp reset",
         f"  {udp} {direct} counter name refused_udp {_PROHIBITED}",
@@ -203,6 +243,10 @@ def transaction(entries: Sequence[Entry] = (PROCESS,)) -> str:
     if len({entry.name for entry in entries}) != len(entries):
         raise ValueError("two entries of an nft transaction have the same name")
     body = [f"counter refused_{refusal.name} {{ }}" for refusal in REFUSALS]
+    for link in {entry.link for entry in entries if entry.link is not None}:
+        from netns import nft_link
+
+        body += [f"counter refused_{SPOOFED} {{ }}", *nft_link.source_chain(link)]
     for entry in entries:
         body += _redirect_chain(entry)
         body += _filter_chain(entry)
@@ -238,20 +282,28 @@ def notice(queue: int | None, *, copies: bool, entries: Sequence[Entry] = (PROCE
     lines = []
     for family, loopback in (("ip", "127.0.0.1"), ("ip6", "::1")):
         show = f"dup to {loopback} device lo return" if copies else take
-        shown = []
-        for number in _SHOWN:
-            of = f"meta l4proto {number} " if number else ""
-            shown += [f"  {of}{_RATE} {show}", f"  {of}return"]
         body = []
         for entry in entries:
             own = [rule for rule in _own(entry) if rule.startswith(f"{family} ")]
+            output = entry.filter_hook == "output"
+            shown = []
+            for number in _SHOWN:
+                of = f"meta l4proto {number} " if number else ""
+                # Whom a NIC brings learns of a refusal from the network only: no copy is needed.
+                shown += [f"  {of}{_RATE} {show if output else take}", f"  {of}return"]
+            if entry.link is not None and not output:
+                from netns import nft_link
+
+                body += nft_link.spoofed_notice(entry.link, family, take)
             body += [
                 f"chain {entry.name}_show {{",
                 *shown,
                 "}",
                 f"chain {entry.name}_notice {{",
                 f"  type filter hook {entry.filter_hook} priority -5; policy accept;",
-                f"  {_COPY} {take}",
+                *(f"  {rule}" for rule in _elsewhere(entry)),
+                *(f"  {rule}" for rule in _chatter(entry, family, passed=True)),
+                *([f"  {_COPY} {take}"] if output else ()),
                 "  meta mark set 0",  # root inside may have set one
                 "  ct state established,related accept",
                 "  ct status dnat accept",
@@ -271,10 +323,11 @@ def notice(queue: int | None, *, copies: bool, entries: Sequence[Entry] = (PROCE
     return "\n".join([*lines, ""])
 
 
-def xtables(queue: int, chain: str = "OUTPUT") -> str:
+def xtables(queue: int, entries: Sequence[Entry] = (PROCESS,)) -> str:
     """Text for `iptables-nft-restore`, and for the one of IPv6: marked packets to the queue."""
     rule = f"-m mark --mark {MARK:#x} -j NFQUEUE --queue-num {queue} --queue-bypass"
-    return f"*filter\n-A {chain} {rule}\nCOMMIT\n"
+    chains = "".join(f"-A {entry.filter_hook.upper()} {rule}\n" for entry in entries)
+    return f"*filter\n{chains}COMMIT\n"
 
 
 LIST_REFUSALS: Final = ("-j", "list", "counters", "table", "inet", TABLE)
@@ -288,7 +341,8 @@ def parse_refusals(text: str) -> Mapping[str, int]:
         text: standard output of nft with `LIST_REFUSALS`.
 
     Returns:
-        One entry for each class of `REFUSALS`, in that order.
+        One entry for each class of `REFUSALS`, in that order, and where there is a guest
+        `SPOOFED`.
 
     Raises:
         ValueError: not the JSON of our table, or a counter is missing: the rules are not ours.
@@ -302,6 +356,9 @@ def parse_refusals(text: str) -> Mapping[str, int]:
     except (KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ValueError(f"nft -j answered in an unknown form: {error!r}") from error
     try:
-        return {refusal.name: packets[f"refused_{refusal.name}"] for refusal in REFUSALS}
+        found = {refusal.name: packets[f"refused_{refusal.name}"] for refusal in REFUSALS}
     except KeyError as error:
         raise ValueError(f"nft table {TABLE} has no counter {error}: rules were replaced") from None
+    if f"refused_{SPOOFED}" in packets:
+        found[SPOOFED] = packets[f"refused_{SPOOFED}"]
+    return found

@@ -42,6 +42,8 @@ class Expectation:
     """The TCP listener must accept."""
     dns: bool
     """The DNS shim must answer."""
+    devices: tuple[str, ...] = ("lo",)
+    """The network devices that there are."""
 
 
 def parsed(line: bytes) -> dict[str, Any]:
@@ -90,7 +92,8 @@ def problems(report: Mapping[str, Any], expected: Expectation) -> list[str]:
     promise(not open_descriptors, f"descriptors were inherited: {open_descriptors}")
     promise(report.get("controlling_terminal") is False, "the operator's terminal is reachable")
 
-    promise(report.get("interfaces") == ["lo"], f"network devices: {report.get('interfaces')}")
+    devices = report.get("interfaces")
+    promise(devices == [*expected.devices], f"network devices: {devices}")
     promise(report.get("resolver") == expected.resolver, "/etc/resolv.conf is not the jail's")
     promise(report.get("sockets") == [], f"unix sockets of others: {report.get('sockets')}")
     for path, value in report.get("read_only", {"/": False}).items():

@@ -16,11 +16,12 @@ import msgspec
 
 import interceptor
 from interceptor.cli.plan import Plan, SetupError
-from interceptor.serve.messages import Failure, Open, Ready, Settings, Start, Stop
+from interceptor.serve.messages import Addresses, Failure, Open, Ready, Settings, Start, Stop
 from netns.identity import Identity
 
 if TYPE_CHECKING:
     from netns.captive import Captive
+    from netns.nic import Nic
 
 _START_SECONDS: Final = 60.0  # the first start after a change of rules compiles them
 _STOP_SECONDS: Final = 5.0
@@ -80,6 +81,7 @@ class Interceptor:
             uid=plan.identity.uid,
             rootless=plan.rootless,
             versions=_versions(),
+            guest=None if captive.nic is None else guest_addresses(captive.nic),
         )
         listeners = [*captive.tcp, *captive.dns_udp, *captive.dns_tcp, *captive.quic]
         listeners += published
@@ -244,6 +246,22 @@ def _collected(plan: Plan) -> bytes:
         canaries=plan.decoys.canaries if plan.decoys else (),
     )
     return msgspec.msgpack.encode(found)
+
+
+def guest_addresses(nic: Nic) -> Addresses:
+    """What the link of a guest tells it."""
+    from netns.nic import GATEWAY_MAC
+
+    return Addresses(
+        mac=nic.mac,
+        router_mac=GATEWAY_MAC,
+        ipv4=nic.guest_ipv4,
+        gateway_ipv4=nic.gateway_ipv4,
+        bits_ipv4=nic.bits_ipv4,
+        prefix_ipv6=nic.prefix_ipv6,
+        gateway_ipv6=nic.gateway_ipv6,
+        mtu=nic.mtu,
+    )
 
 
 def _versions() -> dict[str, str]:

@@ -108,6 +108,8 @@ def _told(event: Event) -> str:
         return f"{when} {'GAP':6} {event.lost} decisions could not be written; each was refused"
     if isinstance(event, schema.Started):
         return f"{when} {'START':6} {event.jail}: {event.program} as {event.user}, {event.preset}"
+    if isinstance(event, schema.Resumed):
+        return f"{when} {'RESUME':6} {event.jail}: {event.cause}, {event.preset}"
     refused = f"{event.decisions} decisions, {event.refused} refused"
     return f"{when} {'STOP':6} {event.jail}: exit code {event.code}; {refused}"
 

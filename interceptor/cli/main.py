@@ -35,6 +35,7 @@ class Entry(NamedTuple):
 
 COMMANDS: dict[str, Entry] = {
     "jail": Entry("interceptor.cli.jail", "Run a command with no way out but egressguard."),
+    "vm": Entry("interceptor.cli.vm", "Run a virtual machine whose only network is egressguard."),
     "demo": Entry(
         "interceptor.cli.demo",
         "Watch an agent try to leak a key, in a sealed lab.",
@@ -64,8 +65,17 @@ COMMANDS: dict[str, Entry] = {
     "check": Entry(
         "interceptor.cli.check", "Say what would become of a request, without making it."
     ),
+    "gateway": Entry(
+        "interceptor.cli.gateway", "Serve many captive machines and containers, for long."
+    ),
+    "guard-host": Entry(
+        "interceptor.cli.guard_host", "Put a machine's logins and agents into a captive namespace."
+    ),
     "kill": Entry("interceptor.cli.kill", "End live jails."),
     "logs": Entry("interceptor.cli.logs", "Show a jail's evidence for people, live or afterwards."),
+    "proxy": Entry(
+        "interceptor.cli.proxy", "Serve programs that use HTTPS_PROXY: a weaker guarantee."
+    ),
     "ps": Entry(
         "interceptor.cli.ps",
         "List live jails and reclaim what dead ones left.",

@@ -13,6 +13,7 @@ from netns.limits import Limits
 
 if TYPE_CHECKING:
     from interceptor.cli.decoys import Decoys
+    from netns.nic import Nic
 
 
 class SetupError(RuntimeError):
@@ -58,3 +59,7 @@ class Plan:
     """Ports of the agent's that the host may reach."""
     decoys: Decoys | None = None
     """Canaries of this jail alone."""
+    nic: Nic | None = None
+    """Of the machine that the command runs: it holds the other end (`egressguard vm`)."""
+    devices: tuple[str, ...] = ()
+    """Device nodes that the command may use."""

@@ -50,7 +50,7 @@ def supervise(plan: Plan, evidence: int, entry: Registration, told: Callable[[st
     with contextlib.ExitStack() as undo:
         # Both children import what they need while the other works.
         host_listeners = _listen(plan, undo)
-        preparation = captive.Preparation(rootless=plan.rootless)
+        preparation = captive.Preparation(rootless=plan.rootless, nic=plan.nic)
         undo.callback(preparation.abandon)
         interceptor_process = Interceptor(plan, evidence)
         undo.callback(interceptor_process.kill)
@@ -63,14 +63,16 @@ def supervise(plan: Plan, evidence: int, entry: Registration, told: Callable[[st
         undo.callback(guard.close)
         asking, answering = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         undo.callback(answering.close)
-        channels = {"guard": guard.channel, "witness": asking}
+        channels = {"guard": guard.channel, "witness": asking, **namespace.channels}
         way_in = _way_in(host_listeners, namespace, entry, undo)
         interceptor_process.start(plan, namespace, channels, way_in)
         limits = _limits(plan, entry, undo)
         agent = _enclosure(plan, namespace, installed, limits.descriptors if limits else ())
         undo.callback(agent.close)
+        undo.callback(namespace.close_tap)
         guarded = interceptor_process.ready()
         agent.start()
+        namespace.close_tap()  # the link ends with the machine that holds it
         seer = witness.Witness(
             answering,
             namespace.namespace_fd,
@@ -83,7 +85,8 @@ def supervise(plan: Plan, evidence: int, entry: Registration, told: Callable[[st
             guard.ready()
         except GuardError as error:
             told(f"packets of other protocols are refused without a name: {error}")
-        for note in (*agent.notes, *installed.notes, *(() if plan.quiet else guarded)):
+        trust = () if plan.nic is not None else installed.notes
+        for note in (*agent.notes, *trust, *(() if plan.quiet else guarded)):
             told(note)
         for place in () if plan.quiet else plan.published:
             told(f"published: {place.where} leads to port {place.jail_port} in the jail")
@@ -133,7 +136,7 @@ def _guard(plan: Plan, namespace: Captive) -> Guard:
     from netns.guard import Guard
 
     uid = None if plan.rootless else unprivileged_uid(os.getpid() + 1)
-    return Guard(namespace.namespace_fd, namespace.user_namespace_fd, uid)
+    return Guard(namespace.namespace_fd, namespace.user_namespace_fd, uid, plan.nic)
 
 
 def _listen(plan: Plan, undo: contextlib.ExitStack) -> list[socket.socket]:
@@ -191,7 +194,7 @@ def _enclosure(
     plan: Plan, namespace: Captive, installed: Trust, groups: tuple[int, ...]
 ) -> Enclosure:
     from netns import enclosure, environment, launch
-    from netns.mounts import Data
+    from netns.mounts import Bind, Data
 
     decoys = plan.decoys
     files = [Data(path, text.encode(), 0o444) for path, text in decoys.files] if decoys else []
@@ -211,7 +214,11 @@ def _enclosure(
             | dict(decoys.variables if decoys else ()),
             network_fd=namespace.namespace_fd,
             user_fd=namespace.user_namespace_fd,
-            trust=(*installed.mounts, *files),
+            trust=(
+                *installed.mounts,
+                *files,
+                *(Bind(path, path, device=True) for path in plan.devices),
+            ),
             home_access=plan.home,
             cwd_access=plan.workdir,
             writable=plan.writable,
@@ -219,6 +226,7 @@ def _enclosure(
             masks=plan.masks,
             protected=plan.protected,
             user_namespaces=plan.nested_sandboxes,
+            cable=namespace.tap_fd,
             ptrace=plan.ptrace,
             unix_sockets=plan.unix_sockets,
             groups=groups,

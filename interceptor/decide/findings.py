@@ -7,6 +7,7 @@ requests), is weighed here and nowhere else, so that tuning means the same on ev
 from __future__ import annotations
 
 import difflib
+import functools
 import hashlib
 from collections.abc import Iterable, Sequence
 
@@ -213,7 +214,9 @@ def _homes(rules: Iterable[Rule], policy: Policy) -> dict[str, tuple[_Homes, ...
     return found
 
 
+@functools.lru_cache(maxsize=4096)
 def _home_of(home: Home, rule: str) -> _Homes:
+    """Compile a home; nothing changes it, so all judges of a process share it."""
     hosts = HostSet(home.hosts, rule)
     if home.places == ("stream",):
         # The password of a database or mail server that the policy opens under `tcp`.

@@ -21,6 +21,7 @@ from interceptor.evidence.schema import (
     Event,
     Gap,
     ProcessSeen,
+    Resumed,
     Started,
     Stopped,
 )
@@ -125,6 +126,12 @@ class EvidenceLog:
         self._prefix = ""
         self._secret_names: OrderedDict[str, None] = OrderedDict()
 
+    def follow(self, policy: str, holds: Callable[[bytes], bool]) -> None:
+        """Go on under another policy, and ask another judge what a secret is."""
+        self.policy = policy
+        self._holds = holds
+        self._described.clear()
+
     @property
     def sequence(self) -> int:
         """Number of the last event written."""
@@ -162,6 +169,8 @@ class EvidenceLog:
                 rule=verdict.rule,
                 policy=self.policy,
             )
+            if origin.agent:
+                decision.agent = origin.agent
             process = self._processes.get(origin.flow)
             if process is not None:
                 decision.process = process
@@ -251,6 +260,8 @@ class EvidenceLog:
             seconds=round(step.seconds, 6),
             reason=step.reason,
         )
+        if origin.agent:
+            event.agent = origin.agent
         self._waiting.append(event)
         self._latest = now
         # A failure here stops nobody: the exchange is over. The next decision meets the same disk
@@ -275,6 +286,7 @@ class EvidenceLog:
         canaries: Sequence[str] = (),
         registries: Sequence[str] = (),
         published: Sequence[str] = (),
+        guarantee: str = "",
     ) -> None:
         """Write that the jail begins. Arguments become a digest.
 
@@ -298,6 +310,33 @@ class EvidenceLog:
             canaries=tuple(map(masking.printable, canaries)),
             registries=tuple(map(masking.printable, registries)),
             published=tuple(published),
+        )
+        if guarantee:
+            event.guarantee = guarantee
+        self._append(event, now)
+
+    def resumed(
+        self,
+        now: float,
+        *,
+        cause: str,
+        preset: str,
+        authority: str,
+        versions: Mapping[str, str],
+    ) -> None:
+        """Write that a guest is served again; the arguments are as in `Resumed`.
+
+        Raises:
+            EvidenceError: the line is not in the file; the guest must not be served.
+        """
+        event = Resumed(
+            time=self._stamp(now),
+            jail=self._jail,
+            cause=cause,
+            policy=self.policy,
+            preset=preset,
+            authority=authority,
+            versions=dict(versions),
         )
         self._append(event, now)
 

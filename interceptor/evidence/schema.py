@@ -36,6 +36,8 @@ class Decision(_Event, tag="decision", kw_only=True):
     """Something was asked for, and this was decided. Written before it was carried out."""
 
     flow: str
+    agent: str | msgspec.UnsetType = msgspec.UNSET
+    """Which agent of an explicit proxy; only there."""
     exchange: int
     """Number of the exchange in the flow, from 1; 0 for the connection itself."""
     kind: str
@@ -74,6 +76,8 @@ class Completion(_Event, tag="finished", kw_only=True):
     """An exchange that was allowed has ended."""
 
     flow: str
+    agent: str | msgspec.UnsetType = msgspec.UNSET
+    """As of a decision."""
     exchange: int
     host: str
     port: int
@@ -122,6 +126,21 @@ class Started(_Event, tag="started", kw_only=True):
     """Kind of package registry and a host where its tokens are at home: `npm packages.example`."""
     published: tuple[str, ...] = ()
     """Ports of the agent's that the host may reach: `127.0.0.1:3000:3000`, host's side first."""
+    guarantee: str | msgspec.UnsetType = msgspec.UNSET
+    """What keeps the agent to this way, where it is less than a captive namespace: `cooperative`,
+    an explicit proxy, which the agent uses because it was told to; `pod`, rules within its pod."""
+
+
+class Resumed(_Event, tag="resumed", kw_only=True):
+    """A guest of the gateway is served again, by another process or under another policy."""
+
+    cause: str
+    """`restart` (of the gateway), `worker` (the process that served it had ended) or `policy`."""
+    policy: str
+    preset: str
+    authority: str
+    """SHA-256 fingerprint: the same as before, or the guest does not trust it."""
+    versions: dict[str, str]
 
 
 class Stopped(_Event, tag="stopped", kw_only=True):
@@ -138,7 +157,7 @@ class Stopped(_Event, tag="stopped", kw_only=True):
     """Files that run later and that the agent has changed: `made PATH`, `changed PATH`..."""
 
 
-Event: TypeAlias = Decision | ProcessSeen | Completion | Gap | Started | Stopped
+Event: TypeAlias = Decision | ProcessSeen | Completion | Gap | Started | Resumed | Stopped
 
 _DECODER = msgspec.json.Decoder(Event)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from interceptor.evidence.schema import Completion, Decision, Event, Stopped, decode
+from interceptor.evidence.schema import Completion, Decision, Event, Started, Stopped, decode
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -21,6 +21,19 @@ SHOWN = 20
 """Rows of each table that are shown."""
 NARROW = 60
 """Columns of a terminal below which lines are shown instead of tables."""
+
+
+WEAKER = {
+    "cooperative": (
+        "Weaker guarantee: these agents were told to use a proxy. What they send without it is "
+        "neither seen nor held; a jail, a gateway or a NetworkPolicy leaves them no other way."
+    ),
+    "pod": (
+        "Weaker guarantee: rules inside the pod hold the agent. Whoever gets CAP_NET_ADMIN or root "
+        "there can undo them; a NetworkPolicy around the pod is the stronger form."
+    ),
+}
+"""What every report says where less than a captive namespace holds an agent."""
 
 
 class Destination(msgspec.Struct):
@@ -56,6 +69,8 @@ class Summary(msgspec.Struct):
     """Duration of the run, when its end was seen."""
     unreadable: int = 0
     """Lines that were no events."""
+    guarantee: str = ""
+    """Of `started`."""
     hosts: dict[str, Destination] = msgspec.field(default_factory=dict)
     reasons: dict[str, int] = msgspec.field(default_factory=dict)
     refusals: dict[str, tuple[Refusal, int]] = msgspec.field(default_factory=dict)
@@ -73,6 +88,8 @@ class Summary(msgspec.Struct):
             self.received += event.received
             if event.reason:
                 self.reasons[event.reason] = self.reasons.get(event.reason, 0) + 1
+        elif isinstance(event, Started):
+            self.guarantee = event.guarantee or ""
         elif isinstance(event, Stopped):
             self.seconds = event.seconds
             self.lost = max(self.lost, event.lost)
@@ -147,7 +164,7 @@ class Summary(msgspec.Struct):
             hints: a sentence for each reason code.
             evidence: path of the evidence file, named below the tables.
         """
-        if not (self.decisions or self.lost or self.unreadable):
+        if not (self.decisions or self.lost or self.unreadable or self.guarantee):
             return
         from rich.text import Text  # texts of the agent's are never read as markup
 
@@ -155,10 +172,13 @@ class Summary(msgspec.Struct):
             for line in self._lines(hints or {}):
                 console.print(Text(line))
         else:
-            console.print(self._destinations_table())
+            if self.hosts:
+                console.print(self._destinations_table())
             if self.refusals:
                 console.print(self._refusals_table(hints or {}))
         console.print(Text(self._closing_line()))
+        if self.guarantee in WEAKER:
+            console.print(Text(WEAKER[self.guarantee], style="yellow"))
         if evidence:
             console.print(Text(f"Evidence: {evidence}"), soft_wrap=True)
 

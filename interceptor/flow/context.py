@@ -10,6 +10,7 @@ from interceptor.decide.judge import Judge
 from interceptor.model import Origin, Target
 from interceptor.policy.schema import Limits
 from interceptor.verdict import Verdict
+from interceptor.wire.heads import RequestHead
 
 
 def _nobody() -> str:
@@ -18,6 +19,15 @@ def _nobody() -> str:
 
 def _no_randomness(size: int) -> bytes:
     raise LookupError(f"{size} random bytes wanted of a flow that was given no source")
+
+
+class Door(msgspec.Struct, frozen=True, gc=False):
+    """The explicit proxy's side of a connection: the agent dialled us, and names a target in it."""
+
+    refused: Verdict
+    """What is said to whoever asks for the proxy itself."""
+    admits: Callable[[RequestHead], bool]
+    """Tells whether a request has the credential of the connection's agent."""
 
 
 class FlowContext(msgspec.Struct, frozen=True, gc=False):
@@ -36,6 +46,8 @@ class FlowContext(msgspec.Struct, frozen=True, gc=False):
     """Policy: `required` refuses TLS that names no host."""
     process: Callable[[], str] = _nobody
     """Path of the program that has opened the connection; empty while that is not known."""
+    door: Door | None = None
+    """Set where the agent was told to use us; in a jail no connection is to a proxy of ours."""
 
 
 class Identity(msgspec.Struct, frozen=True, gc=False):
@@ -53,7 +65,7 @@ class Identity(msgspec.Struct, frozen=True, gc=False):
     """True while the bytes are plain and not inside a tunnel: an agent that thinks it talks to a
     proxy may name another target, which then is the identity (RFC 9112 section 3.2.2)."""
     depth: int = 0
-    """Tunnels (CONNECT) around this connection."""
+    """Tunnels (CONNECT) around this connection; 0 with a `Door` is the proxy itself."""
     host_field: bytes = b""
     """Host field of a client that leaves the default port out; empty where it must be read."""
 

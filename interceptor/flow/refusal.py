@@ -10,8 +10,10 @@ from interceptor.decide.hints import HINTS
 from interceptor.model import Target
 from interceptor.verdict import Reason, Verdict
 from interceptor.wire.http1 import Field, Framing, ResponseHead
+from interceptor.wire.proxy_credentials import CHALLENGES
 
 _PHRASES: Final = {200: "OK", 400: "Bad Request", 403: "Forbidden"} | {
+    407: "Proxy Authentication Required",
     421: "Misdirected Request",
     502: "Bad Gateway",
     503: "Service Unavailable",
@@ -20,6 +22,7 @@ _PHRASES: Final = {200: "OK", 400: "Bad Request", 403: "Forbidden"} | {
 # What is not the policy's doing has a status that clients treat as a fault, not as a refusal.
 _STATUS: Final = {
     Reason.HTTP_MALFORMED: 400,
+    Reason.PROXY_UNAUTHORIZED: 407,
     Reason.RESOLVE_FAILED: 502,
     Reason.CONNECT_FAILED: 502,
     Reason.CERTIFICATE_INVALID: 502,
@@ -33,8 +36,8 @@ _RETRY: Final = frozenset(
     (Reason.RESOLVE_FAILED, Reason.CONNECT_FAILED, Reason.UPSTREAM_CLOSED, Reason.TIMEOUT)
 )
 
-_GRPC_CODES: Final = {400: 13, 403: 7, 421: 7, 502: 14, 503: 14, 504: 4}
-"""INTERNAL, PERMISSION_DENIED, UNAVAILABLE, DEADLINE_EXCEEDED (gRPC status codes)."""
+_GRPC_CODES: Final = {400: 13, 403: 7, 407: 16, 421: 7, 502: 14, 503: 14, 504: 4}
+"""INTERNAL, PERMISSION_DENIED, UNAUTHENTICATED, UNAVAILABLE, DEADLINE_EXCEEDED (gRPC)."""
 _GRPC_UNAVAILABLE: Final = 14
 
 
@@ -120,4 +123,5 @@ def _head(status: int, fields: list[Field], framing: Framing, length: int) -> Re
         length=length,
         keep_alive=True,
         connection=frozenset(),
+        challenges=CHALLENGES if status == 407 else (),
     )

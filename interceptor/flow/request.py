@@ -20,6 +20,7 @@ from interceptor.wire.authority import (
 )
 from interceptor.wire.content import content_codings
 from interceptor.wire.http1 import Framing, HttpError, RequestHead, write_request
+from interceptor.wire.proxy_credentials import without
 from interceptor.wire.websocket_handshake import wants_websocket
 
 _DROPPED: Final = frozenset((b"h2c", b"tls/1.2", b"tls/1.0"))
@@ -80,7 +81,14 @@ def read_target(head: RequestHead, context: FlowContext, identity: Identity, now
     Raises:
         HttpError: when the target or the Host field is malformed, or they disagree.
     """
-    request = _read_target(head, context, identity, now)
+    if context.door is not None and identity.depth == 0 and identity.proxying:
+        request = _read_target(without(head), context, identity, now)
+        if not context.door.admits(head):
+            detail = "no credential of an agent of this proxy"
+            request.refused = context.judge.refuse(Reason.PROXY_UNAUTHORIZED, detail)
+            request.tunnel = None
+    else:
+        request = _read_target(head, context, identity, now)
     request.process = context.process()
     return request
 

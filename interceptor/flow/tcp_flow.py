@@ -68,8 +68,11 @@ class TcpFlow:
         self._service: TcpService | None = None
         origin = context.origin
         host = origin.name or origin.address
-        verdict = context.judge.connection(Target("tcp", host, origin.port))
-        refused = None if verdict.allowed else verdict
+        if context.door is not None:
+            refused: Verdict | None = context.door.refused
+        else:
+            verdict = context.judge.connection(Target("tcp", host, origin.port))
+            refused = None if verdict.allowed else verdict
         self._identity = Identity("tcp", host, origin.port, refused, proxying=True)
         self._approach(now)
 
@@ -98,6 +101,11 @@ class TcpFlow:
         refused = self._identity.refused
         return refused is not None and refused.reason is Reason.PORT_NOT_ALLOWED
 
+    @property
+    def _is_door(self) -> bool:
+        """True while the bytes are for the explicit proxy itself."""
+        return self._context.door is not None and self._identity.depth == 0
+
     def _approach(self, now: float) -> None:
         """Begin with the identity as it is: a service that policy opens, or what is to be found.
 
@@ -106,6 +114,9 @@ class TcpFlow:
         """
         context, identity = self._context, self._identity
         refused = identity.refused
+        if self._is_door:  # no service of the policy's, whatever has the same address
+            self._deadline = now + context.limits.header_seconds
+            return
         self._service = service = context.judge.service(identity.target())
         if service is not None and service.protocol != "any":
             verdict = context.judge.stream(identity.target())
@@ -290,6 +301,8 @@ class TcpFlow:
             self._other("", now)
         elif refused is None:
             self._close(reset=False)  # browsers connect ahead of need: nothing was asked for
+        elif self._is_door and not self._buffer:
+            self._close(reset=False)
         else:
             self._refuse(closed_port(judge, self._identity, refused))
 
@@ -353,8 +366,10 @@ class TcpFlow:
         return ("http/1.1",)
 
     def _speak_http2(self, now: float) -> None:
-        if self._context.http2 == "never":
+        if self._context.http2 == "never" or self._is_door:
             detail = "HTTP/2, which the policy has switched off"
+            if self._is_door:
+                detail = "HTTP/2 to the proxy itself"
             self._refuse(self._context.judge.refuse(Reason.HTTP_UNSUPPORTED, detail))
             return
         # Imported where it is needed: few agents speak it.
@@ -411,6 +426,8 @@ class TcpFlow:
         """Record a block that no request has met: the agent connected and left."""
         refused = self._identity.refused
         asked = self._speaker is not None and self._speaker.exchange > self._exchange
+        if self._is_door and not self._buffer:
+            return  # looked whether we are there
         if refused is not None and not asked and not self._done:
             self._record(closed_port(self._context.judge, self._identity, refused))
 

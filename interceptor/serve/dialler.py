@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from interceptor.model import Target
@@ -18,6 +19,7 @@ from interceptor.serve.upstream import (
     UpstreamConnection,
 )
 from interceptor.tls.session import TlsSession
+from interceptor.tls.trust import offer
 from interceptor.verdict import Reason
 
 STAGGER: Final = 0.25
@@ -33,10 +35,11 @@ _REMEMBERED: Final = 4096
 
 
 class Dialler:
-    """Resolves, dials and pools; one per worker. It decides nothing.
+    """Resolves, dials and pools; one per jail. It decides nothing.
 
     Attributes:
         resolver: the host's.
+        sites: what is at an address that no host has, in this process (`guest_site`).
     """
 
     def __init__(
@@ -46,13 +49,16 @@ class Dialler:
         timeout: float,
         resolver: Resolver | None = None,
     ) -> None:
-        """Dial on `loop` with `context`; `timeout` seconds for a name, and for its addresses."""
+        """Dial on `loop` with `context`, which may be shared.
+
+        A name has `timeout` seconds, and so have its addresses.
+        """
         self.outbox = Outbox(loop)
         self.resolver = Resolver(loop, timeout) if resolver is None else resolver
+        self.sites: dict[str, Callable[[], Awaitable[socket.socket]]] = {}
         self._loop = loop
         self._context = context
         self._timeout = timeout
-        self._alpn: tuple[str, ...] | None = None
         self._only_h2: set[tuple[str, str, int]] = set()
         self._idle: dict[PoolKey, list[UpstreamConnection]] = {}
         self._sweeper: asyncio.TimerHandle | None = None
@@ -106,11 +112,7 @@ class Dialler:
 
     def session(self, name: str, alpn: tuple[str, ...]) -> TlsSession:
         """Begin TLS as a client that offers `alpn` and verifies for `name`."""
-        if alpn != self._alpn:
-            # OpenSSL copies the list into each new connection: one context serves all offers.
-            self._context.set_alpn_protocols(list(alpn))
-            self._alpn = alpn
-        return TlsSession(self._context, server_name=name)
+        return TlsSession(offer(self._context, alpn), server_name=name)
 
     async def seal(self, connection: UpstreamConnection, name: str) -> None:
         """Put TLS into a connection that was plain so far.
@@ -197,7 +199,11 @@ class Dialler:
         address = connection.address
         kept = False
         try:
-            await self._loop.create_connection(connection.itself, address, port)
+            site = self.sites.get(address) if self.sites else None
+            if site is None:
+                await self._loop.create_connection(connection.itself, address, port)
+            else:
+                await self._loop.create_unix_connection(connection.itself, sock=await site())
             await connection.ready()
             kept = connection.usable
         except TimeoutError:  # the kernel's, not ours

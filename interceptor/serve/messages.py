@@ -20,6 +20,20 @@ import msgspec
 from interceptor.policy.schema import Policy
 
 
+class Addresses(msgspec.Struct, frozen=True):
+    """What a guest is given: the part of `netns.nic.Nic` that its link tells it."""
+
+    mac: str
+    """The guest's."""
+    router_mac: str
+    ipv4: str
+    gateway_ipv4: str
+    bits_ipv4: int
+    prefix_ipv6: str
+    gateway_ipv6: str
+    mtu: int
+
+
 class Settings(msgspec.Struct, frozen=True):
     """What the supervisor tells the worker at its fork."""
 
@@ -60,7 +74,7 @@ class Start(msgspec.Struct, frozen=True):
     quic: tuple[int, ...]
     """Ports that agents dial, one for each QUIC listener."""
     channels: tuple[str, ...]
-    """What the last descriptors are: `guard`, `witness`."""
+    """What the last descriptors are: `guard`, `witness`; of a guest's link `dhcp`, `router`."""
     published: tuple[Published, ...]
     """One for each listener on the host; if there are any, the channel to the process that makes
     sockets in the namespace comes last."""
@@ -70,6 +84,8 @@ class Start(msgspec.Struct, frozen=True):
     uid: int
     rootless: bool
     versions: dict[str, str]
+    guest: Addresses | None = None
+    """What the guest's link tells it, where the namespace holds a NIC."""
 
 
 class Open(msgspec.Struct, frozen=True, tag="open"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import secrets
 import socket
 import ssl
@@ -11,7 +12,7 @@ from functools import partial
 from typing import Final, cast
 
 from interceptor.evidence.log import EvidenceError
-from interceptor.flow.context import FlowContext
+from interceptor.flow.context import Door, FlowContext
 from interceptor.flow.states import LifecycleError
 from interceptor.flow.steps import (
     Close,
@@ -87,10 +88,16 @@ class AgentConnection(asyncio.BufferedProtocol):
         except OSError:
             transport.abort()  # somebody dialled the listener itself
             return
+        name = service.leases.name_of(address, now)
+        self._begin(Origin(service.jail, service.next_flow(), address, port, name), now)
+
+    def _begin(self, origin: Origin, now: float, door: Door | None = None) -> None:
+        """Begin the flow of what was dialled."""
+        service, transport = self._service, self._transport
         service.open.add(self)
         transport.set_write_buffer_limits(high=_WRITE_HIGH)
-        name = service.leases.name_of(address, now)
-        self._origin = Origin(service.jail, service.next_flow(), address, port, name)
+        self._origin = origin
+        name, address, port = origin.name, origin.address, origin.port
         if service.attribution is not None:
             source = transport.get_extra_info("peername")
             service.attribution.ask(self._origin.flow, socket.IPPROTO_TCP, source, address, port)
@@ -103,6 +110,7 @@ class AgentConnection(asyncio.BufferedProtocol):
             service.judge.policy.http2,
             service.judge.policy.hosts.sni,
             lambda: self._process,
+            door,
         )
         self._flow = TcpFlow(context, now)
         if len(service.open) > service.limits.connections:
@@ -386,7 +394,8 @@ class AgentConnection(asyncio.BufferedProtocol):
         if len(self._layers) >= _LAYERS:
             self._close(reset=True)
             return
-        context = self._service.authority.server_context(step.name, step.alpn)
+        now = dt.datetime.now(dt.UTC)  # leaves end; who serves for months makes them anew
+        context = self._service.authority.server_context(step.name, step.alpn, now)
         self._layers.append(TlsSession(context, server_side=True))
         self._receive(step.hello, len(self._layers) - 1)
 

@@ -10,59 +10,37 @@ import asyncio
 import contextlib
 import datetime as dt
 import gc
-import hashlib
-import os
 import secrets
 import socket
-import ssl
 import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import msgspec
 import uvloop
 
 from interceptor.decide.findings import digest_key
-from interceptor.decide.judge import Judge
-from interceptor.decide.openings import Openings
 from interceptor.evidence.log import EvidenceError, EvidenceLog
-from interceptor.flow.dns_flow import DnsFlow
-from interceptor.flow.dns_neighbours import GROUPS
 from interceptor.flow.names import Leases
-from interceptor.flow.packet_flow import PacketFlow
-from interceptor.flow.quic_flow import QuicFlow
-from interceptor.flow.steps import Finished, Record
-from interceptor.model import Origin
 from interceptor.policy.loading import rule_files
-from interceptor.policy.schema import digest
 from interceptor.scan.collected import Guarded
 from interceptor.scan.engine import Scanner
 from interceptor.scan.inbound import InboundScanner, load_inbound_rules
 from interceptor.scan.ruleset import load_rules, load_user_rules
-from interceptor.serve import dns, quic
-from interceptor.serve.attribution import Attribution, Process
-from interceptor.serve.dialler import Dialler
 from interceptor.serve.guarding import guard, prepare
 from interceptor.serve.host_networks import HostNetworks
 from interceptor.serve.messages import Failure, Open, Ready, Settings, Start, Stop
-from interceptor.serve.resolving import Lookups, existence
-from interceptor.serve.service import Service
-from interceptor.serve.sightings import Sightings
-from interceptor.serve.tcp import listen
+from interceptor.serve.tenant import Rules, Tenant
 from interceptor.tls.authority import Authority
 from interceptor.tls.trust import client_context
 from interceptor.wire.body.stream import preload
-
-if TYPE_CHECKING:
-    from interceptor.serve.publish import Publisher
 
 Collect = Callable[[Callable[[bytes], bytes]], bytes]
 """Waits for what was found in the agent's environment and files, calls its argument with that in a
 child process, and returns the result: the values themselves never come here."""
 
-_FLUSH_SECONDS: Final = 0.5
-_DRAIN_SECONDS: Final = 1.0  # the guard imports what it names packets with for the first one
+FLUSH_SECONDS: Final = 0.5
 _DESCRIPTORS: Final = 64
 
 
@@ -92,6 +70,10 @@ def run(
         sockets = [socket.socket(fileno=descriptor) for descriptor in descriptors]
         if start.published:
             import interceptor.serve.publish  # noqa: F401 - later no file may be readable
+        if start.guest is not None:
+            from interceptor.serve import guest, guest_site
+
+            assert all((guest, guest_site))  # noqa: S101
         confine()
     except Exception as error:  # noqa: BLE001 - whatever it is, the supervisor must be told
         with contextlib.suppress(OSError):
@@ -110,166 +92,58 @@ class _Worker:
 
     def __init__(self, settings: Settings, authority: Authority, collect: Collect) -> None:
         policy = settings.policy
-        self.policy = policy
-        self.jail = settings.jail
-        self.authority = authority
         key = digest_key(policy) or secrets.token_bytes(32)
         inbound = InboundScanner.build(load_inbound_rules(), settings.cache)
-        scanner, self.guarded = _scanner(settings, key, collect)
-        self.judge = Judge(policy, scanner, key, inbound)
-        self.context = client_context(policy.upstream.ca_file, policy.upstream.min_tls)
-        self.log = EvidenceLog(
-            settings.evidence, settings.jail, digest(policy), holds=self.judge.holds_secret
+        scanner, guarded = build_scanner(settings, key, collect)
+        self.tenant = Tenant(
+            settings.jail,
+            policy,
+            rules=Rules(scanner, inbound, key, guarded),
+            authority=authority,
+            context=client_context(policy.upstream.ca_file, policy.upstream.min_tls),
+            log=EvidenceLog(settings.evidence, settings.jail),
+            leases=Leases(secrets.token_bytes(32)),
         )
         self.networks = HostNetworks()
-        self.open = False
-        _import_what_is_imported_late()
-
-    def log_start(self, start: Start) -> None:
-        der = ssl.PEM_cert_to_DER_cert(self.authority.certificate_pem.decode("ascii"))
-        self.log.started(
-            time.time(),
-            command=[os.fsdecode(word) for word in start.command],
-            user=start.user,
-            uid=start.uid,
-            rootless=start.rootless,
-            preset=self.policy.preset.value,
-            authority=hashlib.sha256(der).hexdigest(),
-            versions=start.versions,
-            secrets=self.guarded.names,
-            canaries=self.guarded.canaries,
-            registries=self.guarded.registries,
-            published=[place.text for place in start.published],
-        )
-
-    def record(self, record: Record, origin: Origin) -> None:
-        if self.open:  # before that, only our own self-test can have asked
-            self.log.write(record, origin, time.time())
-
-    def attributed(self, flow: str, process: Process) -> None:
-        if self.open:
-            self.log.attribute(flow, process, time.time())
-
-    def finished(self, step: Finished, origin: Origin) -> None:
-        if self.open:
-            self.log.finished(step, origin, time.time(), step.host)
+        import_what_is_imported_late()
 
     async def serve(
         self, sockets: Sequence[socket.socket], start: Start, control: socket.socket
     ) -> None:
         loop = asyncio.get_running_loop()
-        loop.set_exception_handler(_report)
-        leases = Leases(secrets.token_bytes(32))
-        count = len(sockets) - len(start.channels)
-        channels = dict(zip(start.channels, sockets[count:], strict=True))
-        sockets = sockets[:count]
-        witness = channels.get("witness")
-        attribution = Attribution(witness, loop, self.attributed) if witness is not None else None
-        service = Service(
-            jail=self.jail,
-            loop=loop,
-            judge=self.judge,
-            limits=self.policy.limits,
-            leases=leases,
-            authority=self.authority,
-            dialler=Dialler(loop, self.context, self.policy.limits.connect_seconds),
-            record=self.record,
-            finished=self.finished,
-            attribution=attribution,
-        )
-        own = len(sockets) - (len(start.published) + 1 if start.published else 0)
-        publisher = _publisher(service, start, sockets[own:])
-        sockets = sockets[:own]
-        servers = await listen(service, sockets[: start.tcp])
-        end = len(sockets) - len(start.quic)
-        others = list(zip(sockets[end:], start.quic, strict=True))
-        names = dns.serve(
-            list(sockets[start.tcp : end]),
-            DnsFlow(self.judge, leases, self.jail, Openings(self.policy)),
-            self.record,
-            loop,
-            lookups := Lookups(loop, existence(service.dialler.resolver)),
-            [(sock, port) for sock, port in others if port in GROUPS],
-        )
-        refuser = quic.QuicServer(
-            [(sock, port) for sock, port in others if port not in GROUPS],
-            QuicFlow(self.judge, leases.name_of, self.jail),
-            self.record,
-            loop,
-        )
-        sightings: Sightings | None = None
-        if "guard" in channels:
-            packets = PacketFlow(self.judge, leases.name_of, self.jail)
-            sightings = Sightings(channels["guard"], packets, self.record, loop, attribution)
-        self.judge.tick(time.monotonic())  # before the first request: what it leaves has a time
-        self.networks.watch(loop, self.judge.on_host)
+        loop.set_exception_handler(report)
+        tenant = self.tenant
         flusher = loop.create_task(self._flush())
         control.setblocking(False)  # noqa: FBT003
         try:
-            await loop.sock_sendall(control, msgspec.json.encode(Ready(self.guarded.lines())))
+            self.networks.watch(loop, tenant.judge.on_host)
+            await tenant.start(sockets, start)
+            await loop.sock_sendall(control, msgspec.json.encode(Ready(tenant.guarded.lines())))
             while message := await loop.sock_recv(control, 1 << 17):
                 order = msgspec.json.decode(message, type=Open | Stop)
                 if isinstance(order, Open):
-                    self.log_start(start)
-                    self.open = True
-                    if sightings is not None:
-                        sightings.begin()
-                    if publisher is not None:
-                        await publisher.open()
+                    await tenant.open(start)
                 else:
-                    service.close()
-                    refuser.close()
-                    if sightings is not None:
-                        await sightings.drain(_DRAIN_SECONDS)
-                        sightings.close()
-                    await asyncio.sleep(0)  # connections note their ends
-                    self.log.stopped(
-                        time.time(), code=order.code, seconds=order.seconds, changed=order.changed
-                    )
+                    await tenant.stop(order)
                 await loop.sock_sendall(control, msgspec.json.encode(Ready()))
         except EvidenceError as error:
-            await loop.sock_sendall(control, msgspec.json.encode(Failure(self._lost(error))))
+            await loop.sock_sendall(control, msgspec.json.encode(Failure(tenant.lost(error))))
         except OSError:
             pass  # the supervisor is gone
         finally:
             flusher.cancel()
             self.networks.close()
-            for server in servers:
-                server.close()
-            if publisher is not None:
-                publisher.close()
-            names.close()
-            lookups.close()
-            refuser.close()
-            if sightings is not None:
-                sightings.close()
-            if attribution is not None:
-                attribution.close()
-            service.close()
-
-    def _lost(self, error: EvidenceError) -> str:
-        return f"{self.log.lost} decisions could not be recorded and were refused: {error}"
+            tenant.close()
 
     async def _flush(self) -> None:
         """Write `finished` events out even when no verdict follows them."""
         while True:
-            self.judge.tick(time.monotonic())
-            await asyncio.sleep(_FLUSH_SECONDS)
-            with contextlib.suppress(EvidenceError):
-                self.log.flush()
+            self.tenant.tick(time.monotonic())
+            await asyncio.sleep(FLUSH_SECONDS)
 
 
-def _publisher(service: Service, start: Start, handed: Sequence[socket.socket]) -> Publisher | None:
-    """Serve the published ports by the host's listeners, and a channel to sockets inside."""
-    if not start.published:
-        return None
-    from interceptor.serve.publish import Publisher, Sockets
-
-    listeners = list(zip(handed, start.published, strict=False))
-    return Publisher(service, listeners, Sockets(service.loop, handed[-1]))
-
-
-def _scanner(settings: Settings, key: bytes, collect: Collect) -> tuple[Scanner, Guarded]:
+def build_scanner(settings: Settings, key: bytes, collect: Collect) -> tuple[Scanner, Guarded]:
+    """Build what looks for credentials, those included that `collect` finds, and name them."""
     policy = settings.policy
     rules = load_rules()
     if policy.rules.files:
@@ -279,7 +153,7 @@ def _scanner(settings: Settings, key: bytes, collect: Collect) -> tuple[Scanner,
     return guard(prepared, rules, scanner)
 
 
-def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:  # noqa: ARG001
+def report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:  # noqa: ARG001
     """Say that a callback failed: what and where, never the message, which may quote the agent.
 
     The event loop closes the connection it belongs to, so nothing goes on.
@@ -296,8 +170,8 @@ def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:  
     sys.stderr.write(f"egressguard: internal error, connection closed: {what}{place}\n")
 
 
-def _import_what_is_imported_late() -> None:
-    """Some modules are imported at first use; later no file may be readable."""
+def import_what_is_imported_late() -> None:
+    """Import what is imported at first use: later no file may be readable."""
     import interceptor.flow.http2_agent  # noqa: F401
     from interceptor.decide.suffixes import public_suffixes
     from interceptor.decide.tunnels import shared_domains

@@ -73,11 +73,23 @@ class LeafMaterial(msgspec.Struct, frozen=True, gc=False):
     not_after: dt.datetime
 
 
+class Root(msgspec.Struct, frozen=True):
+    """Key and certificate of an authority that outlives its process, both PEM."""
+
+    key: bytes
+    certificate: bytes
+    """Empty: one is made."""
+
+    def __repr__(self) -> str:
+        return "Root()"
+
+
 class Authority:
     """A certificate authority (P-256) that signs leaves for one jail.
 
     Its private key is reachable through no method, is never serialised and never leaves the
-    process; the object refuses to be pickled or copied.
+    process; the object refuses to be pickled or copied. One that must outlive its process is given
+    its key (`Root`), and whoever gave it keeps that.
     """
 
     def __init__(
@@ -88,11 +100,14 @@ class Authority:
         days: int = 3_650,
         contexts: int = CONTEXTS,
         randomness: Callable[[int], bytes] = os.urandom,
+        root: Root | None = None,
     ) -> None:
         """Make keys and the root certificate.
 
         `jail` is the jail's name, `now` an aware time, `days` the root's lifetime, `contexts` the
         most contexts kept, `randomness` gives the serial numbers' bytes (keys come from OpenSSL).
+        With `root` the authority goes on that `lasting` has made. Raises ValueError where that is
+        damaged.
         """
         self._now = now
         self._randomness = randomness
@@ -100,7 +115,7 @@ class Authority:
         self._contexts: OrderedDict[
             tuple[str, tuple[str, ...]], tuple[ssl.SSLContext, dt.datetime]
         ] = OrderedDict()
-        self.__key = ec.generate_private_key(ec.SECP256R1())
+        self.__key = ec.generate_private_key(ec.SECP256R1()) if root is None else _key_of(root)
         leaf_key = ec.generate_private_key(ec.SECP256R1())
         self._leaf_public_key = leaf_key.public_key()
         self._leaf_key_pem = leaf_key.private_bytes(
@@ -116,6 +131,9 @@ class Authority:
         self._subject = _common_name(f"egressguard jail {jail}"[:_COMMON_NAME_LENGTH])
         self._not_before = now - CLOCK_SKEW
         self._not_after = now + dt.timedelta(days=days)
+        if root is not None and root.certificate:
+            self._go_on(root)
+            return
         certificate = (
             x509.CertificateBuilder()
             .subject_name(self._subject)
@@ -131,6 +149,15 @@ class Authority:
             .sign(self.__key, hashes.SHA256())
         )
         self._certificate_pem = certificate.public_bytes(serialization.Encoding.PEM)
+
+    def _go_on(self, root: Root) -> None:
+        certificate = x509.load_pem_x509_certificate(root.certificate)
+        if certificate.public_key() != self.__key.public_key():
+            raise ValueError("the certificate is of another key")
+        self._subject = certificate.subject
+        self._not_before = certificate.not_valid_before_utc
+        self._not_after = certificate.not_valid_after_utc
+        self._certificate_pem = root.certificate
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("an authority is not serialised: its key stays in its process")
@@ -210,6 +237,24 @@ class Authority:
 
 _ORGANISATION = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, "egressguard")])
 _SERVER_AUTH = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
+
+
+def lasting(jail: str, now: dt.datetime) -> tuple[Authority, Root]:
+    """Make an authority, and what another process needs to go on with it."""
+    key = ec.generate_private_key(ec.SECP256R1()).private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    made = Authority(jail, now, root=Root(key, b""))
+    return made, Root(key, made.certificate_pem)
+
+
+def _key_of(root: Root) -> ec.EllipticCurvePrivateKey:
+    key = serialization.load_pem_private_key(root.key, None)
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise ValueError("not a key of an elliptic curve")  # noqa: TRY004 - of the content
+    return key
 
 
 def _common_name(text: str) -> x509.Name:

@@ -63,6 +63,8 @@ class ResponseHead(msgspec.Struct, frozen=True, gc=False):
     content: tuple[bytes, bytes] | None = None
     """Values of Content-Type and Content-Encoding, empty where they do not stand; None: look into
     the fields."""
+    challenges: tuple[bytes, ...] = ()
+    """Values of Proxy-Authenticate of our own; those that came from upstream end here."""
 
 
 def is_idempotent(method: str) -> bool:

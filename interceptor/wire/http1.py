@@ -304,6 +304,8 @@ def write_response(
     """
     lines = onward(head.fields, HOP_RESPONSE, head.connection)
     out = _status_line(head.status, head.phrase) + lines
+    if head.challenges:
+        out += b"".join([b"Proxy-Authenticate: %b\r\n" % value for value in head.challenges])
     if framing is Framing.CHUNKED:
         out += b"Transfer-Encoding: chunked\r\n"
     elif framing is Framing.LENGTH:

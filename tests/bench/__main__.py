@@ -23,6 +23,7 @@ examples:
   sudo scripts/bench --only keep-alive --rounds 9
   scripts/bench scan [--quick]             what a scan costs: no root, no lab; two minutes
   scripts/bench dns [--quick]              what an answer of the DNS shim costs; half a minute
+  sudo scripts/bench guest [--quick]       a client behind a NIC beside one in a jail; a minute
   sudo scripts/bench containment [--quick] enclosure, attribution, a flood; three minutes
 
 exit codes: 0; 1 a stated goal was missed (the table says which); 2 usage; 125 it cannot run here.
@@ -43,6 +44,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from tests.bench import dns
 
         return dns.main(words[1:])
+    if words[:1] == ["guest"]:
+        from tests.bench import guest
+
+        return guest.main(words[1:])
     if words[:1] == ["containment"]:
         from tests.bench import containment
 

@@ -24,7 +24,8 @@ ROOMS: dict[str, set[str]] = {
     "tls": {"verdict", "model"},
     "evidence": {"verdict", "model", "flow.steps"},
     "serve": _CORE | {"tls", "evidence"},
-    "cli": _CORE | {"tls", "evidence", "serve", "netns"},
+    "gateway": _CORE | {"tls", "evidence", "serve", "netns"},
+    "cli": _CORE | {"tls", "evidence", "serve", "gateway", "netns"},
     "netns": {"verdict"},
 }
 """Room: what it may import of ours, besides itself. `flow.steps` allows that module alone."""

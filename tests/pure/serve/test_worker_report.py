@@ -15,8 +15,8 @@ def test_a_fault_in_a_callback_is_one_line_without_its_message(
     secret = example(["AK", "IA", "{upper32:16}"], "report").decode()
     with pytest.raises(ValueError) as caught:
         int(secret)
-    worker._report(loop, {"message": "x", "exception": caught.value})
-    worker._report(loop, {"exception": ConnectionResetError("gone")})
+    worker.report(loop, {"message": "x", "exception": caught.value})
+    worker.report(loop, {"exception": ConnectionResetError("gone")})
     loop.close()
     said = capsys.readouterr().err
     assert said.count("\n") == 1

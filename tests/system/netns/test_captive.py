@@ -725,7 +725,7 @@ def test_nothing_remains_after_close() -> None:
 
 def test_broken_rules_are_an_error_that_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     before = descriptors()
-    monkeypatch.setattr(nft, "transaction", lambda: "table inet egressguard { broken }")
+    monkeypatch.setattr(nft, "transaction", lambda _: "table inet egressguard { broken }")
     with pytest.raises(CaptiveError, match="syntax error") as caught:
         create(rootless=False)
     assert (caught.value.step, caught.value.fix) == ("rules", remedies.LOAD_NFT)

@@ -1,0 +1,1 @@
+"""The long-running service: many captive namespaces, spread over workers, and its clients."""
