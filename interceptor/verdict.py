@@ -103,7 +103,7 @@ class Finding(msgspec.Struct, frozen=True, gc=False):
 
 
 class Verdict(msgspec.Struct, frozen=True, gc=False):
-    """The outcome of judging one unit. Built as ALLOW by `interceptor.decide.judge` alone."""
+    """The outcome of judging one unit. Built as ALLOW by `interceptor.decide.verdicts` alone."""
 
     action: Action = Action.BLOCK
     reason: Reason = Reason.INTERNAL_ERROR
