@@ -47,6 +47,8 @@ class Reason(enum.StrEnum):
     CANARY = "canary"  # a planted decoy: whoever sends it has read what it should not
     # what comes back
     INJECTION = "injection"
+    UNTRUSTED = "untrusted"  # it passed: marked, stripped or only noted
+    TAINTED = "tainted"  # refused outbound, because of what the agent has just received
     # names and identity
     NAME_INVALID = "name_invalid"
     NAME_MISMATCH = "name_mismatch"  # lease, SNI, Host, absolute-form or CONNECT disagree
@@ -102,6 +104,17 @@ class Finding(msgspec.Struct, frozen=True, gc=False):
     """True where the credential is at home, so that it does not block."""
 
 
+class Received(msgspec.Struct, frozen=True, gc=False):
+    """How content that came back was judged."""
+
+    score: int
+    """0 to 100: how much it reads like instructions to an agent."""
+    source: str
+    """Who it came from, as policy sees it: `web`, `own` or `llm`."""
+    handling: str
+    """What was done: `block`, `annotate`, `strip` or `warn`."""
+
+
 class Verdict(msgspec.Struct, frozen=True, gc=False):
     """The outcome of judging one unit. Built as ALLOW by `interceptor.decide.verdicts` alone."""
 
@@ -112,6 +125,10 @@ class Verdict(msgspec.Struct, frozen=True, gc=False):
     detail: str = ""
     """One clause for people; never contains bytes of a secret."""
     findings: tuple[Finding, ...] = ()
+    received: Received | None = None
+    """Set where content that came back was judged and something was found."""
+    taint: str = ""
+    """Flow that brought what the agent is tainted by at the moment; empty where it is not."""
 
     @property
     def allowed(self) -> bool:

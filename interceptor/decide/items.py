@@ -28,7 +28,8 @@ from interceptor.decide.reach import (
 from interceptor.decide.sessions import Sessions
 from interceptor.decide.urls import Url, read_host, read_url
 from interceptor.model import Target
-from interceptor.policy.schema import Inbound, Policy
+from interceptor.policy.inbound import Inbound
+from interceptor.policy.schema import Policy
 from interceptor.scan.engine import Scanner
 from interceptor.scan.inbound import InboundScanner
 from interceptor.verdict import Reason, Verdict
