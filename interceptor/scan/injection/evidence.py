@@ -26,7 +26,6 @@ _HIDDEN: Final = 1.9
 """Evidence where nobody sees it counts as if it were there so many times."""
 _COMMENT: Final = 1.35
 _ATTRIBUTE: Final = 1.25
-_DISGUISED: Final = 2.2
 
 
 class Weighed(NamedTuple):
@@ -39,7 +38,7 @@ class Weighed(NamedTuple):
 
 
 def weigh(
-    strength: float, setting: Setting, *, quoted: bool, talked: bool, markup: bool, disguised: bool
+    strength: float, setting: Setting, *, quoted: bool, talked: bool, markup: bool, disguise: float
 ) -> Weighed:
     """Weigh a firing.
 
@@ -49,10 +48,11 @@ def weigh(
         quoted: it stands within quotation marks.
         talked: words next to it speak about injections.
         markup: it is made of markup, so code is no excuse.
-        disguised: it had to be decoded or folded.
+        disguise: how much it counts that it had to be decoded or folded; 1.0 if not.
     """
-    if disguised:
-        return Weighed(_raised(strength, _DISGUISED), mild=False, hidden=True)
+    concealed = disguise > 1
+    if concealed:
+        strength = _raised(strength, disguise)
     if setting & Setting.HIDDEN:
         return Weighed(_raised(strength, _HIDDEN), mild=False, hidden=True)
     mild = False
@@ -71,12 +71,12 @@ def weigh(
         strength *= _TALKED
         mild = True
     if mild:
-        return Weighed(strength, mild=True, hidden=False)
+        return Weighed(strength, mild=True, hidden=concealed)
     if setting & Setting.COMMENT:
         return Weighed(_raised(strength, _COMMENT), mild=False, hidden=True)
     if setting & Setting.ATTRIBUTE:
         return Weighed(_raised(strength, _ATTRIBUTE), mild=False, hidden=True)
-    return Weighed(strength, mild=False, hidden=False)
+    return Weighed(strength, mild=False, hidden=concealed)
 
 
 class Evidence:

@@ -7,15 +7,15 @@ only disguised text is decoded.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from interceptor.model import Passage, Setting
+from interceptor.model import Passage
 from interceptor.scan.database import Hit, Pattern, collect_hit, open_database
 from interceptor.scan.injection.combine import Combiner, Firing
 from interceptor.scan.injection.context import Joined, quoted, talked
-from interceptor.scan.injection.disguises import DISGUISES, bare_patterns, views
+from interceptor.scan.injection.disguises import DISGUISES, PLAIN, Disguise, bare_patterns, views
 from interceptor.scan.injection.evidence import Evidence, Weighed, weigh
 from interceptor.scan.injection.model import NOTHING, Assessment, InjectionFinding
 from interceptor.scan.injection.rules import Intent, RuleBook, load_rule_book
@@ -27,6 +27,8 @@ _BEHIND: Final = 512
 """Bytes around an anchor where the other parts are looked for."""
 _SHORT: Final = 2048
 """A text of so many bytes is looked at whole."""
+_DEPTH: Final = 2
+"""Disguises within a disguise."""
 _TALK_PART: Final = "discuss"
 
 
@@ -147,19 +149,19 @@ class InjectionScanner:
         hits = _hits(self._anchors, text)
         if not hits:
             return []
-        mask = 0
+        gates: dict[int, int] = {}
         anchors: list[int] = []
         for number, end in hits:
             if number >= _GATE:
-                mask |= 1 << (number - _GATE)
+                gates.setdefault(number - _GATE, end)
             else:
                 anchors.append(end)
         seen: list[_Seen] = []
         if anchors:
             found = self._around(text, anchors)
             seen += self._weighed(joined, self._combiner.firings(found), found)
-        if mask:
-            seen += self._disguised(joined, mask)
+        if gates:
+            seen += self._disguised(joined, text, gates, 0)
         return seen
 
     def _around(self, text: bytes, anchors: list[int]) -> list[Hit]:
@@ -202,7 +204,7 @@ class InjectionScanner:
                     quoted=quoted(text, firing.first, firing.last),
                     talked=bool(places) and talked(places, firing.first, firing.last),
                     markup=self._markup[firing.intent],
-                    disguised=False,
+                    disguise=PLAIN,
                 ),
                 firing.last,
                 "",
@@ -210,22 +212,67 @@ class InjectionScanner:
             for firing in firings
         ]
 
-    def _disguised(self, joined: Joined, mask: int) -> list[_Seen]:
+    def _disguised(
+        self, joined: Joined, text: bytes, gates: Mapping[int, int], depth: int
+    ) -> list[_Seen]:
+        """Look at what disguised text says.
+
+        Args:
+            joined: what came, which tells where it stands.
+            text: that, or what was made plain of it before.
+            gates: disguise to the place in `joined` where it was seen.
+            depth: disguises that were taken off before.
+        """
         seen: list[_Seen] = []
-        for view in views(joined.text, mask):
-            database = self._bare if view.bare else self._parts
+        for view in views(text, gates):
+            disguise = view.disguise
+            place = gates[DISGUISES.index(disguise)]
+            database = self._bare if disguise.bare else self._parts
             hits = _hits(database, view.text)
-            for firing in self._combiner.firings(hits) if hits else ():
-                weighed = weigh(
-                    firing.strength,
-                    Setting.SHOWN,
-                    quoted=False,
-                    talked=False,
-                    markup=False,
-                    disguised=True,
-                )
-                seen.append(_Seen(firing, weighed, view.place, view.name))
+            firings = self._combiner.firings(hits) if hits else []
+            if not disguise.bare:
+                firings = [one for one in firings if not _stands_in(text, view.text, one)]
+            if firings:
+                seen += self._told(joined, firings, place, disguise)
+            elif depth < _DEPTH and not disguise.bare:
+                inner = {
+                    number - _GATE: place
+                    for number, _ in _hits(self._anchors, view.text)
+                    if number >= _GATE
+                }
+                if inner:
+                    seen += self._disguised(joined, view.text, inner, depth + 1)
         return seen
+
+    def _told(
+        self, joined: Joined, firings: list[Firing], place: int, disguise: Disguise
+    ) -> list[_Seen]:
+        """Weigh what was disguised, by what stands around it."""
+        text = joined.text
+        around = _hits(self._parts, text[max(0, place - _BEFORE) : place + _BEHIND])
+        talk = any(part == self._talk for part, _ in around)
+        setting = joined.setting(place, place)
+        return [
+            _Seen(
+                firing,
+                weigh(
+                    firing.strength,
+                    setting,
+                    quoted=quoted(text, place, place),
+                    talked=talk,
+                    markup=self._markup[firing.intent],
+                    disguise=disguise.weight,
+                ),
+                place,
+                disguise.name,
+            )
+            for firing in firings
+        ]
+
+
+def _stands_in(text: bytes, view: bytes, firing: Firing) -> bool:
+    """Say whether it was no disguise: the words stand in the text as they are."""
+    return view[max(0, firing.first - 6) : firing.last] in text
 
 
 def _hits(database: Any, text: bytes) -> list[Hit]:
