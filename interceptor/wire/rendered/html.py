@@ -55,7 +55,7 @@ _JSON: Final = re.compile(rb"json|importmap|speculationrules")
 _SCRIPT: Final = re.compile(rb"javascript|ecmascript|module|jscript|vbscript|babel|typescript|jsx")
 
 
-class _Known(dict[bytes, Tag | bytes]):
+class Known(dict[bytes, Tag | bytes]):
     """Tags as they are written, to what they mean under the styles of one document."""
 
     def __init__(self, rules: HidingRules) -> None:
@@ -68,17 +68,25 @@ class _Known(dict[bytes, Tag | bytes]):
             return _REMARK if len(token) > 2 else token
         if first in b"!?":
             return _REMARK
-        if first in b"sStTxXiInN" and NAME.match(token)[1].lower() in _RAW:  # type: ignore[index]
+        if self.is_raw(token):
             return _RAW_TEXT
-        meaning = read_tag(token, self._rules)
+        meaning = self.meaning(token)
         if len(token) <= _REMEMBERED:
             if len(self) >= _MOST_KNOWN:
                 self.clear()
             self[token] = meaning
         return meaning
 
+    def is_raw(self, token: bytes) -> bool:
+        """Tell whether a tag is one of an element whose content holds no tags."""
+        return token[1:2] in b"sStTxXiInN" and NAME.match(token)[1].lower() in _RAW  # type: ignore[index]
 
-_ORDINARY: Final = _Known(HidingRules())
+    def meaning(self, token: bytes) -> Tag | bytes:
+        """Read a tag."""
+        return read_tag(token, self._rules)
+
+
+_ORDINARY: Final = Known(HidingRules())
 """Tags of all documents that have no styles of their own. Bounded."""
 
 
@@ -100,7 +108,7 @@ class HtmlReader(Windowed):
         self._depth = depth
         self._rules = HidingRules()
         self._known = self.ordinary
-        self._setting = 0
+        self.setting = 0
         self._regions: list[Region] = []
         self._concealed: Region | None = None
         self._cutting: Region | None = None
@@ -127,7 +135,7 @@ class HtmlReader(Windowed):
             del tokens[-2:]
         if not tags:
             if tokens[0]:
-                self._text(tokens[0])  # type: ignore[arg-type]
+                self.text(tokens[0])  # type: ignore[arg-type]
         else:
             offsets = list(accumulate(map(len, tokens), initial=base))  # type: ignore[arg-type]
             self._walk(tokens, tags, offsets)
@@ -153,19 +161,19 @@ class HtmlReader(Windowed):
                 if kind.links:
                     beside(LINK, kind.links)
                 if kind.says:
-                    beside(DESCRIBES | self._setting & HIDDEN, kind.says)
+                    beside(DESCRIBES | self.setting & HIDDEN, kind.says)
                 continue
             if self._concealed is not None:
                 self._step_through(tokens, tags, offsets, at, index)
             elif at == index:
                 if tokens[2 * at]:
-                    self._text(tokens[2 * at])  # type: ignore[arg-type]
+                    self.text(tokens[2 * at])  # type: ignore[arg-type]
             else:
-                self._text(b"".join(tokens[2 * at : 2 * index + 1]))  # type: ignore[arg-type]
+                self.text(b"".join(tokens[2 * at : 2 * index + 1]))  # type: ignore[arg-type]
             at = index + 1
             start, end = offsets[2 * index + 1], offsets[2 * index + 2]
             if kind is _REMARK:
-                self._remark(tags[index], start, end)
+                self.remark(tags[index], start, end)
             elif kind is _RAW_TEXT:
                 self._raw(tags[index], start, end)
                 if self._known is not known:  # new styles: what follows is read by them
@@ -177,28 +185,29 @@ class HtmlReader(Windowed):
         if self._concealed is not None:
             self._step_through(tokens, tags, offsets, at, len(tags))
         else:
-            self._text(b"".join(tokens[2 * at :]))  # type: ignore[arg-type]
+            self.text(b"".join(tokens[2 * at :]))  # type: ignore[arg-type]
 
     def _step_through(
         self, tokens: list[bytes | Tag], tags: list[bytes], offsets: list[int], at: int, end: int
     ) -> None:
         """Walk over mere boundaries one by one: one of them ends what is hidden."""
         for index in range(at, end):
-            self._text(tokens[2 * index])  # type: ignore[arg-type]
+            self.text(tokens[2 * index])  # type: ignore[arg-type]
             place = 2 * index + 1
             if self._concealed is None:
-                self._text(b"".join(tokens[place : 2 * end + 1]))  # type: ignore[arg-type]
+                self.text(b"".join(tokens[place : 2 * end + 1]))  # type: ignore[arg-type]
                 return
             found = NAME.match(tags[index])
             name = found[1].lower().rstrip(b">") if found is not None else b""
             separator: bytes = tokens[place]  # type: ignore[assignment]
             closes = tags[index].startswith(b"</")
             self._meets(name, offsets[place], closes=closes, block=separator == BREAK)
-            self._text(separator)
+            self.text(separator)
             self._passes(name, offsets[place + 1], closes=closes)
-        self._text(tokens[2 * end])  # type: ignore[arg-type]
+        self.text(tokens[2 * end])  # type: ignore[arg-type]
 
-    def _text(self, text: bytes) -> None:
+    def text(self, text: bytes) -> None:
+        """Add to the text that runs on."""
         if text:
             self.collector.parts.append(text)
             self.collector.size += len(text)
@@ -222,13 +231,13 @@ class HtmlReader(Windowed):
         if self._concealed is not None:
             self._meets(name, start, closes=tag.closes, block=tag.separator == BREAK)
         if tag.says:
-            self.collector.beside(DESCRIBES | self._setting & HIDDEN, tag.says)
+            self.collector.beside(DESCRIBES | self.setting & HIDDEN, tag.says)
         if tag.links:
             self.collector.beside(LINK, tag.links)
         if tag.runs:
             self.collector.beside(CODE | ACTIVE, tag.runs)
             if tag.active:
-                self._document(tag.runs, ACTIVE)
+                self.document(tag.runs, ACTIVE)
         if tag.active and not tag.opens:
             self._cut(start, end)
         if tag.closes:
@@ -236,7 +245,7 @@ class HtmlReader(Windowed):
         elif tag.opens:
             self._open(tag, start)
         else:
-            self._text(tag.separator)
+            self.text(tag.separator)
         if self._concealed is not None and not (tag.opens and not tag.closes):
             self._passes(name, end, closes=tag.closes)
 
@@ -244,12 +253,12 @@ class HtmlReader(Windowed):
         region = self._concealed
         if region is not None and not tag.closes:
             region.ends_after(tag.name, closes=False)
-        outer = self._setting
+        outer = self.setting
         setting = outer | tag.setting
         if tag.name == b"summary":
             around = self._regions[-1] if self._regions else None
             if around is None or around.name != b"details":
-                self._text(tag.separator)
+                self.text(tag.separator)
                 return
             setting = around.outer
         cut = tag.cut and self._cutting is None
@@ -257,7 +266,7 @@ class HtmlReader(Windowed):
         if (tag.concealed and setting == outer and not cut) or (
             len(self._regions) >= self.limits.depth
         ):
-            self._text(tag.separator)
+            self.text(tag.separator)
             return
         region = Region(
             tag.name,
@@ -280,10 +289,10 @@ class HtmlReader(Windowed):
                 self.collector.parts = []
                 self.collector.size = 0
             else:
-                self._text(tag.separator)
+                self.text(tag.separator)
                 self._flush(start)
         self._regions.append(region)
-        self._setting = setting
+        self.setting = setting
         if region.cut and self._cutting is None:
             self._cutting = region
         if tag.concealed:
@@ -296,7 +305,7 @@ class HtmlReader(Windowed):
                     break  # its ends are counted
                 self._close(region, end)
                 break
-        self._text(tag.separator)
+        self.text(tag.separator)
 
     def _close(self, region: Region, end: int) -> None:
         """End an element and those that are open within it."""
@@ -307,16 +316,16 @@ class HtmlReader(Windowed):
                 break
 
     def _leave(self, region: Region, end: int) -> None:
-        if self._mark >= 0 and region.name == self._mark_name and region.outer == self._setting:
+        if self._mark >= 0 and region.name == self._mark_name and region.outer == self.setting:
             if not any(other.name == region.name for other in self._regions):
                 self._close_mark(end)
             return
-        if region.outer != self._setting:
+        if region.outer != self.setting:
             if region.parts is None:
                 self._flush(end)
             else:
                 self._resume(region, end)
-            self._setting = region.outer
+            self.setting = region.outer
         if region is self._cutting:
             self._cutting = None
             self.cuts.append((region.start, end))
@@ -328,15 +337,16 @@ class HtmlReader(Windowed):
         text = b"".join(parts[self._mark :])
         if len(text) > _SHORT:
             del parts[self._mark :]
-            self._give(text, self._mark_setting, self.collector.start, end)
+            self.give(text, self._mark_setting, self.collector.start, end)
             parts.append(b" ")
         self._mark = -1
 
     def _resume(self, region: Region, end: int) -> None:
         """What was hidden has ended: the sentence around it goes on."""
         self._drop_mark(end)
+        self._mark = -1
         hidden = b"".join(self.collector.parts)
-        self._give(hidden, self._setting, region.start, end)
+        self.give(hidden, self.setting, region.start, end)
         parts = region.parts or []
         region.parts = None
         self.collector.parts = parts
@@ -359,11 +369,12 @@ class HtmlReader(Windowed):
             return
         rest = b"".join(self.collector.parts[self._seen_at :]).partition(BREAK)[0]
         text, self._seen = self._seen + rest, None
-        self._give(text, setting, -1, -1)
+        self.give(text, setting, -1, -1)
 
     # -- giving out
 
-    def _give(self, text: bytes, setting: int, start: int, end: int) -> None:
+    def give(self, text: bytes, setting: int, start: int, end: int) -> None:
+        """Give text of markup as a passage."""
         text = utf8(unescaped(text)) if setting & CODE else lettered(text)
         if text and not text.isspace():
             self.collector.give(text, setting, start, end)
@@ -375,16 +386,16 @@ class HtmlReader(Windowed):
         parts = self.collector.parts
         text = b"".join(parts[self._mark :])
         del parts[self._mark :]
-        self._give(text, self._mark_setting, self.collector.start, end)
+        self.give(text, self._mark_setting, self.collector.start, end)
         self._mark = 0
 
     def _flush(self, end: int) -> None:
         """The text that runs on ends here."""
         self._drop_mark(end)
         collector = self.collector
-        self._give_seen(self._setting)
+        self._give_seen(self.setting)
         if collector.parts:
-            self._give(b"".join(collector.parts), self._setting, collector.start, end)
+            self.give(b"".join(collector.parts), self.setting, collector.start, end)
             collector.parts.clear()
         collector.size = 0
         collector.start = end
@@ -393,9 +404,8 @@ class HtmlReader(Windowed):
         """See `Windowed`."""
         collector = self.collector
         if last:
-            for region in reversed(self._regions):
-                self._leave(region, end)
-            self._regions.clear()
+            while self._regions:
+                self._leave(self._regions.pop(), end)
             self._mark_over(end)
             self._flush(end)
         else:
@@ -420,11 +430,11 @@ class HtmlReader(Windowed):
         if collector.size > _RUN:
             outer = next((r for r in self._regions if r.parts is not None), None)
             if outer is not None:
-                hidden, setting = collector.parts, self._setting
-                collector.parts, self._setting = outer.parts or [], outer.outer
+                hidden, setting = collector.parts, self.setting
+                collector.parts, self.setting = outer.parts or [], outer.outer
                 outer.parts = None
                 self._flush(end)
-                collector.parts, self._setting = hidden, setting
+                collector.parts, self.setting = hidden, setting
             self._flush(end)
             return
         if self._mark >= 0 or any(region.parts is not None for region in self._regions):
@@ -433,12 +443,12 @@ class HtmlReader(Windowed):
         if self._seen is not None:
             if BREAK not in b"".join(collector.parts[self._seen_at :]):
                 return
-            self._give_seen(self._setting)
+            self._give_seen(self.setting)
         done, found, left = text.rpartition(BREAK)
         if not found:
             collector.parts[:] = [text]
             return
-        self._give(done + found, self._setting, collector.start, end - len(left))
+        self.give(done + found, self.setting, collector.start, end - len(left))
         collector.parts[:] = [left] if left else []
         collector.size = len(left)
         collector.start = end - len(left)
@@ -449,10 +459,10 @@ class HtmlReader(Windowed):
 
     # -- comments and raw text
 
-    def _remark(self, token: bytes, start: int, end: int) -> None:
+    def remark(self, token: bytes, start: int, end: int) -> None:
         """A comment, a declaration, or what is read as one."""
-        self._cut_remark(token, start, end)
         if token.startswith(b"<!--"):
+            self._cut(start, end)
             text = token[4:]
             text = (
                 text[:-4] if text.endswith(b"--!>") else text.removesuffix(b">").removesuffix(b"--")
@@ -461,13 +471,9 @@ class HtmlReader(Windowed):
             text = token[9:].removesuffix(b"]]>")
         else:
             text = token[2:].removesuffix(b">")
-            if len(text) < 64 and text[:7].lower() == b"doctype":
+            if len(text) < 64 and b"[" not in text and text[:7].lower() == b"doctype":
                 return
         self._note(text)
-
-    def _cut_remark(self, token: bytes, start: int, end: int) -> None:
-        if token[2:9].lower() != b"doctype" and not token.startswith(b"<?xml"):
-            self._cut(start, end)
 
     def _note(self, text: bytes) -> None:
         if not _TELLING.search(text):
@@ -494,7 +500,7 @@ class HtmlReader(Windowed):
         hidden = self._open_raw(tag)
         self._raw_text(name, opening[0], content, start, end)
         if hidden:
-            self._setting &= ~HIDDEN
+            self.setting &= ~HIDDEN
 
     def _open_raw(self, tag: Tag | bytes) -> bool:
         if not isinstance(tag, Tag | Said):
@@ -504,7 +510,7 @@ class HtmlReader(Windowed):
             if text:
                 self.collector.beside(setting, text)
         if isinstance(tag, Tag) and tag.name == b"iframe" and runs:
-            self._document(runs, ACTIVE)
+            self.document(runs, ACTIVE)
         return False
 
     def _raw_text(self, name: bytes, opening: bytes, content: bytes, start: int, end: int) -> None:
@@ -513,15 +519,16 @@ class HtmlReader(Windowed):
         elif name == b"style":
             self._style(content)
         elif name == b"title":
-            self._give(content, self._setting | HEADING, start, end)
-            self._text(BREAK)
+            self._flush(start)
+            self.give(content, self.setting | HEADING, start, end)
+            self.text(BREAK)
         elif name in (b"textarea", b"xmp"):
-            self._text(BREAK + content + BREAK)
+            self.text(BREAK + content + BREAK)
         else:  # iframe, noembed, noframes
             if name == b"iframe":
                 self._cut(start, end)
             if content and not content.isspace():
-                self._document(content, HIDDEN)
+                self.document(content, HIDDEN)
 
     def _script(self, opening: bytes, content: bytes, start: int, end: int) -> None:
         reader, setting = self._reader_of(opening)
@@ -531,7 +538,7 @@ class HtmlReader(Windowed):
             return
         self._cut(start, end)
         if content and not content.isspace():
-            self.collector.give(utf8(content), setting | self._setting & HIDDEN, start, end)
+            self.collector.give(utf8(content), setting | self.setting & HIDDEN, start, end)
 
     def _reader_of(self, opening: bytes) -> tuple[Reader | None, int]:
         """Reader and setting of a script by its type."""
@@ -545,7 +552,7 @@ class HtmlReader(Windowed):
             return None, CODE | ACTIVE
         return HtmlReader(self.limits, depth=self._depth + 1), HIDDEN
 
-    def _document(self, text: bytes, setting: int) -> None:
+    def document(self, text: bytes, setting: int) -> None:
         """A document within this one, such as a frame's."""
         if self._depth >= 2:
             self.collector.beside(setting, text)
@@ -556,7 +563,7 @@ class HtmlReader(Windowed):
 
     def _style(self, sheet: bytes) -> None:
         if self._rules.read(sheet):
-            self._known = _Known(self._rules)
+            self._known = Known(self._rules)
         for match in CSS_COMMENT.finditer(sheet):
             if _TELLING.search(match[1]):
                 self.collector.beside(COMMENT, match[1])
@@ -574,11 +581,11 @@ class HtmlReader(Windowed):
         end = start + len(token)
         opening = OPEN_TAG.match(token)
         if token.startswith((b"<!", b"<?")):
-            self._remark(token, start, end)
+            self.remark(token, start, end)
         elif opening is not None:
             self._raw(token, start, end)
         else:
-            self._text(token)
+            self.text(token)
 
     def overrun(self, data: bytes, base: int) -> int:
         """See `Windowed`: a script, comment or attribute that is longer than a window."""
@@ -588,6 +595,10 @@ class HtmlReader(Windowed):
             self._long = (b"-->", COMMENT, None)
             self._long_start = base
             return 4
+        if data.startswith(b"<![CDATA["):
+            self._long = (b"]]>", self.setting, None)
+            self._long_start = -1
+            return 9
         opening = OPEN_TAG.match(data)
         if opening is not None:
             name = NAME.match(data)[1].lower()  # type: ignore[index]
@@ -610,7 +621,7 @@ class HtmlReader(Windowed):
             return quoted.start(1) + 1
         self.incomplete = True
         self._flush(base)
-        self.collector.give(utf8(data), self._setting, base, end)
+        self.collector.give(utf8(data), self.setting, base, end)
         return len(data)
 
     def _go_on(self, data: bytes, base: int, *, last: bool) -> int:
@@ -637,4 +648,4 @@ class HtmlReader(Windowed):
         if self._long_start >= 0:
             self._cut(self._long_start, end + (len(mark) if ended else 0))
         self._long = None
-        return stop + (len(mark) if (ended and mark == b"-->") or len(mark) == 1 else 0)
+        return stop + (len(mark) if ended and mark[:2] != b"</" else 0)

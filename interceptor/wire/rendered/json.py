@@ -79,8 +79,9 @@ class JsonReader(Windowed):
         used = len(data)
         if not last:
             # What follows the last string, or the beginning of it, may not be whole.
-            used -= len(tokens.pop())
-            if tokens and used == len(data):
+            gap = tokens.pop()
+            used -= len(gap)
+            if tokens and len(gap) <= 64 and not gap.strip():
                 used -= len(tokens.pop())
         elif len(tokens) > 1 and not tokens[-1] and _WHOLE.fullmatch(tokens[-2]) is None:
             tokens[-2] = tokens[-2].rstrip(b"\\") + b'"'  # the content ends within a string

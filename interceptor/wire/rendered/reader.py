@@ -32,19 +32,25 @@ LIMITS: Final = ReaderLimits()
 
 
 class Reader(Protocol):
-    """Takes a content apart while it arrives. One for each content.
+    """Takes a content apart while it arrives. One for each content."""
 
-    Attributes:
-        incomplete: something could not be read as its format says; it was given as plain text, or,
-            where it is binary, not at all.
-        settled: what lies before this offset has been given, with its cuts.
-        cuts: (start, end) of what "strip" takes out, rising and apart: hidden elements, comments
-            and active content, each as a whole. Its user may empty it.
-    """
+    @property
+    def incomplete(self) -> bool:
+        """Something could not be read as its format says.
 
-    incomplete: bool
-    settled: int
-    cuts: list[tuple[int, int]]
+        It was given as plain text or, where it is binary, not at all.
+        """
+
+    @property
+    def settled(self) -> int:
+        """What lies before this offset has been given, with its cuts."""
+
+    @property
+    def cuts(self) -> list[tuple[int, int]]:
+        """What "strip" takes out: hidden elements, comments and active content, each as a whole.
+
+        (start, end), rising within one call and apart. Whoever uses it may empty it.
+        """
 
     def feed(self, data: bytes) -> list[Passage]:
         """Give the passages that `data` completes."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from interceptor.wire.body.charsets import Transcoder
 from interceptor.wire.body.media import media_of
+from interceptor.wire.rendered.charset import Both, Transcoded, codec_for, is_doubtful
 from interceptor.wire.rendered.reader import LIMITS, Reader, ReaderLimits
 
 LOOK: Final = 1024
@@ -22,6 +24,48 @@ def _json(limits: ReaderLimits) -> Reader:
     from interceptor.wire.rendered.json import JsonReader
 
     return JsonReader(limits)
+
+
+def _xml(limits: ReaderLimits) -> Reader:
+    from interceptor.wire.rendered.xml import XmlReader
+
+    return XmlReader(limits)
+
+
+def _markdown(limits: ReaderLimits) -> Reader:
+    from interceptor.wire.rendered.markdown import MarkdownReader
+
+    return MarkdownReader(limits)
+
+
+def _hashed(limits: ReaderLimits) -> Reader:
+    from interceptor.wire.rendered.source import SourceReader
+
+    return SourceReader(limits, code=False)
+
+
+def _script(limits: ReaderLimits) -> Reader:
+    from interceptor.wire.rendered.source import SourceReader
+
+    return SourceReader(limits)
+
+
+def _braces(limits: ReaderLimits) -> Reader:
+    from interceptor.wire.rendered.source import BLOCK, SLASHES, SourceReader
+
+    return SourceReader(limits, marks=(SLASHES,), block=BLOCK)
+
+
+def _dashes(limits: ReaderLimits) -> Reader:
+    from interceptor.wire.rendered.source import BLOCK, DASHES, SourceReader
+
+    return SourceReader(limits, marks=(DASHES,), block=BLOCK)
+
+
+def _subtitles(limits: ReaderLimits) -> Reader:
+    from interceptor.wire.rendered.source import SubtitleReader
+
+    return SubtitleReader(limits)
 
 
 def _text(limits: ReaderLimits) -> Reader:
@@ -42,16 +86,72 @@ _TYPES: Final[dict[bytes, _Maker]] = {
         ),
         _json,
     ),
+    **dict.fromkeys(
+        (
+            *(b"application/xml", b"text/xml", b"image/svg+xml", b"application/rss+xml"),
+            *(b"application/atom+xml", b"application/rdf+xml", b"text/x-opml"),
+        ),
+        _xml,
+    ),
+    **dict.fromkeys((b"text/markdown", b"text/x-markdown", b"text/x-web-markdown"), _markdown),
+    **dict.fromkeys(
+        (
+            *(b"application/yaml", b"application/x-yaml", b"text/yaml", b"text/x-yaml"),
+            *(b"application/toml", b"text/x-toml", b"text/csv", b"text/x-diff", b"text/x-patch"),
+            *(b"text/tab-separated-values", b"application/x-www-form-urlencoded"),
+        ),
+        _hashed,
+    ),
+    **dict.fromkeys(
+        (
+            *(b"application/javascript", b"text/javascript", b"application/x-javascript"),
+            *(b"application/ecmascript", b"text/ecmascript", b"text/css", b"text/x-c"),
+            *(b"text/x-java-source", b"text/x-go", b"text/x-rust", b"application/typescript"),
+            *(b"text/typescript", b"text/x-php", b"application/x-httpd-php"),
+        ),
+        _braces,
+    ),
+    **dict.fromkeys(
+        (
+            *(b"text/x-python", b"text/x-script.python", b"application/x-sh", b"text/x-sh"),
+            *(b"text/x-shellscript", b"application/x-shellscript", b"text/x-ruby"),
+            *(b"text/x-perl", b"application/x-python", b"application/x-python-code"),
+        ),
+        _script,
+    ),
+    **dict.fromkeys((b"application/sql", b"text/x-sql", b"text/x-lua"), _dashes),
+    **dict.fromkeys((b"text/vtt", b"application/x-subrip", b"text/srt"), _subtitles),
 }
-_SUFFIXES: Final[dict[bytes, _Maker]] = {b"+json": _json}
+"""Media types, to what reads them."""
+_SUFFIXES: Final[dict[bytes, _Maker]] = {b"+json": _json, b"+xml": _xml, b"+yaml": _hashed}
 _PATHS: Final[dict[str, _Maker]] = {
     **dict.fromkeys(("html", "htm", "xhtml", "shtml"), _html),
     **dict.fromkeys(("json", "ndjson", "jsonl", "ipynb", "geojson", "webmanifest"), _json),
+    **dict.fromkeys(("xml", "rss", "atom", "svg", "xsl", "xsd", "opml", "rdf", "kml"), _xml),
+    **dict.fromkeys(("md", "markdown", "mdown", "mkd", "mdx", "mdc", "qmd", "rmd"), _markdown),
+    **dict.fromkeys(
+        ("yaml", "yml", "toml", "csv", "tsv", "diff", "patch", "ini", "cfg", "conf", "env"), _hashed
+    ),
+    **dict.fromkeys(
+        ("py", "sh", "bash", "zsh", "rb", "pl", "r", "mk", "cmake", "tf", "nix", "jl"), _script
+    ),
+    **dict.fromkeys(
+        (
+            *("js", "mjs", "cjs", "ts", "tsx", "jsx", "css", "scss", "c", "h", "cc", "cpp", "hpp"),
+            *("java", "kt", "go", "rs", "swift", "php", "cs", "scala", "dart", "proto", "zig"),
+        ),
+        _braces,
+    ),
+    **dict.fromkeys(("sql", "lua", "hs", "elm", "adb"), _dashes),
+    **dict.fromkeys(("vtt", "srt"), _subtitles),
 }
 _VAGUE: Final = frozenset(
     (b"", b"text/plain", b"application/octet-stream", b"binary/octet-stream", b"text/x-unknown")
 )
 """Types that say nothing: the path and the first bytes tell more."""
+
+
+_BINARY: Final = bytes((*range(9), 0x0B, *range(0x0E, 0x1B), *range(0x1C, 0x20)))
 
 
 def reader_for(
@@ -66,10 +166,31 @@ def reader_for(
         limits: how far to go.
     """
     media = media_of(content_type)
-    maker = _TYPES.get(media.kind) or _by_suffix(media.kind)
-    if maker is None and (media.kind in _VAGUE or media.kind.startswith(b"text/")):
-        maker = _by_path(url_path) or _by_bytes(first) or _text
-    return maker(limits) if maker is not None else None
+    kind = media.kind
+    codec = codec_for(media.charset, first)
+    doubtful = is_doubtful(codec, first)
+    if codec and not doubtful:
+        first = _legible(codec, first)
+    maker = _TYPES.get(kind) or _by_suffix(kind)
+    if maker is None and (kind in _VAGUE or kind.startswith(b"text/")):
+        maker = _by_path(url_path) or _by_bytes(first)
+        if maker is None and (kind.startswith(b"text/") or not _is_binary(first)):
+            maker = _text
+    if maker is None:
+        return None
+    if not codec:
+        return maker(limits)
+    transcoded = Transcoded(codec, maker(limits))
+    return Both(maker(limits), transcoded) if doubtful else transcoded
+
+
+def _legible(codec: str, first: bytes) -> bytes:
+    return b"".join(Transcoder(codec).feed(first)) or first
+
+
+def _is_binary(first: bytes) -> bool:
+    """Tell whether bytes are no text (WHATWG MIME Sniffing, section 3, "binary data byte")."""
+    return len(first.translate(None, _BINARY)) != len(first)
 
 
 def _by_suffix(kind: bytes) -> _Maker | None:
@@ -82,9 +203,15 @@ def _by_path(path: str) -> _Maker | None:
 
 
 def _by_bytes(first: bytes) -> _Maker | None:
+    if first.startswith((b"<?xml", b"\xef\xbb\xbf<?xml")):
+        return _html if b"<html" in first.lower() else _xml
     start = first.lstrip(b"\xef\xbb\xbf \t\r\n")[:32].lower()
     if start.startswith((b"<!doctype html", b"<html", b"<head", b"<body", b"<script", b"<!--")):
         return _html
+    if start.startswith((b"<svg", b"<rss", b"<feed")):
+        return _xml
+    if start.startswith(b"webvtt"):
+        return _subtitles
     if start[:1] in (b"{", b"["):
         return _json
     return None
