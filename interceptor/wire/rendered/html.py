@@ -286,6 +286,7 @@ class HtmlReader(Windowed):
         if setting != outer:
             if setting & HIDDEN and not outer & HIDDEN and self._mark < 0:
                 region.parts = self.collector.parts
+                region.seen, self._seen = (self._seen, self._seen_at), None
                 self.collector.parts = []
                 self.collector.size = 0
             else:
@@ -349,6 +350,7 @@ class HtmlReader(Windowed):
         self.give(hidden, self.setting, region.start, end)
         parts = region.parts or []
         region.parts = None
+        self._seen, self._seen_at = region.seen
         self.collector.parts = parts
         self.collector.size = sum(map(len, parts))
         if ELEMENTS[region.name].separator:
@@ -432,6 +434,8 @@ class HtmlReader(Windowed):
             if outer is not None:
                 hidden, setting = collector.parts, self.setting
                 collector.parts, self.setting = outer.parts or [], outer.outer
+                self._seen, self._seen_at = outer.seen
+                outer.seen = (None, 0)
                 outer.parts = None
                 self._flush(end)
                 collector.parts, self.setting = hidden, setting

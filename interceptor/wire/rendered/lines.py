@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from interceptor.model import Setting
@@ -16,10 +17,15 @@ _LINK: Final = int(Setting.LINK)
 _QUOTE: Final = int(Setting.QUOTE)
 
 
+_QUOTED: Final = re.compile(rb"(?:^|[\r\n])>")
+
+
 class LineReader(Windowed):
     """Reads whole lines. A line that is longer than a window goes on in pieces."""
 
     ends = b"\n"
+    terminal = True
+    """Escape sequences are undone before lines are read."""
 
     def __init__(self, limits: ReaderLimits = LIMITS) -> None:
         """Begin."""
@@ -31,7 +37,7 @@ class LineReader(Windowed):
         used = len(data) if last else data.rfind(b"\n") + 1
         if used:
             text = data if used == len(data) else data[:used]
-            if b"\x1b" in text or self._terminal is not None:
+            if self.terminal and (b"\x1b" in text or self._terminal is not None):
                 self._from_terminal(text, base)
             else:
                 self.lines(text, base, 0)
@@ -104,7 +110,7 @@ class TextReader(LineReader):
 
     def lines(self, text: bytes, base: int, setting: int) -> None:
         """See `LineReader`."""
-        if b"\n>" not in text and not text.startswith(b">"):
+        if b">" not in text or _QUOTED.search(text) is None:
             self.say(text, setting, base, base + len(text))
             return
         at = base

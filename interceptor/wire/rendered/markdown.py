@@ -9,13 +9,14 @@ Source: CommonMark 0.31.2; GitHub Flavored Markdown for `~~`.
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from typing import Final
 
 from interceptor.model import Passage
 from interceptor.wire.rendered.html import HtmlReader
 from interceptor.wire.rendered.lines import LineReader
 from interceptor.wire.rendered.reader import LIMITS, ReaderLimits
+from interceptor.wire.rendered.terminal import Terminal
 
 _ORDINARY: Final = re.compile(rb"[^\n<`\[\\*~]*+\n?")
 _FENCE: Final = re.compile(rb"(`{3,}+|~{3,}+)(.*)", re.DOTALL)
@@ -46,6 +47,8 @@ def _value(text: bytes) -> bytes:
 
 class MarkdownReader(LineReader):
     """Reads Markdown; see `Reader`."""
+
+    terminal = False  # offsets are kept
 
     def __init__(self, limits: ReaderLimits = LIMITS) -> None:
         """Begin."""
@@ -203,19 +206,22 @@ class MarkdownReader(LineReader):
 
     def _take(self, passages: list[Passage]) -> None:
         for passage in passages:
-            self.collector.give(
-                passage.text, passage.setting, self._place(passage.start), self._place(passage.end)
-            )
+            end = self._place(passage.end, end=True)
+            text = passage.text
+            if b"\x1b" in text:
+                text = b"".join(stretch.text for stretch in Terminal().read(text))
+            self.collector.give(text, passage.setting, self._place(passage.start), end)
         self.incomplete = self.incomplete or self._html.incomplete
         for start, end in self._html.cuts:
-            self.cuts.append((self._place(start), self._place(end)))
+            self.cuts.append((self._place(start), self._place(end, end=True)))
         self._html.cuts.clear()
 
-    def _place(self, written: int) -> int:
-        """Offset in the content of an offset in what is written."""
+    def _place(self, written: int, *, end: bool = False) -> int:
+        """Offset in the content of an offset in what is written; `end` where something ends."""
         if written < 0 or not self._from:
             return written
-        index = max(bisect_right(self._from, written) - 1, 0)
+        find = bisect_left if end else bisect_right
+        index = max(find(self._from, written) - 1, 0)
         place = self._to[index] + written - self._from[index]
         # A stretch of our own ends where the next one begins.
         return min(place, self._to[index + 1]) if index + 1 < len(self._to) else place

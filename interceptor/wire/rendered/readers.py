@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import Final
 
 from interceptor.wire.body.charsets import Transcoder
-from interceptor.wire.body.media import media_of
+from interceptor.wire.body.media import Media, media_of
 from interceptor.wire.rendered.charset import Both, Transcoded, codec_for, is_doubtful
+from interceptor.wire.rendered.images import GIFS, JPEG, PNG, RIFF
 from interceptor.wire.rendered.reader import LIMITS, Reader, ReaderLimits
 
 LOOK: Final = 1024
@@ -68,6 +69,50 @@ def _subtitles(limits: ReaderLimits) -> Reader:
     return SubtitleReader(limits)
 
 
+def _image(limits: ReaderLimits) -> Reader:
+    from interceptor.wire.rendered.images import ImageReader
+
+    return ImageReader(limits)
+
+
+def _office(limits: ReaderLimits) -> Reader:
+    from interceptor.wire.rendered.containers import office_reader
+
+    return office_reader(limits)
+
+
+def _mail(limits: ReaderLimits) -> Reader:
+    from interceptor.wire.rendered.containers import mail_reader
+
+    return mail_reader(limits, _of_part(limits))
+
+
+def _of_part(limits: ReaderLimits) -> Callable[[Media, bytes], Reader | None]:
+    """Readers of parts: no container within a container."""
+
+    def maker(media: Media, first: bytes) -> Reader | None:
+        if media.kind.startswith((b"multipart/", b"message/")):
+            boundaries = media.boundaries
+            if media.kind.startswith(b"multipart/") and boundaries:
+                from interceptor.wire.rendered.containers import multipart_reader
+
+                return multipart_reader(limits, _of_leaf(limits), boundaries[0])
+            return _text(limits)
+        return _of_leaf(limits)(media, first)
+
+    return maker
+
+
+def _of_leaf(limits: ReaderLimits) -> Callable[[Media, bytes], Reader | None]:
+    def maker(media: Media, first: bytes) -> Reader | None:
+        kind = media.kind
+        if kind.startswith((b"multipart/", b"message/")) or kind in _OFFICE_TYPES:
+            return _text(limits)
+        return reader_for(kind + b"; charset=" + (media.charset or b"utf-8"), "", first, limits)
+
+    return maker
+
+
 def _text(limits: ReaderLimits) -> Reader:
     from interceptor.wire.rendered.lines import TextReader
 
@@ -123,6 +168,22 @@ _TYPES: Final[dict[bytes, _Maker]] = {
     **dict.fromkeys((b"text/vtt", b"application/x-subrip", b"text/srt"), _subtitles),
 }
 """Media types, to what reads them."""
+_OFFICE_TYPES: Final = frozenset(
+    (
+        b"application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+        b"application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+        b"application/vnd.openxmlformats-officedocument.presentationml.presentation",
+        b"application/vnd.oasis.opendocument.text",
+        b"application/vnd.oasis.opendocument.spreadsheet",
+        b"application/vnd.oasis.opendocument.presentation",
+        b"application/epub+zip",
+    )
+)
+_TYPES.update(dict.fromkeys(_OFFICE_TYPES, _office))
+_TYPES.update(
+    dict.fromkeys((b"image/png", b"image/jpeg", b"image/gif", b"image/webp", b"image/jpg"), _image)
+)
+_TYPES.update(dict.fromkeys((b"message/rfc822", b"message/global"), _mail))
 _SUFFIXES: Final[dict[bytes, _Maker]] = {b"+json": _json, b"+xml": _xml, b"+yaml": _hashed}
 _PATHS: Final[dict[str, _Maker]] = {
     **dict.fromkeys(("html", "htm", "xhtml", "shtml"), _html),
@@ -144,6 +205,8 @@ _PATHS: Final[dict[str, _Maker]] = {
     ),
     **dict.fromkeys(("sql", "lua", "hs", "elm", "adb"), _dashes),
     **dict.fromkeys(("vtt", "srt"), _subtitles),
+    **dict.fromkeys(("docx", "xlsx", "pptx", "odt", "ods", "odp"), _office),
+    **dict.fromkeys(("eml",), _mail),
 }
 _VAGUE: Final = frozenset(
     (b"", b"text/plain", b"application/octet-stream", b"binary/octet-stream", b"text/x-unknown")
@@ -176,6 +239,10 @@ def reader_for(
         maker = _by_path(url_path) or _by_bytes(first)
         if maker is None and (kind.startswith(b"text/") or not _is_binary(first)):
             maker = _text
+    if maker is None and kind.startswith(b"multipart/") and media.boundaries:
+        from interceptor.wire.rendered.containers import multipart_reader
+
+        return multipart_reader(limits, _of_part(limits), media.boundaries[0])
     if maker is None:
         return None
     if not codec:
@@ -205,6 +272,8 @@ def _by_path(path: str) -> _Maker | None:
 def _by_bytes(first: bytes) -> _Maker | None:
     if first.startswith((b"<?xml", b"\xef\xbb\xbf<?xml")):
         return _html if b"<html" in first.lower() else _xml
+    if first.startswith((PNG, JPEG, *GIFS)) or (first[:4] == RIFF and first[8:12] == b"WEBP"):
+        return _image
     start = first.lstrip(b"\xef\xbb\xbf \t\r\n")[:32].lower()
     if start.startswith((b"<!doctype html", b"<html", b"<head", b"<body", b"<script", b"<!--")):
         return _html
