@@ -8,7 +8,7 @@ from typing import Final
 from interceptor.wire.rendered.letters import unescaped
 
 _ZERO: Final = rb"[+]?(?:0+(?:\.0*)?|\.0+)(?:px|r?em|ex|ch|v[wh]|p[tc]|cm|mm|in|%)?"
-_TINY: Final = rb"(?:0*\.\d+(?:px|pt|r?em|%)?|[01](?:\.\d*)?(?:px|pt|%))"
+_TINY: Final = rb"(?:0*\.(?:\d+(?:px|pt|%)|[0-2]\d*r?em)|[01](?:\.\d*)?(?:px|pt|%))"
 _FAR: Final = rb"-\s*\d{3,}(?:\.\d*)?(?:px|r?em|%|v[wh]|p[tc]|ch|ex|cm|mm|in)?"
 _END: Final = rb"(?=\s*(?:!|;|$|\}))"
 _UNSEEN: Final = re.compile(

@@ -44,6 +44,7 @@ _SHORT: Final = 24
 """Bytes of code or quotation that stay within the sentence: longer ones are passages."""
 _RUN: Final = 65_536
 """Bytes of text that wait for the end of their block."""
+_SENTENCE: Final = 8192
 _REMEMBERED: Final = 256
 _MOST_KNOWN: Final = 2048
 _TYPE: Final = re.compile(rb"[\s/]type\s*=\s*[\"']?\s*([^\"'\s>;]++)", re.IGNORECASE)
@@ -90,6 +91,18 @@ _ORDINARY: Final = Known(HidingRules())
 """Tags of all documents that have no styles of their own. Bounded."""
 
 
+def _end_of(parts: list[bytes]) -> bytes:
+    """The last bytes of a text, no more than are looked at."""
+    found: list[bytes] = []
+    size = 0
+    for part in reversed(parts):
+        found.append(part)
+        size += len(part)
+        if size > _SENTENCE:
+            break
+    return b"".join(reversed(found))
+
+
 class HtmlReader(Windowed):
     """Reads HTML; see `Reader`."""
 
@@ -127,6 +140,12 @@ class HtmlReader(Windowed):
         """See `Windowed`."""
         if self._long is not None:
             return self._go_on(data, base, last=last)
+        if self._long_tag:  # the rest of a tag with a long value
+            tag, self._long_tag = self._long_tag, b""
+            used = self.window(tag + data, base - len(tag), last=last)
+            if not used:
+                self._long_tag = tag
+            return max(0, used - len(tag))
         tokens: list[bytes | Tag] = list(self.token.split(data))
         tags: list[bytes] = tokens[1::2]  # type: ignore[assignment]
         kept = b""
@@ -285,7 +304,7 @@ class HtmlReader(Windowed):
             return
         if setting != outer:
             if setting & HIDDEN and not outer & HIDDEN and self._mark < 0:
-                region.parts = self.collector.parts
+                region.parts, region.size = self.collector.parts, self.collector.size
                 region.seen, self._seen = (self._seen, self._seen_at), None
                 self.collector.parts = []
                 self.collector.size = 0
@@ -352,18 +371,18 @@ class HtmlReader(Windowed):
         region.parts = None
         self._seen, self._seen_at = region.seen
         self.collector.parts = parts
-        self.collector.size = sum(map(len, parts))
+        self.collector.size = region.size
         if ELEMENTS[region.name].separator:
             parts.append(BREAK)
         elif len(hidden) <= 4096 and BREAK not in hidden and _TELLING.search(hidden):
             if self._seen is None:
-                before = b"".join(parts).rpartition(BREAK)[2]
+                before = _end_of(parts).rpartition(BREAK)[2]
             else:
                 before = self._seen + b"".join(parts[self._seen_at :])
                 if BREAK in before:
                     self._give_seen(region.outer)
                     before = before.rpartition(BREAK)[2]
-            if len(before) <= 8192:
+            if len(before) <= _SENTENCE:
                 self._seen, self._seen_at = before + hidden, len(parts)
 
     def _give_seen(self, setting: int) -> None:
@@ -595,6 +614,7 @@ class HtmlReader(Windowed):
         """See `Windowed`: a script, comment or attribute that is longer than a window."""
         end = base + len(data)
         self.collector.give_beside(self.collector.start, base)
+        self._long_tag = b""
         if data.startswith(b"<!--"):
             self._long = (b"-->", COMMENT, None)
             self._long_start = base
@@ -619,9 +639,10 @@ class HtmlReader(Windowed):
         if quoted is not None:
             self._long = (quoted[1][:1], DESCRIBES, None)
             self._long_start = -1
-            self._long_tag = NAME.match(data)[1]  # type: ignore[index]
+            self._long_tag = NAME.match(data)[0] + b" "  # type: ignore[index]
             said = quoted[0][: quoted.start(1)]
             self.collector.beside(DESCRIBES, said)
+            self.collector.give_beside(base, base)
             return quoted.start(1) + 1
         self.incomplete = True
         self._flush(base)

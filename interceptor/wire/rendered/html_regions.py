@@ -31,21 +31,14 @@ class Region:
         start: offset of its start tag, or of what has not been cut yet.
         cut: it is taken out as a whole.
         parts: text around it that waits for its end; None where that was given.
+        size: bytes of them.
         seen: a sentence around it, as those read it who see what is hidden in it, and how many of
             the parts it holds.
     """
 
     __slots__ = (
-        "_depth",
-        "_inner",
-        "_kind",
-        "concealed",
-        "cut",
-        "name",
-        "outer",
-        "parts",
-        "seen",
-        "start",
+        *("_depth", "_inner", "_kind", "concealed", "cut", "name"),
+        *("outer", "parts", "seen", "size", "start"),
     )
 
     def __init__(
@@ -57,6 +50,7 @@ class Region:
         self.cut = cut
         self.concealed = concealed
         self.parts: list[bytes] | None = None
+        self.size = 0
         self.seen: tuple[bytes | None, int] = (None, 0)
         self._depth = 1
         self._inner = 0

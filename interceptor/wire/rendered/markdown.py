@@ -230,7 +230,10 @@ class MarkdownReader(LineReader):
         """See `Windowed`."""
         if last:
             tail = b"</pre>" * bool(self._fence) + b"</blockquote>" * self._quoted
-            self._take(self._html.feed(tail) if tail else [])
+            if tail:
+                out: list[bytes] = []
+                self._own(tail, end, end, out)
+                self._take(self._html.feed(tail))
             self._take(self._html.finish())
             return end
         settled = self._place(self._html.settled)

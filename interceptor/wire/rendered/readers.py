@@ -284,3 +284,13 @@ def _by_bytes(first: bytes) -> _Maker | None:
     if start[:1] in (b"{", b"["):
         return _json
     return None
+
+
+def preload() -> None:
+    """Import what is imported at first use: call it where files cannot be read later."""
+    import html
+
+    from interceptor.wire.rendered import charset, containers, json, lines, markdown, source, xml
+
+    charset.preload()
+    assert all((html, containers, json, lines, markdown, source, xml))  # noqa: S101
