@@ -20,7 +20,7 @@ from interceptor.decide.verdicts import ALLOWED, placed, unreadable
 from interceptor.model import Target
 from interceptor.policy.schema import Policy
 from interceptor.scan.engine import CLEAN, RawFinding, Scan, Scanner
-from interceptor.scan.inbound import InboundScanner
+from interceptor.scan.injection.scanner import InjectionScanner
 from interceptor.scan.window import BodyWindow, Decide, MessageWindow, scan_whole
 from interceptor.verdict import Action, Finding, Reason, Verdict
 from interceptor.wire.body.stream import BodyStream
@@ -56,7 +56,7 @@ class Judge(InboundJudge):
         policy: Policy,
         scanner: Scanner,
         digest_key: bytes,
-        inbound: InboundScanner | None = None,
+        inbound: InjectionScanner | None = None,
     ) -> None:
         super().__init__(policy, scanner, digest_key, inbound)
         self._requests = RequestRules(policy.requests, self.refuse)
@@ -105,6 +105,30 @@ class Judge(InboundJudge):
             refused = self._requests.refused(target, fields, process)
         if refused is not None:
             return refused
+        cause = self.taint.at(self._now)
+        if not cause:
+            verdict = self._secrets(target, head, fields, body, codings, verdict)
+            if verdict.action is Action.ALLOW:
+                self.taint.learn(target.host)
+            return verdict
+        tightened = self._tightened(target, len(head), fields, content=bool(body))
+        if tightened is not None and not tightened.allowed:
+            return tightened
+        verdict = self._secrets(target, head, fields, body, codings, verdict)
+        if tightened is not None and verdict.reason is Reason.ALLOWED:
+            return tightened
+        return self._while_tainted(verdict, cause)
+
+    def _secrets(
+        self,
+        target: Target,
+        head: bytes,
+        fields: Sequence[tuple[bytes, bytes]],
+        body: bytes,
+        codings: tuple[bytes, ...],
+        verdict: Verdict,
+    ) -> Verdict:
+        """Judge what a request says; `verdict` is the connection's."""
         scan = self._scanner.scan(head, "head", self._key, self._decoded_bytes)
         budget = self._decoded_bytes
         below = scan_whole(self._scanner, body, "body", self._key, budget) if body else CLEAN
@@ -191,8 +215,12 @@ class Judge(InboundJudge):
             codings: content codings that the window is to undo for itself.
 
         Raises:
-            HttpError: INCOMPLETE, a coding that is not known.
+            HttpError: INCOMPLETE, a coding that is not known; TAINTED, content that a tainted agent
+                may not send there.
         """
+        tightened = self._tightened(target, 0, fields, content=True)
+        if tightened is not None and not tightened.allowed:
+            raise HttpError(tightened.reason, tightened.detail)
 
         def opened(where: str) -> BodyWindow:
             decide = self._decide(target, where)
@@ -239,6 +267,9 @@ class Judge(InboundJudge):
             if where != "body":
                 weighed = placed(weighed, where)
             verdict = self._weighed(weighed, ())
+            cause = self.taint.at(self._now)
+            if cause:
+                verdict = self._while_tainted(verdict, cause)
             return (None if verdict.allowed else verdict), weighed.all
 
         return decide

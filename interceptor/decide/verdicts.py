@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from interceptor.decide.findings import Weighed, Weigher
+from interceptor.decide.inbound_rules import Judged
 from interceptor.policy.schema import Policy
 from interceptor.scan.engine import Scanner
 from interceptor.verdict import Action, Finding, Reason, Verdict
@@ -71,6 +72,17 @@ class Verdicts:
             detail = f"{noted[0].title} in {noted[0].where}"
             return Verdict(Action.ALLOW, Reason.WOULD_BLOCK, noted[0].rule, detail, findings)
         return Verdict(Action.ALLOW, Reason.ALLOWED, "", "", findings)
+
+    def _received(self, judged: Judged) -> Verdict:
+        """Make the verdict on what was found in content that came back."""
+        findings = judged.findings
+        detail = f"{findings[0].title} in {findings[0].where}"
+        action, reason = Action.ALLOW, Reason.UNTRUSTED
+        if judged.received.handling == "block":
+            action, reason = Action.BLOCK, Reason.INJECTION
+        elif judged.intended == "block":
+            reason = Reason.WOULD_BLOCK
+        return Verdict(action, reason, findings[0].rule, detail, findings, judged.received)
 
     def _only_noted(self, refused: Verdict, findings: tuple[Finding, ...]) -> Verdict:
         """Let pass what would be refused, where the policy only records."""

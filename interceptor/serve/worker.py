@@ -38,7 +38,7 @@ from interceptor.policy.loading import rule_files
 from interceptor.policy.schema import digest
 from interceptor.scan.collected import Guarded
 from interceptor.scan.engine import Scanner
-from interceptor.scan.inbound import InboundScanner, load_inbound_rules
+from interceptor.scan.injection.scanner import InjectionScanner
 from interceptor.scan.ruleset import load_rules, load_user_rules
 from interceptor.serve import dns, quic
 from interceptor.serve.attribution import Attribution, Process
@@ -114,7 +114,7 @@ class _Worker:
         self.jail = settings.jail
         self.authority = authority
         key = digest_key(policy) or secrets.token_bytes(32)
-        inbound = InboundScanner.build(load_inbound_rules(), settings.cache)
+        inbound = InjectionScanner.build(settings.cache)
         scanner, self.guarded = _scanner(settings, key, collect)
         self.judge = Judge(policy, scanner, key, inbound)
         self.context = client_context(policy.upstream.ca_file, policy.upstream.min_tls)
