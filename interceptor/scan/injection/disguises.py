@@ -44,7 +44,7 @@ class Disguise(NamedTuple):
     weight: float = 2.2
     """Evidence written so counts as if it were there so many times; see `PLAIN`."""
     bare: bool = False
-    """What comes out has no blanks."""
+    """What comes out may have no blanks."""
 
 
 class View(NamedTuple):
@@ -140,9 +140,13 @@ def _leet(text: bytes) -> Iterator[bytes]:
 
 
 _GAP: Final = rb"[^A-Za-z0-9]{1,4}"
-_LETTERS: Final = re.compile(rb"(?<![A-Za-z0-9])[A-Za-z](?:[^A-Za-z0-9]{1,3}[A-Za-z](?![A-Za-z0-9])){4,}")
+_LETTERS: Final = re.compile(
+    rb"(?<![A-Za-z0-9])[A-Za-z](?:[^A-Za-z0-9]{1,3}[A-Za-z](?![A-Za-z0-9])){4,}"
+)
 _WIDE: Final = re.compile(rb"[^A-Za-z0-9]{2,4}")
-_NO_LETTERS: Final = bytes(byte for byte in range(256) if not chr(byte).isascii() or not chr(byte).isalpha())
+_NO_LETTERS: Final = bytes(
+    byte for byte in range(256) if not chr(byte).isascii() or not chr(byte).isalpha()
+)
 _PIECES: Final = re.compile(
     b"|".join(
         b"[^A-Za-z0-9]{0,3}".join([bytes((letter,)) for letter in word.encode()])
@@ -150,7 +154,9 @@ _PIECES: Final = re.compile(
     ),
     re.IGNORECASE,
 )
-_APART_SEEN: Final = re.compile(rb"(?<![A-Za-z0-9])[A-Za-z](?:[^A-Za-z0-9]{1,3}[A-Za-z](?![A-Za-z0-9])){3}")
+_APART_SEEN: Final = re.compile(
+    rb"(?<![A-Za-z0-9])[A-Za-z](?:[^A-Za-z0-9]{1,3}[A-Za-z](?![A-Za-z0-9])){3}"
+)
 
 
 def _spaced(text: bytes) -> Iterator[bytes]:
@@ -158,6 +164,7 @@ def _spaced(text: bytes) -> Iterator[bytes]:
     runs = [found[0] for found in _LETTERS.finditer(text)]
     yield b"\n".join([_words(run) for run in runs])
     yield _LETTERS.sub(lambda found: _words(found[0]), text)
+    yield b"\n".join([run.translate(None, _NO_LETTERS) for run in runs])
 
 
 def _words(run: bytes) -> bytes:
@@ -165,10 +172,6 @@ def _words(run: bytes) -> bytes:
     if not gaps:
         return run.translate(None, _NO_LETTERS)
     return b" ".join([word.translate(None, _NO_LETTERS) for word in _WIDE.split(run)])
-
-
-def _spaced_bare(text: bytes) -> Iterator[bytes]:
-    yield b"\n".join([found[0].translate(None, _NO_LETTERS) for found in _LETTERS.finditer(text)])
 
 
 def _split(text: bytes) -> Iterator[bytes]:
@@ -232,8 +235,7 @@ DISGUISES: Final[tuple[Disguise, ...]] = (
     Disguise("reversed", keywords.turned_gates(), _turned, caseless=True),
     Disguise("rot13", keywords.rot13_gates(), _rot13, caseless=True),
     Disguise("leet", keywords.leet_gates(), _leet, caseless=True, weight=1.8),
-    Disguise("spaced", keywords.spaced_gates(), _spaced, caseless=True),
-    Disguise("spaced", keywords.spaced_gates(), _spaced_bare, caseless=True, bare=True),
+    Disguise("spaced", keywords.spaced_gates(), _spaced, caseless=True, bare=True),
     Disguise("split", keywords.split_gates(), _split, caseless=True, weight=1.2),
     Disguise("glued", keywords.glued_gates(), _glued, caseless=True, weight=1.2, bare=True),
 )

@@ -88,9 +88,7 @@ def code_gates(form: str, between: str) -> tuple[str, ...]:
         between: pattern of what stands between two.
     """
     words = (*WORDS, *(word.capitalize() for word in WORDS))
-    return tuple(
-        between.join(format(ord(letter), form) for letter in word[:6]) for word in words
-    )
+    return tuple(between.join(format(ord(letter), form) for letter in word[:6]) for word in words)
 
 
 def turned_gates() -> tuple[str, ...]:

@@ -54,7 +54,9 @@ class Intent(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True, 
     score: Annotated[float, msgspec.Meta(gt=0, le=100)]
     """What it counts by itself, in shown text with all parts next to each other."""
     needs: tuple[tuple[str, ...], ...] = ()
-    """One of each tuple's parts occurs; a tuple is a slot."""
+    """One of each tuple's parts occurs; a tuple is a slot. Rare ones come first."""
+    anchors: Annotated[int, msgspec.Meta(ge=1, le=3)] = 1
+    """Slots, from the first, that the first pass looks for: more where the first is not rare."""
     pattern: str = ""
     """Instead of `needs`: bytes pattern in what Vectorscan and `re` share; bounded."""
     within: Annotated[int, msgspec.Meta(ge=1, le=256)] = 120

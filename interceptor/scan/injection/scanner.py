@@ -44,11 +44,11 @@ class _Seen(NamedTuple):
 class InjectionScanner:
     """Finds and weighs prompt injection; one for each thread."""
 
-    def __init__(self, book: RuleBook, anchors: Any, parts: Any, bare: Any) -> None:
+    def __init__(self, book: RuleBook, anchors: Any, others: Any, bare: Any) -> None:
         """Use `InjectionScanner.build`."""
         self.book = book
         self._anchors = anchors
-        self._parts = parts
+        self._others = others
         self._bare = bare
         self._combiner = Combiner(book)
         self._talk = book.parts.index(_TALK_PART)
@@ -89,7 +89,7 @@ class InjectionScanner:
         return cls(
             book,
             open_database([*anchors, *gates], cache_dir),
-            open_database(every, cache_dir),
+            open_database([one for one in every if one.number not in rare], cache_dir),
             open_database(bare_patterns(book.bare), cache_dir),
         )
 
@@ -99,7 +99,11 @@ class InjectionScanner:
         Args:
             data: content as received, decoded from its Content-Encoding.
         """
-        return bool(_hits(self._anchors, data))
+        hits = _hits(self._anchors, data)
+        if not hits:
+            return False
+        gates, anchors = _sorted_out(hits)
+        return bool(gates) or bool(self._combiner.places(anchors))
 
     def scan(self, passages: Sequence[Passage], weight: float = 1.0) -> Assessment:
         """Find and weigh what passages of one document hold.
@@ -149,45 +153,37 @@ class InjectionScanner:
         hits = _hits(self._anchors, text)
         if not hits:
             return []
-        gates: dict[int, int] = {}
-        anchors: list[int] = []
-        for number, end in hits:
-            if number >= _GATE:
-                gates.setdefault(number - _GATE, end)
-            else:
-                anchors.append(end)
+        gates, anchors = _sorted_out(hits)
         seen: list[_Seen] = []
-        if anchors:
-            found = self._around(text, anchors)
+        places = self._combiner.places(anchors)
+        if places:
+            found = self._around(text, places, anchors)
             seen += self._weighed(joined, self._combiner.firings(found), found)
         if gates:
             seen += self._disguised(joined, text, gates, 0)
         return seen
 
-    def _around(self, text: bytes, anchors: list[int]) -> list[Hit]:
-        """Look for all parts around anchors."""
+    def _around(self, text: bytes, places: list[int], anchors: list[Hit]) -> list[Hit]:
+        """Look for the other parts around places, which are in order."""
         if len(text) <= _SHORT:
-            return _hits(self._parts, text)
-        anchors.sort()
-        hits: list[Hit] = []
+            return anchors + _hits(self._others, text)
+        hits = list(anchors)
         start = end = -1
-        for place in anchors:
+        for place in places:
             if place - _BEFORE <= end:
                 end = place + _BEHIND
                 continue
             if end >= 0:
-                self._within(text, start, end, hits)
+                hits += self._within(text, start, end)
             start, end = place - _BEFORE, place + _BEHIND
-        self._within(text, start, end, hits)
-        return hits
+        return hits + self._within(text, start, end)
 
-    def _within(self, text: bytes, start: int, end: int, hits: list[Hit]) -> None:
+    def _within(self, text: bytes, start: int, end: int) -> list[Hit]:
         if start <= 0:
-            hits += _hits(self._parts, text[:end])
-            return
+            return _hits(self._others, text[:end])
         # A letter before it, so that the text does not seem to begin there.
         shift = start - 1
-        hits += [(part, at + shift) for part, at in _hits(self._parts, b"x" + text[start:end])]
+        return [(part, at + shift) for part, at in _hits(self._others, b"x" + text[start:end])]
 
     def _weighed(self, joined: Joined, firings: list[Firing], hits: list[Hit]) -> list[_Seen]:
         if not firings:
@@ -227,21 +223,18 @@ class InjectionScanner:
         for view in views(text, gates):
             disguise = view.disguise
             place = gates[DISGUISES.index(disguise)]
-            database = self._bare if disguise.bare else self._parts
-            hits = _hits(database, view.text)
-            firings = self._combiner.firings(hits) if hits else []
-            if not disguise.bare:
-                firings = [one for one in firings if not _stands_in(text, view.text, one)]
+            gates_within, hits = _sorted_out(_hits(self._anchors, view.text))
+            hits += _hits(self._others, view.text)
+            firings = [
+                one for one in self._combiner.firings(hits) if not _stands_in(text, view.text, one)
+            ]
+            if disguise.bare and not firings:
+                firings = self._combiner.firings(_hits(self._bare, view.text))
             if firings:
                 seen += self._told(joined, firings, place, disguise)
-            elif depth < _DEPTH and not disguise.bare:
-                inner = {
-                    number - _GATE: place
-                    for number, _ in _hits(self._anchors, view.text)
-                    if number >= _GATE
-                }
-                if inner:
-                    seen += self._disguised(joined, view.text, inner, depth + 1)
+            elif depth < _DEPTH and gates_within:
+                inner = dict.fromkeys(gates_within, place)
+                seen += self._disguised(joined, view.text, inner, depth + 1)
         return seen
 
     def _told(
@@ -249,7 +242,7 @@ class InjectionScanner:
     ) -> list[_Seen]:
         """Weigh what was disguised, by what stands around it."""
         text = joined.text
-        around = _hits(self._parts, text[max(0, place - _BEFORE) : place + _BEHIND])
+        around = _hits(self._others, text[max(0, place - _BEFORE) : place + _BEHIND])
         talk = any(part == self._talk for part, _ in around)
         setting = joined.setting(place, place)
         return [
@@ -270,6 +263,17 @@ class InjectionScanner:
         ]
 
 
+def _sorted_out(hits: list[Hit]) -> tuple[dict[int, int], list[Hit]]:
+    """Tell gates, as disguise and the first place of it, from anchors."""
+    anchors = [hit for hit in hits if hit[0] < _GATE]
+    gates: dict[int, int] = {}
+    if len(anchors) < len(hits):
+        for number, end in hits:
+            if number >= _GATE:
+                gates.setdefault(number - _GATE, end)
+    return gates, anchors
+
+
 def _stands_in(text: bytes, view: bytes, firing: Firing) -> bool:
     """Say whether it was no disguise: the words stand in the text as they are."""
     return view[max(0, firing.first - 6) : firing.last] in text
@@ -285,7 +289,8 @@ def _anchor_parts(book: RuleBook) -> frozenset[int]:
     numbers = {name: number for number, name in enumerate(book.parts)}
     names: set[str] = set()
     for intent in book.intents:
-        names.update(intent.needs[0] if intent.needs else (f"intent {intent.id}",))
+        for slot in intent.needs[: intent.anchors] or ((f"intent {intent.id}",),):
+            names.update(slot)
     return frozenset(numbers[name] for name in names)
 
 
