@@ -139,7 +139,7 @@ def split_gates() -> tuple[str, ...]:
 
 def glued_gates() -> tuple[str, ...]:
     """Words that stand next to each other without a gap."""
-    pairs = (
+    return (
         *("ignoreall", "ignoreprevious", "ignoreprior", "ignoreabove", "ignorethe", "ignoreyour"),
         *("disregardall", "disregardprevious", "disregardthe", "disregardyour", "forgetall"),
         *("forgetprevious", "forgetyour", "forgeteverything", "overrideall", "previousinstruction"),
@@ -147,7 +147,6 @@ def glued_gates() -> tuple[str, ...]:
         *("systemprompt[a-z]", "[a-z]systemprompt", "revealyour", "youarenow", "actasan"),
         *("withouttelling", "nevertellthe", "theuser"),
     )
-    return pairs
 
 
 _WORD_PIECES: Final = tuple(dict.fromkeys((*_SPACED, "instructions", "credentials", "prompts")))

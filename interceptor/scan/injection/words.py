@@ -2,8 +2,8 @@ r"""Words of the rule files, written out as patterns that Vectorscan and `re` sh
 
 A word is written as one would type it. A blank stands for up to four characters that are no letters
 or digits, `..` for up to thirty bytes within a sentence, `*` for any end of a word, behind a group
-for up to three of them, `(a|b)` for alternatives, `[a-z]` for one byte of a class and `[a-z]*` for up to
-sixteen, `?` makes what is before it optional, `{1,4}` repeats it, a backslash takes the next
+for up to three of them, `(a|b)` for alternatives, `[a-z]` for one byte of a class and `[a-z]*` for
+up to sixteen, `?` makes what is before it optional, `{1,4}` repeats it, a backslash takes the next
 character as it is.
 Letters with marks are found without them and in either case; so are those of other alphabets.
 """
