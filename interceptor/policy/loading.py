@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from interceptor.policy.inbound import Inbound
 from interceptor.policy.patterns import parse_network, parse_pattern, parse_service
 from interceptor.policy.schema import Policy, PresetName, RuleAt
 
@@ -171,6 +172,11 @@ def _check(policy: Policy, source: Any) -> None:
     homes = policy.secrets.homes
     patterns += [(("secrets", "homes", i, "host"), home.host) for i, home in enumerate(homes)]
     patterns += [(("tcp", i, "host"), service.host) for i, service in enumerate(policy.tcp)]
+    inbound = policy.inbound
+    for key, texts in (("own", inbound.sources.own), ("llm", inbound.sources.llm)):
+        patterns += [(("inbound", "sources", key, i), text) for i, text in enumerate(texts)]
+    exempt = inbound.exempt
+    patterns += [(("inbound", "exempt", i, "host"), e.host) for i, e in enumerate(exempt) if e.host]
     for path, text in patterns:
         try:
             pattern = parse_pattern(text)
@@ -180,6 +186,7 @@ def _check(policy: Policy, source: Any) -> None:
         if path[0] == "tcp" and pattern.port is not None:
             raise source.error(path, f"{text!r} names a port", "write it as `port:` of the entry")
     _check_services(policy, source)
+    _check_inbound(policy.inbound, source)
     for i, text in enumerate(policy.addresses.allow):
         try:
             parse_network(text)
@@ -198,6 +205,19 @@ def _check(policy: Policy, source: Any) -> None:
                     f"{place!r} is no place",
                     "write url, body or header:NAME, the name in lower case",
                 )
+
+
+def _check_inbound(inbound: Inbound, source: Any) -> None:
+    """Check `inbound`: the bands in their order, and exemptions that leave something in force."""
+    bands = inbound.thresholds
+    if not bands.low <= bands.middle <= bands.high:
+        cause = f"low {bands.low}, middle {bands.middle} and high {bands.high} are out of order"
+        raise source.error(("inbound", "thresholds"), cause, "write low <= middle <= high")
+    for i, entry in enumerate(inbound.exempt):
+        if entry.rule == "*" and entry.host in ("", "*"):
+            cause = "every rule at every host would switch the search off"
+            fix = "name a rule or a host, or write inbound.findings: record"
+            raise source.error(("inbound", "exempt", i), cause, fix)
 
 
 def _check_services(policy: Policy, source: Any) -> None:

@@ -26,7 +26,7 @@ from interceptor.flow.names import Leases
 from interceptor.policy.loading import rule_files
 from interceptor.scan.collected import Guarded
 from interceptor.scan.engine import Scanner
-from interceptor.scan.inbound import InboundScanner, load_inbound_rules
+from interceptor.scan.injection.scanner import InjectionScanner
 from interceptor.scan.ruleset import load_rules, load_user_rules
 from interceptor.serve.guarding import guard, prepare
 from interceptor.serve.host_networks import HostNetworks
@@ -35,6 +35,7 @@ from interceptor.serve.tenant import Rules, Tenant
 from interceptor.tls.authority import Authority
 from interceptor.tls.trust import client_context
 from interceptor.wire.body.stream import preload
+from interceptor.wire.rendered.readers import preload as preload_readers
 
 Collect = Callable[[Callable[[bytes], bytes]], bytes]
 """Waits for what was found in the agent's environment and files, calls its argument with that in a
@@ -93,7 +94,7 @@ class _Worker:
     def __init__(self, settings: Settings, authority: Authority, collect: Collect) -> None:
         policy = settings.policy
         key = digest_key(policy) or secrets.token_bytes(32)
-        inbound = InboundScanner.build(load_inbound_rules(), settings.cache)
+        inbound = InjectionScanner.build(settings.cache)
         scanner, guarded = build_scanner(settings, key, collect)
         self.tenant = Tenant(
             settings.jail,
@@ -179,6 +180,7 @@ def import_what_is_imported_late() -> None:
     from interceptor.scan.naming.ordinary import ordinary
 
     preload()
+    preload_readers()
     public_suffixes()
     shared_domains()
     ordinary()
