@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import resource
 import selectors
 import signal
 import socket
@@ -54,6 +55,7 @@ TICK: Final = 5.0
 
 _LOCK_NAME: Final = "gateway.lock"
 _CLIENTS: Final = 64
+_OPEN_FILES: Final = 262_144
 _CLIENT_SECONDS: Final = 5.0
 _API: Final = "api"
 _CREDENTIALS: Final = struct.Struct("3i")  # struct ucred: pid, uid, gid (unix(7))
@@ -92,6 +94,8 @@ class Service:
             ServiceError: another gateway runs, or a directory cannot be used.
             StoreError, RosterError, RegistryError, WorkerError: likewise.
         """
+        with contextlib.suppress(OSError, ValueError):  # a guest takes some forty in its worker
+            resource.setrlimit(resource.RLIMIT_NOFILE, (_OPEN_FILES, _OPEN_FILES))
         self._tell = tell
         self._began = time.time()
         self._notifier = Notifier(environ)
@@ -175,6 +179,8 @@ class Service:
     def _heard(self, worker: Worker) -> None:
         if worker not in self._supervisor.crew.alive():
             return  # it was found dead meanwhile
+        if not worker.has_said():
+            return  # a request before this one has taken it
         try:
             worker.report()
         except WorkerError:

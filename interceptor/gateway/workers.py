@@ -113,6 +113,12 @@ class Worker:
         self._send(Ask(), ())
         self._asked = now
 
+    def has_said(self) -> bool:
+        """Whether there is something to be read, or its end; does not block."""
+        poll = select.poll()
+        poll.register(self.control, select.POLLIN)
+        return bool(poll.poll(0))
+
     def report(self) -> None:
         """Take the answer to `ask`.
 

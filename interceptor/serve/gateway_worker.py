@@ -153,11 +153,17 @@ class _Worker:
             return Failure(f"{error}" or type(error).__name__)
         finally:
             for descriptor in descriptors:
-                os.close(descriptor)
+                with contextlib.suppress(OSError):
+                    os.close(descriptor)
 
     async def _take(self, order: Take, descriptors: list[int]) -> Answer:
         if order.name in self.tenants:
             return Failure(f"{order.name} is served already")
+        start = order.start
+        wanted = _OWN + start.tcp + start.dns_udp + start.dns_tcp
+        wanted += len(start.quic) + len(start.channels)
+        if len(descriptors) != wanted:  # recvmsg(2) leaves out those that there is no room for
+            return Failure("descriptors were lost: raise the limit of open files (ulimit -Hn)")
         payload = _payload(descriptors[0])
         guest = _Guest(order, descriptors)
         try:

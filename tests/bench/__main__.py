@@ -23,6 +23,7 @@ examples:
   sudo scripts/bench --only keep-alive --rounds 9
   scripts/bench scan [--quick]             what a scan costs: no root, no lab; two minutes
   scripts/bench dns [--quick]              what an answer of the DNS shim costs; half a minute
+  sudo scripts/bench gateway [--quick]     what many idle guests cost; half a minute
   sudo scripts/bench guest [--quick]       a client behind a NIC beside one in a jail; a minute
   sudo scripts/bench containment [--quick] enclosure, attribution, a flood; three minutes
 
@@ -52,6 +53,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from tests.bench import containment
 
         return containment.main(words[1:])
+    if words[:1] == ["gateway"]:
+        from tests.bench import gateway
+
+        return gateway.main(words[1:])
     parser = argparse.ArgumentParser(
         prog="scripts/bench",
         description=__doc__,

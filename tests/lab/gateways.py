@@ -19,7 +19,7 @@ _SECONDS: Final = 90.0
 def running(lab: Lab, place: str) -> Iterator[str]:
     """Serve until the end; gives the directory of its sockets, below `place`."""
     run = f"{place}/run"
-    lab.path(place).mkdir(mode=0o700)
+    lab.path(place).mkdir(mode=0o700, exist_ok=True)
     gateway = lab.popen(
         [*START, "gateway", "run", "--run", run, "--state", f"{place}/state", "--workers", "1"],
         env=JAIL_ENVIRONMENT,
@@ -28,7 +28,12 @@ def running(lab: Lab, place: str) -> Iterator[str]:
     )
     try:
         end = time.monotonic() + _SECONDS
-        while not lab.path(f"{run}/gateway.sock").exists():
+        status = [*START, "gateway", "status", "--run", run]
+        # The socket of one that was killed is there still.
+        while (
+            not lab.path(f"{run}/gateway.sock").exists()
+            or lab.run(status, env=JAIL_ENVIRONMENT, timeout=60).returncode
+        ):
             assert gateway.poll() is None, "the gateway has ended"
             assert time.monotonic() < end, "the gateway does not come up"
             time.sleep(0.05)
