@@ -53,6 +53,7 @@ from interceptor.serve.tcp import listen
 from interceptor.tls.authority import Authority
 from interceptor.tls.trust import client_context
 from interceptor.wire.body.stream import preload
+from interceptor.wire.rendered.readers import preload as preload_readers
 
 if TYPE_CHECKING:
     from interceptor.serve.publish import Publisher
@@ -305,6 +306,7 @@ def _import_what_is_imported_late() -> None:
     from interceptor.scan.naming.ordinary import ordinary
 
     preload()
+    preload_readers()
     public_suffixes()
     shared_domains()
     ordinary()
