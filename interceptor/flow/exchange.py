@@ -13,7 +13,7 @@ from interceptor.model import Kind
 from interceptor.verdict import Reason, Verdict
 from interceptor.wire.http1 import Field, Framing, HttpError, ResponseHead, is_idempotent
 
-_PAUSE_SECONDS: Final = 0.05
+_PAUSE_SECONDS: Final = 0.02
 """A response of unknown length that pauses for so long goes on piece by piece from there: it may be
 one that never ends."""
 _TRIES: Final = 3

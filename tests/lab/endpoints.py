@@ -73,6 +73,24 @@ async def _bytes(exchange: Exchange) -> None:
     await exchange.send(_BLOCK[:rest])
 
 
+async def _mirror(exchange: Exchange) -> None:
+    """Give the request's content back: ?kind=text/html&cut=0&coding=gzip, `cut` bytes a chunk."""
+    await exchange.read_all()
+    query = exchange.query
+    kind = query.get("kind", "text/html")
+    body = bytes(exchange.request.body)
+    fields = [("Content-Encoding", "gzip")] if query.get("coding") == "gzip" else []
+    body = gzip.compress(body) if fields else body
+    cut = int(query.get("cut", "0"))
+    if not cut:
+        await exchange.reply(body, kind, fields=fields)
+        return
+    exchange.stream([("Content-Type", kind), *fields])
+    for start in range(0, len(body), cut):
+        await exchange.piece(body[start : start + cut])
+    await exchange.end()
+
+
 async def _stream(exchange: Exchange) -> None:
     count = int(exchange.path.rsplit("/", 1)[1])
     exchange.stream([("Content-Type", "text/plain")])
@@ -195,6 +213,7 @@ ENDPOINTS = {
     "upload": _echo,
     "gzip": _gzip,
     "bytes": _bytes,
+    "mirror": _mirror,
     "stream": _stream,
     "sse": _sse,
     "ticks": _ticks,
