@@ -13,8 +13,9 @@ from interceptor.decide import doh_providers
 from interceptor.decide.encrypted_dns import over_tls
 from interceptor.decide.judge import Judge
 from interceptor.model import Target
+from interceptor.policy.inbound import Inbound
 from interceptor.policy.patterns import parse_pattern
-from interceptor.policy.schema import Hosts, Inbound, Policy
+from interceptor.policy.schema import Hosts, Policy
 from interceptor.scan.engine import Scanner
 from interceptor.scan.injection.scanner import InjectionScanner
 from interceptor.verdict import Action, Reason, Verdict
