@@ -43,6 +43,7 @@ class _Slots(NamedTuple):
     intent: int
     strength: float
     within: int
+    leads: bool
     masks: tuple[int, ...]
     slot_of: dict[int, int]
 
@@ -129,12 +130,12 @@ def _slots(index: int, intent: Intent, numbers: dict[str, int]) -> _Slots:
     for place, slot in enumerate(slots):
         for number in slot:
             slot_of.setdefault(number, place)
-    return _Slots(index, intent.score / 100, intent.within, masks, slot_of)
+    return _Slots(index, intent.score / 100, intent.within, intent.leads, masks, slot_of)
 
 
 def _fire(possible: Sequence[_Slots], hits: Sequence[Hit], limit: int, out: list[Firing]) -> None:
     """Note, for each intent, where its parts stand closest; the first of them before `limit`."""
-    for intent, strength, within, masks, slot_of in possible:
+    for intent, strength, within, leads, masks, slot_of in possible:
         last = [-1] * len(masks)
         best = within + 1
         where = (0, 0)
@@ -144,7 +145,7 @@ def _fire(possible: Sequence[_Slots], hits: Sequence[Hit], limit: int, out: list
                 continue
             last[slot] = end
             first = min(last)
-            if 0 <= first < limit and end - first < best:
+            if 0 <= first < limit and end - first < best and (not leads or last[0] == first):
                 best = end - first
                 where = (first, end)
         if best <= within:

@@ -143,6 +143,7 @@ _GAP: Final = rb"[^A-Za-z0-9]{1,4}"
 _LETTERS: Final = re.compile(
     rb"(?<![A-Za-z0-9])[A-Za-z](?:[^A-Za-z0-9]{1,3}[A-Za-z](?![A-Za-z0-9])){4,}"
 )
+_SIGNS: Final = re.compile(rb"[A-Za-z][-._*|/+,~][A-Za-z]")
 _WIDE: Final = re.compile(rb"[^A-Za-z0-9]{2,4}")
 _NO_LETTERS: Final = bytes(
     byte for byte in range(256) if not chr(byte).isascii() or not chr(byte).isalpha()
@@ -168,8 +169,9 @@ def _spaced(text: bytes) -> Iterator[bytes]:
 
 
 def _words(run: bytes) -> bytes:
-    gaps = _WIDE.findall(run)
-    if not gaps:
+    if _SIGNS.search(run):
+        return b" ".join([word.translate(None, _NO_LETTERS) for word in run.split()])
+    if not _WIDE.search(run):
         return run.translate(None, _NO_LETTERS)
     return b" ".join([word.translate(None, _NO_LETTERS) for word in _WIDE.split(run)])
 

@@ -14,7 +14,7 @@ from interceptor.model import Setting
 
 HALF: Final = 1500
 """Bytes after which evidence counts half."""
-_MILD_LIMIT: Final = 0.52
+_MILD_LIMIT: Final = 0.38
 """What quoted text comes to at most."""
 _TALKED: Final = 0.62
 """Of a firing next to words that speak about injections."""

@@ -18,7 +18,13 @@ WORDS: Final = (
 )
 """Words of six letters and more, in lower case."""
 _CORE: Final = WORDS[:8]
-_SPACED: Final = (*WORDS, "send", "user", "upload", "developer", "unrestricted")
+_MORE: Final = (
+    *("upload", "forward", "contents", "without", "execute", "https", "database", "customer"),
+    *("private", "wallet", "transfer", "environment", "personal", "agents", "answer", "remember"),
+)
+"""Words that are told by their coded forms, yet too common in halves: `for ward`."""
+_CODED: Final = (*WORDS, *_MORE)
+_SPACED: Final = (*_CODED, "send", "user", "upload", "developer", "unrestricted")
 LEET: Final = {
     "a": "4@",
     "b": "8",
@@ -61,7 +67,7 @@ def _escaped(form: bytes) -> str:
 def base64_gates() -> tuple[str, ...]:
     """Base64 of a word, and base64 of that; also turned round."""
     forms: set[bytes] = set()
-    for word in _cased(WORDS):
+    for word in _cased(_CODED):
         forms.update(form[:_LONG] for form in base64_forms(word.encode()))
     for word in _CORE:
         for form in base64_forms(word.encode()):
@@ -74,7 +80,7 @@ def base32_gates() -> tuple[str, ...]:
     """Base32 of a word; to be matched in either case."""
     forms = {
         form[:_LONG]
-        for word in (*WORDS, *(word.capitalize() for word in WORDS))
+        for word in (*_CODED, *(word.capitalize() for word in _CODED))
         for form in _base32_forms(word.encode())
     }
     return tuple(sorted(_escaped(form) for form in forms if len(form) >= 7))
@@ -87,24 +93,24 @@ def code_gates(form: str, between: str) -> tuple[str, ...]:
         form: of one number, for `format`: `02x`.
         between: pattern of what stands between two.
     """
-    words = (*WORDS, *(word.capitalize() for word in WORDS))
+    words = (*_CODED, *(word.capitalize() for word in _CODED))
     return tuple(between.join(format(ord(letter), form) for letter in word[:6]) for word in words)
 
 
 def turned_gates() -> tuple[str, ...]:
-    """Words backwards."""
-    return tuple(word[::-1] for word in WORDS)
+    """Words backwards, and the sign that turns text round."""
+    return ("\\xe2\\x80\\xae", *(word[::-1] for word in _CODED))
 
 
 def rot13_gates() -> tuple[str, ...]:
     """Words in ROT13."""
-    return tuple(word.encode().translate(ROT13).decode() for word in WORDS)
+    return tuple(word.encode().translate(ROT13).decode() for word in _CODED)
 
 
 def leet_gates() -> tuple[str, ...]:
     """Words with a digit or a sign for one letter or more."""
     gates = []
-    for word in WORDS:
+    for word in _CODED:
         letters = [_either(letter) for letter in word]
         for at, letter in enumerate(word[:6]):
             if letter in LEET:

@@ -17,7 +17,7 @@ import msgspec
 from interceptor.scan import cache
 from interceptor.scan.injection.words import WordError, pattern
 
-_LAYOUT: Final = 1  # of `RuleBook` in the cache: another number for another layout
+_LAYOUT: Final = 2  # of `RuleBook` in the cache: another number for another layout
 _FOLDER: Final = "rules/inbound"
 
 _Name = Annotated[str, msgspec.Meta(pattern=r"\A[a-z0-9]+(-[a-z0-9]+)*\Z", max_length=64)]
@@ -57,6 +57,8 @@ class Intent(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True, 
     """One of each tuple's parts occurs; a tuple is a slot. Rare ones come first."""
     anchors: Annotated[int, msgspec.Meta(ge=1, le=3)] = 1
     """Slots, from the first, that the first pass looks for: more where the first is not rare."""
+    leads: bool = False
+    """The part of the first slot comes before the others."""
     pattern: str = ""
     """Instead of `needs`: bytes pattern in what Vectorscan and `re` share; bounded."""
     within: Annotated[int, msgspec.Meta(ge=1, le=256)] = 120

@@ -13,11 +13,13 @@ from typing import Any, Final, NamedTuple
 
 from interceptor.model import Passage
 from interceptor.scan.database import Hit, Pattern, collect_hit, open_database
+from interceptor.scan.injection.classifier import Classifier
 from interceptor.scan.injection.combine import Combiner, Firing
 from interceptor.scan.injection.context import Joined, quoted, talked
 from interceptor.scan.injection.disguises import DISGUISES, PLAIN, Disguise, bare_patterns, views
 from interceptor.scan.injection.evidence import Evidence, Weighed, weigh
 from interceptor.scan.injection.model import NOTHING, Assessment, InjectionFinding
+from interceptor.scan.injection.opinion import Opinion
 from interceptor.scan.injection.rules import Intent, RuleBook, load_rule_book
 
 _GATE: Final = 1024
@@ -44,28 +46,35 @@ class _Seen(NamedTuple):
 class InjectionScanner:
     """Finds and weighs prompt injection; one for each thread."""
 
-    def __init__(self, book: RuleBook, anchors: Any, others: Any, bare: Any) -> None:
+    def __init__(
+        self, book: RuleBook, anchors: Any, others: Any, bare: Any, opinion: Opinion | None
+    ) -> None:
         """Use `InjectionScanner.build`."""
         self.book = book
         self._anchors = anchors
         self._others = others
         self._bare = bare
+        self._opinion = opinion
         self._combiner = Combiner(book)
         self._talk = book.parts.index(_TALK_PART)
         self._markup = [intent.code for intent in book.intents]
 
     @classmethod
-    def build(cls, cache_dir: Path | None, book: RuleBook | None = None) -> InjectionScanner:
+    def build(
+        cls, cache_dir: Path | None, book: RuleBook | None = None, *, second: bool = True
+    ) -> InjectionScanner:
         """Build a scanner, from the cache if it holds these rules.
 
         Args:
             cache_dir: directory of the cache; None compiles each time, in some seconds.
             book: the rules; None: those that ship.
+            second: ask the classifier about what the rules that ship find.
 
         Raises:
             InjectionRuleError: a broken rule file.
             RulePatternError: a pattern that Vectorscan refuses.
         """
+        opinion = Opinion(Classifier.load()) if second and book is None else None
         book = load_rule_book(cache_dir) if book is None else book
         rare = _anchor_parts(book)
         every = [
@@ -91,6 +100,7 @@ class InjectionScanner:
             open_database([*anchors, *gates], cache_dir),
             open_database([one for one in every if one.number not in rare], cache_dir),
             open_database(bare_patterns(book.bare), cache_dir),
+            opinion,
         )
 
     def glance(self, data: bytes) -> bool:
@@ -188,6 +198,8 @@ class InjectionScanner:
     def _weighed(self, joined: Joined, firings: list[Firing], hits: list[Hit]) -> list[_Seen]:
         if not firings:
             return []
+        if self._opinion is not None:
+            firings = self._opinion.swayed(joined.text, firings)
         talk = self._talk
         places = sorted([end for part, end in hits if part == talk])
         text = joined.text
@@ -231,6 +243,8 @@ class InjectionScanner:
             if disguise.bare and not firings:
                 firings = self._combiner.firings(_hits(self._bare, view.text))
             if firings:
+                if self._opinion is not None:
+                    firings = self._opinion.swayed(view.text, firings)
                 seen += self._told(joined, firings, place, disguise)
             elif depth < _DEPTH and gates_within:
                 inner = dict.fromkeys(gates_within, place)
