@@ -1,10 +1,11 @@
 """A second opinion on text that rules take for an injection: logistic regression over stems.
 
-Features are stems of words, pairs of stems that stand together or with one between them, and kinds
-of words that occur within a window, whatever their order. `rules/injection.dat` holds the weights;
-`tests/corpora/injection/train.py` makes it, `docs/classifier.md` says what it is worth. A text is
-worth what its most telling window is worth. Meant for passages of a sentence up to some paragraphs;
-longer ones take linear time and the memory of a piece.
+Features are stems of words, pairs of stems that stand together or with one between them, chains of
+two and three kinds of word, and kinds of word that occur within a window, whatever their order.
+`rules/injection.dat` holds the weights; `tests/corpora/injection/train.py` makes it, and
+`docs/classifier.md` says what it is worth. A text is worth what its most telling window is worth.
+Meant for passages of a sentence up to some paragraphs; longer ones take linear time and the memory
+of a piece.
 """
 
 from __future__ import annotations
@@ -26,13 +27,17 @@ SINGLES: Final = 1 << 15
 PAIRS: Final = 1 << 17
 """Weights of two stems in succession, and as many of two with one between them."""
 
-BLOCK: Final = 16
+CHAINS: Final = 1 << 15
+"""Weights of two or three kinds of word that follow one another, other words left out."""
+
+BLOCK: Final = 12
 """Stems by which windows advance."""
 
-WINDOW: Final = 3 * BLOCK
-"""Stems that are judged together."""
+WINDOW: Final = 4 * BLOCK
+"""Stems that are judged together at most; half as many are, too."""
 
 _VERSION: Final = 1
+_NEAR: Final = 8  # stems from one kind of word to the next of a chain
 _PIECE: Final = 8192  # bytes of a text that are judged at a time
 _OVERLAP: Final = 512  # bytes that a piece shares with the one before it
 _STEM: Final = 6  # bytes of a stem of ASCII
@@ -61,6 +66,8 @@ class Features(NamedTuple):
     """The same of the stem and the one after the next; 0 for the last two."""
     kinds: list[int]
     """For each stem the kinds of word that it is of, a bit each."""
+    chains: list[tuple[int, int]]
+    """(stem where a chain ends, index of its weight)."""
 
 
 class Weights(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -114,8 +121,27 @@ def features(found: Sequence[bytes], kinds: dict[bytes, int]) -> Features:
         [value & (SINGLES - 1) for value in hashes],
         [value & (PAIRS - 1) for value in pairs] + [0][: len(hashes)],
         [value >> shift for value in skips] + [0, 0][: len(hashes)],
-        [kinds.get(stem, 0) for stem in found],
+        of_kinds := [kinds.get(stem, 0) for stem in found],
+        _chains(of_kinds),
     )
+
+
+def _chains(kinds: list[int]) -> list[tuple[int, int]]:
+    chains: list[tuple[int, int]] = []
+    last = -_NEAR
+    before = first = 0
+    for at, kind in enumerate(kinds):
+        if not kind:
+            continue
+        if at - last > _NEAR:
+            before = first = 0
+        if before:
+            pair = before * 0x9E3779B1 + kind * 0x85EBCA6B
+            chains.append((at, pair >> 9 & (CHAINS - 1)))
+            if first:
+                chains.append((at, pair + first * 0xC2B2AE35 >> 9 & (CHAINS - 1)))
+        first, before, last = before, kind, at
+    return chains
 
 
 def stems_of_kinds(kinds: dict[str, str]) -> dict[bytes, int]:
@@ -140,11 +166,12 @@ class Classifier:
         head, _, body = rest.partition(b"\n")
         weights = msgspec.json.decode(head, type=Weights)
         table = memoryview(zlib.decompress(body)).cast("b")
-        if weights.version != _VERSION or len(table) != SINGLES + 2 * PAIRS:
+        if weights.version != _VERSION or len(table) != SINGLES + 2 * PAIRS + CHAINS:
             raise ValueError(f"weights of another kind: {title!r}")
         self._singles = table[:SINGLES]
         self._pairs = table[SINGLES : SINGLES + PAIRS]
-        self._skips = table[SINGLES + PAIRS :]
+        self._skips = table[SINGLES + PAIRS : SINGLES + 2 * PAIRS]
+        self._chains = table[SINGLES + 2 * PAIRS :]
         self._kinds = stems_of_kinds(weights.kinds)
         self._weights = weights
         self._rows = _rows(weights)
@@ -166,7 +193,7 @@ class Classifier:
     def log_odds(self, text: bytes) -> float:
         """Return the natural logarithm of the odds, -30 to 30; `probability` follows from it."""
         weights = self._weights
-        best = max(self._scores(text), default=0.0)
+        best = max(self._scores(text), default=weights.bias)
         return max(-30.0, min(30.0, weights.slope * best + weights.offset))
 
     def score(self, found: Sequence[bytes]) -> float:
@@ -180,12 +207,11 @@ class Classifier:
     def _windows(self, found: Sequence[bytes]) -> Iterator[float]:
         """Give the score of each window."""
         seen = features(found, self._kinds)
-        one, two, three = self._singles, self._pairs, self._skips
-        sums = list(
-            accumulate(
-                (one[a] + two[b] + three[c] for a, b, c in zip(*seen[:3], strict=True)), initial=0
-            )
-        )
+        one, two, three, four = self._singles, self._pairs, self._skips, self._chains
+        values = [one[a] + two[b] + three[c] for a, b, c in zip(*seen[:3], strict=True)]
+        for at, index in seen.chains:
+            values[at] += four[index]
+        sums = list(accumulate(values, initial=0))
         masks: list[int] = []
         for start in range(0, len(found), BLOCK):
             mask = 0
@@ -193,12 +219,14 @@ class Classifier:
                 mask |= kind
             masks.append(mask)
         scale, bias, last = self._weights.scale, self._weights.bias, len(found)
-        for block in range(max(1, len(masks) - 2) if masks else 0):
-            mask = 0
-            for part in masks[block : block + 3]:
-                mask |= part
-            start = block * BLOCK
-            yield bias + scale * (sums[min(start + WINDOW, last)] - sums[start]) + self._mix(mask)
+        for blocks in (2, 4):
+            for block in range(max(1, len(masks) - blocks + 1) if masks else 0):
+                mask = 0
+                for part in masks[block : block + blocks]:
+                    mask |= part
+                start = block * BLOCK
+                end = min(start + blocks * BLOCK, last)
+                yield bias + scale * (sums[end] - sums[start]) + self._mix(mask)
 
     def _mix(self, mask: int) -> float:
         """Return what the kinds of word that occur together count."""

@@ -162,7 +162,7 @@ def _messages(path: Path) -> bytes:
     return "\n\n".join(texts[1:400]).encode()
 
 
-def hard(seed: int, half: str | None = None) -> list[Document]:
+def hard(seed: int, half: str | None = None, quotes: int = _FRAMES_EACH) -> list[Document]:
     """Return the hard set: documents as written, and frames that quote phrases of their half."""
     found: list[Document] = []
     for name in ("articles.txt", "agents.txt"):
@@ -174,17 +174,17 @@ def hard(seed: int, half: str | None = None) -> list[Document]:
                 content_type, text.encode(), f"hard:{kind}", "hard", own, name=place
             )
             found.append(document)
-    found += _quoting(seed)
+    found += _quoting(seed, quotes)
     return [document for document in found if half in {None, document.half}]
 
 
-def _quoting(seed: int) -> Iterator[Document]:
+def _quoting(seed: int, quotes: int) -> Iterator[Document]:
     for rank, (head, frame) in enumerate(read_parts(FOLDER / "hard" / "frames.txt", "%% ")):
         kind, content_type = head.split()
         own = HALVES[rank % 5 in {1, 3}]
         phrases = [b for b in bases() if b.half == own and b.strong and b.language == "en"]
         rng = random.Random(f"{seed}/{rank}")
-        for base in rng.sample(phrases, _FRAMES_EACH):
+        for base in rng.sample(phrases, quotes):
             payload = fill(base, rng)
             if content_type in {"application/json", "text/x-python", "text/csv"}:
                 payload = payload.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

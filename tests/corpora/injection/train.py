@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from interceptor.scan.injection.classifier import (
+    CHAINS,
     PAIRS,
     SINGLES,
     Classifier,
@@ -32,6 +33,7 @@ from tests.corpora.injection.benign import benign
 from tests.corpora.injection.windows import (
     Window,
     imperatives,
+    kept_out,
     of_bases,
     of_document,
     of_hard_set,
@@ -39,9 +41,9 @@ from tests.corpora.injection.windows import (
 
 OUT: Final = Path(__file__).resolve().parents[3] / "interceptor" / "rules" / "injection.dat"
 
-_TABLES: Final = SINGLES + 2 * PAIRS
+_TABLES: Final = SINGLES + 2 * PAIRS + CHAINS
 _BIAS: Final = -4.0  # not learned: a text that shows nothing is ordinary
-_RATE: Final = 0.12
+_RATE: Final = 0.03
 _DECAY: Final = 2e-5  # L2, on the features of a sample
 _LEAST: Final = 0.02  # weights below count nothing
 _MOST: Final = 2.5
@@ -91,6 +93,7 @@ def sample(window: Window, kinds: dict[bytes, int], count: int) -> Sample:
     indexes = array("l", seen.singles)
     indexes.extend(SINGLES + value for value in seen.pairs if value)
     indexes.extend(SINGLES + PAIRS + value for value in seen.skips if value)
+    indexes.extend(SINGLES + 2 * PAIRS + value for _, value in seen.chains)
     mask = 0
     for kind in seen.kinds:
         mask |= kind
@@ -100,11 +103,6 @@ def sample(window: Window, kinds: dict[bytes, int], count: int) -> Sample:
         begin = _TABLES + count + bit * count - bit * (bit + 1) // 2 - bit - 1
         indexes.extend(begin + other for other in bits[at + 1 :])
     return Sample(indexes, window.injected, window.weight, window.source)
-
-
-def kept_out(source: str) -> bool:
-    """Tell whether a source of the dev half calibrates instead of being learned from."""
-    return zlib.crc32(f"calibration {source}".encode()) % 6 == 0
 
 
 class Material(NamedTuple):
@@ -122,7 +120,7 @@ def material(seed: int, documents: int, fills: int) -> Material:
     context = [window for window in ordinary if len(window.found) > 12]
     context = rng.sample(context, min(len(context), 20000))
     injected = list(of_bases(seed, DEV, fills, context))
-    hard = [*of_hard_set(seed, DEV, 3.0), *imperatives(seed, DEV, fills, 2.0)]
+    hard = [*of_hard_set(seed, DEV, 4.0, 40), *imperatives(seed, DEV, fills, 2.0)]
     return Material(injected, ordinary, hard)
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import html
 import random
 import re
+import zlib
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from interceptor.scan.injection.classifier import WINDOW, stems
-from tests.corpora.injection.bases import DEV, FOLDER, Base, bases, fill, halved
+from tests.corpora.injection.bases import FOLDER, Base, bases, fill, halved
 from tests.corpora.injection.benign import hard, languages
 from tests.corpora.injection.documents import Document
 
@@ -19,6 +21,13 @@ _ELEMENT: Final = re.compile(r"<[^<>]{0,2000}>")
 _BREAK: Final = re.compile(r"(?i)</?(p|div|li|td|tr|h[1-6]|pre|ul|ol|dl|dd|dt|section|br)\b[^<>]*>")
 _CONTEXT: Final = 0.5  # of the injections stand within ordinary text
 _DROPPED: Final = 0.06  # of an injection's stems are left out at random
+_OTHER_WORDS: Final = 0.4  # of the words that have synonyms are replaced
+_JOINED: Final = 0.25  # of the injections follow upon another one
+
+
+def kept_out(source: str) -> bool:
+    """Tell whether a source of the dev half calibrates instead of being learned from."""
+    return zlib.crc32(f"calibration {source}".encode()) % 6 == 0
 
 
 class Window(NamedTuple):
@@ -50,9 +59,7 @@ def of_document(document: Document, weight: float = 1.0) -> Iterator[Window]:
                 yield Window(part, injected=False, weight=weight, source=document.name)
 
 
-def of_bases(
-    seed: int, half: str, fills: int, context: list[Window], chosen: tuple[Base, ...] | None = None
-) -> Iterator[Window]:
+def of_bases(seed: int, half: str, fills: int, context: list[Window]) -> Iterator[Window]:
     """Give windows of each base phrase of a half, with and without ordinary text around it.
 
     Args:
@@ -60,15 +67,23 @@ def of_bases(
         half: whose bases.
         fills: how often each base is filled.
         context: windows of ordinary text to take from.
-        chosen: these bases only.
     """
-    for base in chosen or bases():
+    others: dict[bool, list[Base]] = {False: [], True: []}
+    for base in bases():
+        if base.half == half and base.strong:
+            others[kept_out(base.text)].append(base)
+    for base in bases():
         if base.half != half:
             continue
         rng = random.Random(f"{seed}/{base.family}/{base.text}")
-        for _ in range(fills):
-            found = stems(fill(base, rng).encode())
-            if half == DEV and rng.random() < 0.5:
+        for number in range(fills):
+            text = fill(base, rng)
+            if number % 4 and base.language == "en":
+                text = reworded(text, rng)
+            if rng.random() < _JOINED:
+                text = f"{fill(rng.choice(others[kept_out(base.text)]), rng)} {text}"
+            found = stems(text.encode())
+            if rng.random() < 0.5:
                 found = [stem for stem in found if rng.random() >= _DROPPED]
             if rng.random() < _CONTEXT and context and len(found) < WINDOW - 4:
                 room = rng.randrange(4, WINDOW - len(found) + 1)
@@ -82,6 +97,31 @@ def of_bases(
             yield Window(found, injected=True, weight=1.0 if base.strong else 0.5, source=base.text)
 
 
+@lru_cache(maxsize=1)
+def _synonyms() -> tuple[re.Pattern[str], dict[str, tuple[str, ...]]]:
+    lines = (FOLDER / "synonyms.txt").read_text("utf-8").splitlines()
+    groups: dict[str, tuple[str, ...]] = {}
+    for line in lines:
+        words = tuple(line.split("|"))
+        for word in words:
+            if word:
+                groups.setdefault(word.lower(), words)
+    longest = sorted(groups, key=lambda word: (-len(word), word))
+    return re.compile(r"(?i)\b(?:" + "|".join(map(re.escape, longest)) + r")\b"), groups
+
+
+def reworded(text: str, rng: random.Random) -> str:
+    """Say the same with other words, here and there."""
+    pattern, groups = _synonyms()
+
+    def other(match: re.Match[str]) -> str:
+        if rng.random() >= _OTHER_WORDS:
+            return match.group()
+        return rng.choice(groups[match.group().lower()])
+
+    return pattern.sub(other, text)
+
+
 def imperatives(seed: int, half: str, fills: int, weight: float) -> Iterator[Window]:
     """Give windows of ordinary requests and orders, such as manuals hold, with the same slots."""
     lines = (FOLDER / "phrases" / "benign_imperatives.txt").read_text("utf-8").splitlines()
@@ -92,17 +132,23 @@ def imperatives(seed: int, half: str, fills: int, weight: float) -> Iterator[Win
         rng = random.Random(f"{seed}/{line}")
         base = Base("imperative", "en", False, line, half)
         for _ in range(fills):
-            found = stems(fill(base, rng).encode())
+            found = stems(reworded(fill(base, rng), rng).encode())
             yield Window(found[:WINDOW], injected=False, weight=weight, source=line)
 
 
-def of_hard_set(seed: int, half: str, weight: float) -> Iterator[Window]:
+def of_hard_set(seed: int, half: str, weight: float, quotes: int) -> Iterator[Window]:
     """Give windows of the hard set and of ordinary sentences in many languages.
 
     A paragraph of a frame that is nothing but the quoted phrase is left out: only its setting
     tells it from the phrase itself.
+
+    Args:
+        seed: as of `of_bases`.
+        half: whose documents.
+        weight: of each window that quotes nothing; the others count 1.
+        quotes: phrases that each frame quotes.
     """
-    for document in hard(seed, half):
+    for document in hard(seed, half, quotes):
         quoting = document.family.startswith("hard:quote")
         for paragraph in paragraphs(document):
             found = stems(paragraph.encode())
@@ -110,7 +156,8 @@ def of_hard_set(seed: int, half: str, weight: float) -> Iterator[Window]:
             for start in range(0, len(found), WINDOW):
                 part = found[start : start + WINDOW]
                 if len(part) >= 4 and not alone:
-                    yield Window(part, injected=False, weight=weight, source=document.name)
+                    counts = 1.0 if quoting else weight
+                    yield Window(part, injected=False, weight=counts, source=document.name)
     for document in languages(half):
         found = stems(document.body)
         yield Window(
