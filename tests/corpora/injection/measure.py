@@ -15,6 +15,9 @@ from tests.corpora.injection.documents import Document
 CURVE: Final = (10, 20, 30, 40, 50, 60, 70, 80, 90)
 """Scores at which recall and false alarms are printed."""
 
+RAISING: Final = 4.0
+"""Log-odds of a passage from which on it would be notable without any rule."""
+
 _AROUND: Final = 300  # bytes before and behind a finding that the classifier reads
 
 
@@ -29,6 +32,11 @@ class Result(NamedTuple):
     alone: float
     """Log-odds of the most telling passage of the whole document."""
     rule: str
+
+    @property
+    def raised(self) -> float:
+        """The same; a document with a telling passage is notable whatever the rules found."""
+        return max(self.both, NOTABLE if self.alone >= RAISING else 0.0)
 
     @property
     def both(self) -> float:
@@ -109,6 +117,11 @@ def rules_alone(result: Result) -> float:
 def with_classifier(result: Result) -> float:
     """Score with the classifier."""
     return result.both
+
+
+def with_raising(result: Result) -> float:
+    """Score with the classifier also where the rules found nothing."""
+    return result.raised
 
 
 def share(results: Sequence[Result], threshold: float, score: Score) -> float:
