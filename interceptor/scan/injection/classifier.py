@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import re
 import zlib
+from array import array
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from importlib import resources
-from itertools import accumulate
+from itertools import accumulate, islice, pairwise
 from math import exp
 from typing import Final, NamedTuple
 
@@ -154,7 +155,11 @@ def stems_of_kinds(kinds: dict[str, str]) -> dict[bytes, int]:
 
 
 class Classifier:
-    """Tells how likely a text instructs the agent that reads it. Any thread may use it."""
+    """Tells how likely a text instructs the agent that reads it. Any thread may use it.
+
+    Attributes:
+        kinds: for each stem that is of a kind, its kinds, a bit each.
+    """
 
     def __init__(self, data: bytes) -> None:
         """Read what the training wrote.
@@ -172,9 +177,9 @@ class Classifier:
         self._pairs = table[SINGLES : SINGLES + PAIRS]
         self._skips = table[SINGLES + PAIRS : SINGLES + 2 * PAIRS]
         self._chains = table[SINGLES + 2 * PAIRS :]
-        self._kinds = stems_of_kinds(weights.kinds)
+        self.kinds = stems_of_kinds(weights.kinds)
         self._weights = weights
-        self._rows = _rows(weights)
+        self._mixed = _mixed(weights)
 
     @classmethod
     def load(cls) -> Classifier:
@@ -192,9 +197,14 @@ class Classifier:
 
     def log_odds(self, text: bytes) -> float:
         """Return the natural logarithm of the odds, -30 to 30; `probability` follows from it."""
-        weights = self._weights
-        best = max(self._scores(text), default=0.0)
-        return max(-30.0, min(30.0, weights.slope * best + weights.offset))
+        return self._calibrated(max(self._scores(text), default=self._weights.bias))
+
+    def odds_of(self, found: Sequence[bytes]) -> float:
+        """Return the same of stems."""
+        return self._calibrated(self.score(found))
+
+    def _calibrated(self, score: float) -> float:
+        return max(-30.0, min(30.0, self._weights.slope * score + self._weights.offset))
 
     def score(self, found: Sequence[bytes]) -> float:
         """Return the score of one window of stems before calibration."""
@@ -206,46 +216,45 @@ class Classifier:
 
     def _windows(self, found: Sequence[bytes]) -> Iterator[float]:
         """Give the score of each window."""
-        seen = features(found, self._kinds)
+        seen = features(found, self.kinds)
         one, two, three, four = self._singles, self._pairs, self._skips, self._chains
         values = [one[a] + two[b] + three[c] for a, b, c in zip(*seen[:3], strict=True)]
         for at, index in seen.chains:
             values[at] += four[index]
         sums = list(accumulate(values, initial=0))
+        if not values:
+            return
         masks: list[int] = []
         for start in range(0, len(found), BLOCK):
             mask = 0
             for kind in seen.kinds[start : start + BLOCK]:
                 mask |= kind
             masks.append(mask)
-        scale, bias, last = self._weights.scale, self._weights.bias, len(found)
-        for blocks in (2, 4):
-            for block in range(max(1, len(masks) - blocks + 1) if masks else 0):
-                mask = 0
-                for part in masks[block : block + blocks]:
-                    mask |= part
-                start = block * BLOCK
-                end = min(start + blocks * BLOCK, last)
-                yield bias + scale * (sums[end] - sums[start]) + self._mix(mask)
-
-    def _mix(self, mask: int) -> float:
-        """Return what the kinds of word that occur together count."""
-        bits = [bit for bit in range(len(self._rows)) if mask >> bit & 1]
-        rows = self._rows
-        return sum(rows[bit][other] for at, bit in enumerate(bits) for other in bits[at:])
+        edges = sums[::BLOCK]
+        if len(found) % BLOCK:
+            edges.append(sums[-1])
+        scale, bias, mixed = self._weights.scale, self._weights.bias, self._mixed
+        twos = [a | b for a, b in pairwise(masks)] or masks
+        fours = [a | b for a, b in zip(twos, twos[2:], strict=False)] or [twos[0] | twos[-1]]
+        for blocks, joined in ((2, twos), (4, fours)):
+            ends = edges[blocks:] or edges[-1:]
+            for mask, begin, end in zip(joined, edges, ends, strict=False):
+                yield bias + scale * (end - begin) + mixed[mask]
 
 
-def _rows(weights: Weights) -> list[list[float]]:
-    """Return for each kind the weights of it with the others; with itself: its own."""
+def _mixed(weights: Weights) -> array[float]:
+    """Return for each set of kinds, a bit each, what it counts that they stand together."""
     count = len(weights.kinds)
-    rows = [[0.0] * count for _ in range(count)]
-    values = iter(weights.together)
+    own, pairs = weights.together[:count], iter(weights.together[count:])
+    rows = [[0.0] * (bit + 1) + list(islice(pairs, count - bit - 1)) for bit in range(count)]
+    table = [0.0]
     for bit in range(count):
-        rows[bit][bit] = next(values)
-    for bit in range(count):
-        for other in range(bit + 1, count):
-            rows[bit][other] = next(values)
-    return rows
+        with_it = [own[bit]]
+        for other in range(bit):
+            weight = rows[other][bit]
+            with_it += [value + weight for value in with_it]
+        table += [a + b for a, b in zip(table, with_it, strict=True)]
+    return array("d", table)
 
 
 @lru_cache(maxsize=1)

@@ -11,8 +11,8 @@ from pathlib import Path
 from interceptor.scan.injection.classifier import Classifier
 from interceptor.scan.injection.model import NOTABLE
 from interceptor.scan.injection.scanner import InjectionScanner
-from tests.corpora.injection import measure
-from tests.corpora.injection.bases import HALVES, bases
+from tests.corpora.injection import calibration, measure
+from tests.corpora.injection.bases import HALVES, HELDOUT, bases
 from tests.corpora.injection.benign import benign, hard
 from tests.corpora.injection.documents import Document, injections
 
@@ -26,6 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--half", choices=HALVES, help="one half only")
     parser.add_argument("--show", action="store_true", help="print the injections themselves")
     parser.add_argument("--measure", action="store_true", help="what the product makes of them")
+    parser.add_argument("--calibration", action="store_true", help="of the classifier's windows")
     parser.add_argument("--misses", type=int, default=25, help="how many of each kind are listed")
     parser.add_argument("--cache", type=Path, default=None, help="folder of the compiled rules")
     chosen = parser.parse_args(arguments)
@@ -33,6 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if chosen.show:
         for document in made:
             print(f"{_name(document)}\n{document.body.decode('utf-8', 'replace')}\n")
+        return 0
+    if chosen.calibration:
+        _print(calibration.report(chosen.seed, chosen.half or HELDOUT, chosen.benign))
         return 0
     _sizes(made)
     if not chosen.measure:
@@ -110,7 +114,12 @@ def _goals(
     at = NOTABLE
     print()
     good = True
-    for what, how in (("rules", measure.rules_alone), ("both", measure.with_classifier)):
+    ways = {
+        "rules": measure.rules_alone,
+        "both": measure.with_classifier,
+        f"both, and log-odds >= {measure.RAISING:.0f} of any passage": measure.with_raising,
+    }
+    for what, how in ways.items():
         found = measure.share(strong, at, how)
         false, hardest = measure.share(clean, at, how), measure.share(tricky, at, how)
         good = found >= 0.9 and false <= 0.005 and hardest <= 0.02
