@@ -14,6 +14,7 @@ connected to through it, whenever it was bound (unix(7); tests/system/netns).
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -52,9 +53,13 @@ def cover(plan: Overlay, *, rootless: bool) -> None:
     try:
         _cover(plan, rootless=rootless)
     except OSError as error:
+        cause = "this kernel or file system has no overlay here"
+        if rootless and error.errno == errno.EINVAL:
+            # What is mounted below it may hide something, so a user namespace may not look under
+            # it (mount_namespaces(7), "locked").
+            cause = "without root it takes a home below which nothing else is mounted"
         raise OverlayError(
-            f"--home overlay: {error}; this kernel or file system has no overlay here: "
-            "use --home ro or --home private"
+            f"--home overlay: {error}; {cause}: use --home ro or --home private"
         ) from error
 
 

@@ -75,6 +75,36 @@ def send(
     return Errand(pid, reading)
 
 
+def hand_on(
+    errand: Errand,
+    identity: Identity,
+    work: Callable[[bytes], bytes],
+    first: Callable[[], object] = bool,
+) -> Callable[[], bytes]:
+    """Send a second child, which works on the result of the first; neither has what the other has.
+
+    Args:
+        errand: the first child.
+        identity: what the second one becomes.
+        work: called in it with the result of the first.
+        first: see `send`.
+
+    Returns:
+        What waits for both and gives the second one's result; call it once. It raises
+        UserWorkError where there is none.
+    """
+    second = send(identity, lambda: work(receive(errand.answer)), (errand.answer,), first)
+    os.close(errand.answer)
+
+    def wait() -> bytes:
+        try:
+            return result_of(second)
+        finally:
+            os.waitpid(errand.pid, 0)
+
+    return wait
+
+
 def result_of(errand: Errand) -> bytes:
     """Wait for the result of `send`.
 

@@ -178,19 +178,9 @@ def _become_interceptor(plan: Plan, evidence: int, control: socket.socket, paren
         uid = None if plan.rootless else confine.unprivileged_uid(os.getpid())
         decider = plan.identity if uid is None else Identity(uid, uid, (), "interceptor", "", "")
 
-        def collect(work: Callable[[bytes], bytes]) -> bytes:
+        def collect(work: Callable[[bytes], bytes]) -> Callable[[], bytes]:
             # Neither who reads nor who decides has rights or memory that are of use to the other.
-            second = as_user.send(
-                decider,
-                lambda: work(as_user.receive(errand.answer)),
-                (errand.answer,),
-                guarding.warm,
-            )
-            os.close(errand.answer)
-            try:
-                return as_user.result_of(second)
-            finally:
-                os.waitpid(errand.pid, 0)
+            return as_user.hand_on(errand, decider, work, guarding.warm)
 
         from interceptor.serve import guarding, worker
 

@@ -158,19 +158,9 @@ def _become(
         uid = confine.unprivileged_uid(os.getpid()) if os.geteuid() == 0 else None
         decider = plan.identity if uid is None else Identity(uid, uid, (), "proxy", "", "")
 
-        def collect(work: Callable[[bytes], bytes]) -> bytes:
+        def collect(work: Callable[[bytes], bytes]) -> Callable[[], bytes]:
             # As for a jail: who reads and who decides is of no use to the other.
-            second = as_user.send(
-                decider,
-                lambda: work(as_user.receive(errand.answer)),
-                (errand.answer,),
-                guarding.warm,
-            )
-            os.close(errand.answer)
-            try:
-                return as_user.result_of(second)
-            finally:
-                os.waitpid(errand.pid, 0)
+            return as_user.hand_on(errand, decider, work, guarding.warm)
 
         from interceptor.serve import guarding, proxy_worker
 

@@ -30,7 +30,7 @@ from interceptor.serve.tenant import Rules
 from interceptor.serve.worker import (
     FLUSH_SECONDS,
     Collect,
-    build_scanner,
+    begin_scanner,
     import_what_is_imported_late,
     report,
 )
@@ -93,13 +93,14 @@ class _Worker:
         self._authority = authority
         key = digest_key(policy) or secrets.token_bytes(32)
         shared = Settings(settings.name, policy, settings.evidence, settings.cache)
-        scanner, guarded = build_scanner(shared, key, collect)
+        scanner_of = begin_scanner(shared, key, collect)
         inbound = InjectionScanner.build(settings.cache)
-        self._rules = Rules(scanner, inbound, key, guarded)
         self._context = client_context(policy.upstream.ca_file, policy.upstream.min_tls)
         self._log = EvidenceLog(settings.evidence, settings.name, digest(policy))
         self._networks = HostNetworks()
         import_what_is_imported_late()
+        scanner, guarded = scanner_of()
+        self._rules = Rules(scanner, inbound, key, guarded)
 
     async def serve(self, listeners: Sequence[socket.socket], control: socket.socket) -> None:
         loop = asyncio.get_running_loop()

@@ -37,9 +37,9 @@ from interceptor.tls.trust import client_context
 from interceptor.wire.body.stream import preload
 from interceptor.wire.rendered.readers import preload as preload_readers
 
-Collect = Callable[[Callable[[bytes], bytes]], bytes]
-"""Waits for what was found in the agent's environment and files, calls its argument with that in a
-child process, and returns the result: the values themselves never come here."""
+Collect = Callable[[Callable[[bytes], bytes]], Callable[[], bytes]]
+"""Has its argument called, in a child process, with what was found in the agent's environment and
+files; what it returns waits for the result. The values themselves never come here."""
 
 FLUSH_SECONDS: Final = 0.5
 _DESCRIPTORS: Final = 64
@@ -94,19 +94,22 @@ class _Worker:
     def __init__(self, settings: Settings, authority: Authority, collect: Collect) -> None:
         policy = settings.policy
         key = digest_key(policy) or secrets.token_bytes(32)
+        scanner_of = begin_scanner(settings, key, collect)
+        # A child is at work, which takes as long as all of this.
         inbound = InjectionScanner.build(settings.cache)
-        scanner, guarded = build_scanner(settings, key, collect)
+        context = client_context(policy.upstream.ca_file, policy.upstream.min_tls)
+        self.networks = HostNetworks()
+        import_what_is_imported_late()
+        scanner, guarded = scanner_of()
         self.tenant = Tenant(
             settings.jail,
             policy,
             rules=Rules(scanner, inbound, key, guarded),
             authority=authority,
-            context=client_context(policy.upstream.ca_file, policy.upstream.min_tls),
+            context=context,
             log=EvidenceLog(settings.evidence, settings.jail),
             leases=Leases(secrets.token_bytes(32)),
         )
-        self.networks = HostNetworks()
-        import_what_is_imported_late()
 
     async def serve(
         self, sockets: Sequence[socket.socket], start: Start, control: socket.socket
@@ -143,15 +146,21 @@ class _Worker:
             await asyncio.sleep(FLUSH_SECONDS)
 
 
-def build_scanner(settings: Settings, key: bytes, collect: Collect) -> tuple[Scanner, Guarded]:
-    """Build what looks for credentials, those included that `collect` finds, and name them."""
+def begin_scanner(
+    settings: Settings, key: bytes, collect: Collect
+) -> Callable[[], tuple[Scanner, Guarded]]:
+    """Begin to build what looks for credentials, those included that `collect` finds.
+
+    Returns:
+        What waits for it, and gives it with the names of what is looked for. Call it once.
+    """
     policy = settings.policy
     rules = load_rules()
     if policy.rules.files:
         rules = load_user_rules(rule_files(policy), rules)
     scanner = Scanner.build(rules, settings.cache)
     prepared = collect(lambda found: prepare(found, rules, scanner, policy.secrets, key))
-    return guard(prepared, rules, scanner)
+    return lambda: guard(prepared(), rules, scanner)
 
 
 def report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:  # noqa: ARG001

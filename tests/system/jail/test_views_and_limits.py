@@ -15,7 +15,8 @@ import pytest
 from netns import limits
 from netns.limits import LimitError, Limits
 from tests.lab import Lab
-from tests.lab.programs import JAIL_ENVIRONMENT
+from tests.lab.clients import ENVIRONMENT
+from tests.lab.programs import JAIL_ENVIRONMENT, clients_environment
 from tests.lab.world import DEV_HOME, DEV_WORK
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(120)]
@@ -36,6 +37,18 @@ def kept(lab: Lab) -> Iterator[str]:
     lab.path(path).unlink()
 
 
+@pytest.fixture
+def bare_home(lab: Lab) -> Iterator[None]:
+    """Without what other tests show in the home by a mount."""
+    shown = lab.run(["umount", ENVIRONMENT]).returncode == 0
+    yield
+    if shown:
+        again = f"mount --bind {clients_environment()} {ENVIRONMENT}"
+        again += f" && mount -o remount,bind,ro {ENVIRONMENT}"
+        assert lab.run(["sh", "-c", again]).returncode == 0
+
+
+@pytest.mark.usefixtures("bare_home")
 @both
 def test_home_overlay(lab: Lab, user: str | None, kept: str) -> None:
     script = f"echo new > {kept}; cat {kept}; echo x > ~/.profile-new; echo real > made; curl -sS "
@@ -48,6 +61,20 @@ def test_home_overlay(lab: Lab, user: str | None, kept: str) -> None:
     assert not lab.path(f"{DEV_HOME}/.profile-new").exists()
     assert lab.path(f"{DEV_WORK}/made").read_text() == "real\n"
     assert "were changed" not in done.errors
+
+
+def test_home_overlay_over_other_mounts(lab: Lab) -> None:
+    """Without root it is refused, and said why: the kernel lets nobody look under a mount."""
+    below = f"{DEV_HOME}/below"
+    mount = f"mkdir {below} && mount -t tmpfs tmpfs {below}"
+    assert lab.run(["sh", "-c", mount]).returncode == 0
+    try:
+        done = lab.jail(["true"], "--home", "overlay", "--rootless", user="dev")
+        assert done.returncode == 125
+        assert "nothing else is mounted" in done.errors
+        assert lab.jail(["true"], "--home", "overlay").returncode == 0
+    finally:
+        lab.run(["sh", "-c", f"umount {below} && rmdir {below}"])
 
 
 @both
