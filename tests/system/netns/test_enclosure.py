@@ -313,23 +313,29 @@ def test_suspending_stops_the_agent_too(mode: str) -> None:
         assert process.stdout.readline() == "ready\n"
         time.sleep(0.1)  # the handlers are installed after the gate has opened
 
-        def stopped() -> list[bool]:
-            lines = subprocess.run(["ps", "-eo", "stat,args"], capture_output=True, text=True)
-            ours = [line for line in lines.stdout.splitlines() if line.endswith("# suspended")]
-            return [line.startswith("T") for line in ours]
+        def settles(*, stopped: bool) -> bool:
+            """Whether all of the script's processes become so: what it has just forked, too."""
+            deadline = time.monotonic() + 10
+            while time.monotonic() < deadline:
+                lines = subprocess.run(["ps", "-eo", "stat,args"], capture_output=True, text=True)
+                ours = [line for line in lines.stdout.splitlines() if line.endswith("# suspended")]
+                if ours and all(line.startswith("T") is stopped for line in ours):
+                    return True
+                time.sleep(0.02)
+            return False
 
-        assert stopped() == [False]
-        process.send_signal(signal.SIGTSTP)
-        _, status = os.waitpid(process.pid, os.WUNTRACED)
-        assert os.WIFSTOPPED(status)
-        assert stopped() == [True]
-        process.send_signal(signal.SIGCONT)
-        deadline = time.monotonic() + 5
-        while stopped() != [False] and time.monotonic() < deadline:
-            time.sleep(0.02)
-        assert stopped() == [False]
-        process.terminate()
-        assert process.wait(10) == 128 + signal.SIGTERM
+        try:
+            assert settles(stopped=False)
+            process.send_signal(signal.SIGTSTP)
+            _, status = os.waitpid(process.pid, os.WUNTRACED)
+            assert os.WIFSTOPPED(status)
+            assert settles(stopped=True)
+            process.send_signal(signal.SIGCONT)
+            assert settles(stopped=False)
+            process.terminate()
+            assert process.wait(10) == 128 + signal.SIGTERM
+        finally:
+            process.kill()  # a stopped one would be waited for
 
 
 @both
