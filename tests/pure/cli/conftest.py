@@ -24,5 +24,6 @@ def sampled(scan_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
     """Let `scan` and `check` look for the sample rules; gives `prepare`."""
     monkeypatch.setattr(scan_setup, "cache_folder", lambda: scan_cache)
     monkeypatch.setattr(ruleset, "load_rules", lambda _=None: sample_rules())
-    monkeypatch.setattr(InjectionScanner, "build", lambda _=None: sample_injections())
+    injections = sample_injections()
+    monkeypatch.setattr(InjectionScanner, "build", lambda _=None: injections)
     return lambda options=Options(), **more: scan_setup.prepare(options, **more)  # noqa: B008
