@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Literal
 
 from interceptor.decide.event_texts import EventTexts
 from interceptor.decide.inbound_rules import InboundRules, Judged, Place
@@ -24,6 +25,11 @@ _UNREAD: Final = 65_536
 """Bytes of what looked clean that are read after all when something shows, of a long content."""
 _WRITTEN_OTHERWISE: Final = (b"\\u", b"&#", b"\\x", b"%u")
 """Begins of escapes: text that holds one is read, as a glance sees only what is written."""
+_ENTITY: Final = re.compile(rb"&[A-Za-z][A-Za-z0-9]{1,31};")
+
+Written = Literal["", "plain", "json"]
+"""How text stands in a content: not as it reads, as in markup; as it reads but for escapes; the
+same, in strings that may hold markup."""
 
 
 class InboundWindow:
@@ -111,7 +117,7 @@ class InboundDocument:
             "_rules",
             "_scanner",
         ),
-        *("_seam", "_size", "_unread", "_waiting", "_where", "_window", "place"),
+        *("_seam", "_size", "_unread", "_waiting", "_where", "_window", "_written", "place"),
     )
 
     def __init__(
@@ -123,7 +129,7 @@ class InboundDocument:
         make: MakeVerdict,
         reader: Reader,
         *,
-        written: bool,
+        written: Written,
         whole: int,
     ) -> None:
         """Begin.
@@ -135,8 +141,7 @@ class InboundDocument:
             where: what findings say of their place.
             make: makes verdicts.
             reader: of the content.
-            written: text stands in it as it reads, but for escapes that are easily seen; False:
-                markup, or what is no text.
+            written: how text stands in it.
             whole: bytes of a content that is read from its begin when something shows.
         """
         self._scanner = scanner
@@ -145,7 +150,8 @@ class InboundDocument:
         self._where = where
         self._make = make
         self._reader = reader
-        self._glanced = written
+        self._glanced = bool(written)
+        self._written = written
         self._most = whole
         self._unread: list[bytes] = []
         self._waiting = 0
@@ -195,7 +201,9 @@ class InboundDocument:
         seam = before + data[:_SEAM]
         self._seam = data[-_SEAM:] if len(data) >= _SEAM else seam[-_SEAM:]
         glance = self._scanner.glance
-        return shows(self._scanner, data) or (bool(before) and glance(seam))
+        if shows(self._scanner, data, self._written):
+            return True
+        return bool(before) and glance(seam)
 
     def _take(self, passages: list[Passage]) -> None:
         if not passages:
@@ -227,6 +235,8 @@ class InboundDocument:
         return None if judged is None else self._make(judged)
 
 
-def shows(scanner: InjectionScanner, data: bytes) -> bool:
+def shows(scanner: InjectionScanner, data: bytes, written: Written) -> bool:
     """Tell whether text needs a closer look: something shows in it, or may behind an escape."""
+    if written == "json" and (b"<" in data or (b"&" in data and _ENTITY.search(data) is not None)):
+        return True
     return scanner.glance(data) or any(escape in data for escape in _WRITTEN_OTHERWISE)

@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from interceptor.decide.inbound import InboundDocument, InboundWindow, shows
+from interceptor.decide.inbound import InboundDocument, InboundWindow, Written, shows
 from interceptor.decide.inbound_rules import InboundRules
 from interceptor.decide.judge_places import PlaceJudge
 from interceptor.decide.sources import Sources
@@ -22,15 +22,22 @@ from interceptor.verdict import Action, Reason, Verdict
 from interceptor.wire.body.media import media_of
 from interceptor.wire.rendered.readers import LOOK, reader_for
 
-_WRITTEN: Final = frozenset(
+_JSON: Final = frozenset((b"application/json", b"text/json", b"application/manifest+json"))
+_WRITTEN: Final = _JSON | frozenset(
     (
         *(b"text/plain", b"text/css", b"text/csv", b"text/javascript", b"application/javascript"),
-        *(b"application/json", b"application/yaml", b"application/toml", b"text/yaml"),
-        *(b"text/markdown", b"text/x-markdown", b"application/x-javascript", b"text/x-python"),
+        *(b"application/yaml", b"application/toml", b"text/yaml"),
+        *(b"application/x-javascript", b"text/x-python"),
     )
 )
-"""Types in which text stands as it reads, but for escapes."""
-_MARKUP: Final = (".html", ".htm", ".xhtml", ".shtml", ".xml", ".svg", ".ipynb")
+"""Types in which text stands as it reads, but for escapes. Markdown is none: what splits a word in
+it, such as emphasis or a comment, is not seen."""
+_BLANK: Final = b"\xef\xbb\xbf \t\r\n\f"
+"""Bytes before the first that tells something."""
+_MARKUP: Final = (
+    *(".html", ".htm", ".xhtml", ".shtml", ".xml", ".svg", ".ipynb"),
+    *(".md", ".markdown", ".mdown", ".mkd", ".mdx", ".mdc", ".qmd", ".rmd"),
+)
 
 
 class InboundJudge(PlaceJudge):
@@ -93,7 +100,8 @@ class InboundJudge(PlaceJudge):
         scanner = self._inbound
         if scanner is None or not content or self._inbound_rules.place(target) is None:
             return True
-        if _is_written(content_type, target.path, content) and not shows(scanner, content):
+        written = _written(content_type, target.path, content)
+        if written and not shows(scanner, content, written):
             return True
         reader = reader_for(content_type, target.path, content[:LOOK])
         if reader is None:
@@ -145,7 +153,7 @@ class InboundJudge(PlaceJudge):
         reader = reader_for(content_type, target.path, first[:LOOK])
         if reader is None:
             return None
-        written = _is_written(content_type, target.path, first)
+        written = _written(content_type, target.path, first)
         return InboundDocument(
             self._inbound,
             self._inbound_rules,
@@ -220,8 +228,11 @@ class InboundJudge(PlaceJudge):
         return msgspec.structs.replace(verdict, taint=cause)
 
 
-def _is_written(content_type: bytes, path: str, first: bytes) -> bool:
-    """Tell whether text stands in a content as it reads; path and begin may say otherwise."""
-    if media_of(content_type).kind not in _WRITTEN or first.lstrip()[:1] == b"<":
-        return False
-    return not path.partition("?")[0].lower().endswith(_MARKUP)
+def _written(content_type: bytes, path: str, first: bytes) -> Written:
+    """Tell how text stands in a content; path and begin may say otherwise than its type."""
+    kind = media_of(content_type).kind
+    if kind not in _WRITTEN or first.lstrip(_BLANK)[:1] == b"<":
+        return ""
+    if path.partition("?")[0].lower().endswith(_MARKUP):
+        return ""
+    return "json" if kind in _JSON or first.lstrip(_BLANK)[:1] in (b"{", b"[", b'"') else "plain"

@@ -13,9 +13,6 @@ from interceptor.model import Kind
 from interceptor.verdict import Reason, Verdict
 from interceptor.wire.http1 import Field, Framing, HttpError, ResponseHead, is_idempotent
 
-_PAUSE_SECONDS: Final = 0.02
-"""A response of unknown length that pauses for so long goes on piece by piece from there: it may be
-one that never ends."""
 _TRIES: Final = 3
 """Times that a request is made again which upstream says it has not begun with."""
 
@@ -64,7 +61,7 @@ class Exchange(Asking):
             if (inbound.noted or inbound.verdict is not None) and self._cut_response(inbound, now):
                 return
             if inbound.waiting:
-                self.deadline = min(self.deadline, now + _PAUSE_SECONDS)
+                self.deadline = min(self.deadline, now + inbound.patience)
             if not data:
                 return
             self._begin_answer()

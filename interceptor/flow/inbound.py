@@ -43,11 +43,13 @@ class Inbound(Protocol):
         verdict: set when a finding cuts the response; nothing passes afterwards.
         noted: verdicts on findings that do not block, to be recorded and taken out.
         holds_head: the response may still turn into a refusal: its head waits for content.
+        patience: seconds that `waiting` may last; then it may be one that never ends.
     """
 
     verdict: Verdict | None
     noted: list[Verdict]
     holds_head: bool
+    patience: float
 
     @property
     def waiting(self) -> bool:

@@ -22,9 +22,18 @@ from interceptor.policy.schema import Limits
 from interceptor.verdict import Verdict
 from interceptor.wire.content import ContentReader
 from interceptor.wire.http1 import Framing, HttpError, ResponseHead
+from interceptor.wire.rendered.readers import LOOK
 
 _MOST_DECODED: Final = 8
 """Times the size of what is held that content may have, decoded, to be changed."""
+_PAUSE_SECONDS: Final = 0.02
+"""A content of unknown length that pauses for so long goes on piece by piece from there: it may be
+one that never ends, such as a log."""
+_PAGE_SECONDS: Final = 0.5
+_PAGES: Final = frozenset(
+    (b"text/html", b"application/xhtml+xml", b"text/markdown", b"text/x-markdown", b"image/svg+xml")
+)
+"""Types of pages, which end: whoever sends one slowly does not get a part of it through soon."""
 
 Opened = Callable[[bytes], InboundDocument | None]
 """Begins to judge a content by its first bytes; None: it is nothing that is read."""
@@ -34,9 +43,9 @@ class Document:
     """The content of one response; see `interceptor.flow.inbound.Inbound`."""
 
     __slots__ = (
-        *("_answer", "_back", "_blind", "_codings", "_content", "_document", "_head", "_held"),
-        *("_holding", "_judge", "_kind", "_limits", "_live", "_opened", "_said", "_size"),
-        *("_started", "_tag", "_target", "holds_head", "noted", "verdict"),
+        *("_answer", "_back", "_blind", "_codings", "_content", "_document", "_first", "_head"),
+        *("_held", "_holding", "_judge", "_kind", "_limits", "_live", "_opened", "_said", "_size"),
+        *("_started", "_tag", "_target", "holds_head", "noted", "patience", "verdict"),
     )
 
     def __init__(
@@ -74,8 +83,10 @@ class Document:
         self._opened = opened
         self._tag = tag
         self.holds_head = holds
+        self.patience = _PAGE_SECONDS if kind in _PAGES else _PAUSE_SECONDS
         self._document: InboundDocument | None = None
         self._started = False
+        self._first = b""
         self._content: ContentReader | None = None
         self._held: list[bytes] = []
         self._size = 0
@@ -112,6 +123,9 @@ class Document:
         if self._blind:
             return self._all() + data if self._held or self._back else data
         if self._holding:
+            verdict = None if self._document is None else self._document.verdict()
+            if verdict is not None and not verdict.allowed:
+                return self._end(verdict)  # what follows only adds to it
             self._held.append(data)
             self._size += len(data)
             if self._size <= self._limits.inbound_bytes or not self._go_on():
@@ -136,6 +150,7 @@ class Document:
         """Content is complete; give what is left of it."""
         if self.verdict is not None:
             return b""
+        self._start()
         document = self._document
         if document is None or self._blind:
             return self._all()
@@ -182,12 +197,23 @@ class Document:
 
     def _look(self, piece: bytes) -> None:
         if not self._started:
-            self._started = True
-            self._document = self._opened(piece)
+            piece = self._first = self._first + piece
+            if not self._holding or len(piece) >= LOOK:
+                self._start()
+        elif self._document is not None:
+            self._document.feed(piece)
+
+    def _start(self) -> None:
+        """Begin to judge by the first bytes; whoever sends fewer at first gains nothing."""
+        first, self._first = self._first, b""
+        if self._started or not first:
+            return
+        self._started = True
+        self._document = self._opened(first)
         if self._document is None:
             self._blind = True
         else:
-            self._document.feed(piece)
+            self._document.feed(first)
 
     def _unreadable(self, error: HttpError) -> None:
         """A coding we do not know, or damage: refused where content may be, else let be."""
@@ -200,6 +226,7 @@ class Document:
     def _go_on(self) -> bool:
         """What is held is to be released, and more will follow; False where it may not be."""
         self._holding = False
+        self._start()
         return self._note(late=False)
 
     def _note(self, *, late: bool, ended: bool = False) -> bool:

@@ -155,6 +155,7 @@ class Events:
     )
 
     waiting: Final = False
+    patience = 0.0
 
     def __init__(
         self,

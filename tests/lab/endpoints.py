@@ -7,7 +7,7 @@ import gzip
 import json
 import time
 
-from tests.lab import browser_page, git_server, llm_api, package_index
+from tests.lab import browser_page, git_server, llm_api, package_index, steering_pages
 from tests.lab.bad_responses import BAD
 from tests.lab.web_server import Exchange
 
@@ -28,6 +28,15 @@ async def answer(exchange: Exchange) -> None:
         await ENDPOINTS[first](exchange)
     else:
         await exchange.reply(b"no such page in the lab\n", status=404)
+
+
+PAGES: dict[str, tuple[str, bytes]] = {}
+"""What `Lab.set_page` has put under /served/: by name, media type and content."""
+
+
+async def _served(exchange: Exchange) -> None:
+    kind, content = PAGES[exchange.path.rsplit("/", 1)[1]]
+    await exchange.reply(content, kind)
 
 
 async def _root(exchange: Exchange) -> None:
@@ -233,4 +242,6 @@ ENDPOINTS = {
     "simple": package_index.answer,
     "packages": package_index.answer,
     "git": git_server.answer,
+    "steering": steering_pages.answer,
+    "served": _served,
 }

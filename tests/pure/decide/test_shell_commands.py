@@ -176,9 +176,12 @@ def test_long_texts_take_time_in_proportion() -> None:
         taken = []
         for size in (4_000, 32_000):
             text = unit * (size // len(unit))
-            begin = time.process_time()
-            with contextlib.suppress(TooComplexError):
-                commands(text)
-            taken.append(time.process_time() - begin)
+            tries = []
+            for _ in range(3):
+                begin = time.process_time()
+                with contextlib.suppress(TooComplexError):
+                    commands(text)
+                tries.append(time.process_time() - begin)
+            taken.append(min(tries))
         # Eight times as long; quadratic would be sixty-four.
         assert taken[1] < max(0.05, taken[0] * 24), unit

@@ -205,6 +205,15 @@ def test_a_low_score_is_noted_and_passes() -> None:
     assert handlings(page) == [("warn", "web", 34)]
 
 
+def test_first_bytes_that_come_alone_do_not_hide_what_it_is() -> None:
+    elements = b"".join(b"<b>%b</b>" % BAD[at : at + 3] for at in range(0, len(BAD), 3))
+    page = b"  <!DOCTYPE html><p>" + elements + b"</p>"
+    for kind in ("text/plain", "application/octet-stream"):
+        for cut in (1, 3, 9):
+            pieces = (chunk(page[:cut]), chunk(page[cut:]), b"0\r\n\r\n")
+            assert talk().reply(head(kind), *pieces).statuses == [403], (kind, cut)
+
+
 def test_a_long_document_goes_on_in_pieces_one_of_them_held_back() -> None:
     limits = Limits(inbound_bytes=1000)
     good = b"word " * 100
