@@ -23,7 +23,7 @@ _END: Final = 4096
 """Bytes at the end of what was taken that a reader may not have given yet, as far as it matters."""
 _UNREAD: Final = 65_536
 """Bytes of what looked clean that are read after all when something shows, of a long content."""
-_WRITTEN_OTHERWISE: Final = (b"\\u", b"&#", b"\\x", b"%u")
+_WRITTEN_OTHERWISE: Final = (b"\\u", b"&#", b"\\x", b"%u", b"\x1b[")
 """Begins of escapes: text that holds one is read, as a glance sees only what is written."""
 _ENTITY: Final = re.compile(rb"&[A-Za-z][A-Za-z0-9]{1,31};")
 

@@ -20,6 +20,7 @@ from interceptor.scan.engine import RawFinding, Scanner
 from interceptor.scan.injection.scanner import InjectionScanner
 from interceptor.verdict import Action, Reason, Verdict
 from interceptor.wire.body.media import media_of
+from interceptor.wire.rendered.charset import codec_for
 from interceptor.wire.rendered.readers import LOOK, reader_for
 
 _JSON: Final = frozenset((b"application/json", b"text/json", b"application/manifest+json"))
@@ -230,8 +231,11 @@ class InboundJudge(PlaceJudge):
 
 def _written(content_type: bytes, path: str, first: bytes) -> Written:
     """Tell how text stands in a content; path and begin may say otherwise than its type."""
-    kind = media_of(content_type).kind
+    media = media_of(content_type)
+    kind = media.kind
     if kind not in _WRITTEN or first.lstrip(_BLANK)[:1] == b"<":
+        return ""
+    if codec_for(media.charset, first[:LOOK]):  # letters of several bytes
         return ""
     if path.partition("?")[0].lower().endswith(_MARKUP):
         return ""

@@ -20,18 +20,6 @@ _LINES: Final = frozenset(
     (b"application/x-ndjson", b"application/ndjson", b"application/jsonl", b"application/json-seq")
 )
 _GRPC: Final = b"application/grpc"
-_UNREAD: Final = (b"video/", b"audio/", b"font/", b"model/")
-_UNREAD_TYPES: Final = frozenset(
-    b"application/" + name
-    for name in (
-        *(b"gzip", b"x-gzip", b"x-tar", b"x-bzip2", b"x-xz", b"zstd", b"x-7z-compressed", b"wasm"),
-        *(b"vnd.debian.binary-package", b"x-debian-package", b"x-rpm", b"java-archive"),
-        *(b"x-apple-diskimage", b"x-iso9660-image", b"vnd.android.package-archive"),
-        *(b"dns-message", b"ocsp-response", b"pkix-crl", b"x-x509-ca-cert", b"x-protobuf"),
-        *(b"vnd.git-lfs", b"x-git-upload-pack-result", b"x-git-receive-pack-result"),
-        *(b"x-git-upload-pack-advertisement", b"x-git-receive-pack-advertisement"),
-    )
-)
 _KINDS: Final[dict[bytes, tuple[str, bytes]]] = {}
 """Content-Type values as received, to how they are read and the media type. Bounded."""
 
@@ -84,8 +72,6 @@ def _kind_of(value: bytes) -> tuple[str, bytes]:
         how = "lines"
     elif kind.startswith(_GRPC):
         how = "" if kind.startswith(_GRPC + b"-web-text") else "grpc"
-    elif kind.startswith(_UNREAD) or kind in _UNREAD_TYPES:
-        how = ""
     if len(_KINDS) >= 256:
         _KINDS.clear()
     _KINDS[value] = how, kind

@@ -75,6 +75,12 @@ def _image(limits: ReaderLimits) -> Reader:
     return ImageReader(limits)
 
 
+def _pdf(limits: ReaderLimits) -> Reader:
+    from interceptor.wire.rendered.pdf import PdfReader
+
+    return PdfReader(limits)
+
+
 def _office(limits: ReaderLimits) -> Reader:
     from interceptor.wire.rendered.containers import office_reader
 
@@ -183,6 +189,7 @@ _TYPES.update(dict.fromkeys(_OFFICE_TYPES, _office))
 _TYPES.update(
     dict.fromkeys((b"image/png", b"image/jpeg", b"image/gif", b"image/webp", b"image/jpg"), _image)
 )
+_TYPES.update(dict.fromkeys((b"application/pdf", b"application/x-pdf"), _pdf))
 _TYPES.update(dict.fromkeys((b"message/rfc822", b"message/global"), _mail))
 _SUFFIXES: Final[dict[bytes, _Maker]] = {b"+json": _json, b"+xml": _xml, b"+yaml": _hashed}
 _PATHS: Final[dict[str, _Maker]] = {
@@ -207,6 +214,7 @@ _PATHS: Final[dict[str, _Maker]] = {
     **dict.fromkeys(("vtt", "srt"), _subtitles),
     **dict.fromkeys(("docx", "xlsx", "pptx", "odt", "ods", "odp"), _office),
     **dict.fromkeys(("eml",), _mail),
+    **dict.fromkeys(("pdf",), _pdf),
 }
 _VAGUE: Final = frozenset(
     (b"", b"text/plain", b"application/octet-stream", b"binary/octet-stream", b"text/x-unknown")
@@ -214,6 +222,7 @@ _VAGUE: Final = frozenset(
 """Types that say nothing: the path and the first bytes tell more."""
 
 
+_PDF: Final = b"%PDF-1."
 _BINARY: Final = bytes((*range(9), 0x0B, *range(0x0E, 0x1B), *range(0x1C, 0x20)))
 
 
@@ -235,14 +244,16 @@ def reader_for(
     if codec and not doubtful:
         first = _legible(codec, first)
     maker = _TYPES.get(kind) or _by_suffix(kind)
-    if maker is None and (kind in _VAGUE or kind.startswith(b"text/")):
-        maker = _by_path(url_path) or _by_bytes(first)
-        if maker is None and (kind.startswith(b"text/") or not _is_binary(first)):
-            maker = _text
     if maker is None and kind.startswith(b"multipart/") and media.boundaries:
         from interceptor.wire.rendered.containers import multipart_reader
 
         return multipart_reader(limits, _of_part(limits), media.boundaries[0])
+    if maker is None:  # a type that says nothing, or that nobody knows: whoever reads it looks
+        says = kind in _VAGUE or kind.startswith(b"text/")
+        maker = (_by_path(url_path) if says else None) or _by_bytes(first)
+        legible = (says or bool(first)) and not _is_binary(first)
+        if maker is None and (legible or kind.startswith(b"text/")):
+            maker = _text
     if maker is None:
         return None
     if not codec:
@@ -274,6 +285,8 @@ def _by_bytes(first: bytes) -> _Maker | None:
         return _html if b"<html" in first.lower() else _xml
     if first.startswith((PNG, JPEG, *GIFS)) or (first[:4] == RIFF and first[8:12] == b"WEBP"):
         return _image
+    if _PDF in first:  # readers look for it in the first 1 024 bytes
+        return _pdf
     start = first.lstrip(b"\xef\xbb\xbf \t\r\n")[:32].lower()
     if start.startswith((b"<!doctype html", b"<html", b"<head", b"<body", b"<script", b"<!--")):
         return _html
@@ -288,9 +301,22 @@ def _by_bytes(first: bytes) -> _Maker | None:
 
 def preload() -> None:
     """Import what is imported at first use: call it where files cannot be read later."""
+    import base64
     import html
 
-    from interceptor.wire.rendered import charset, containers, json, lines, markdown, source, xml
+    from interceptor.wire.rendered import (
+        charset,
+        containers,
+        images,
+        json,
+        lines,
+        markdown,
+        pdf,
+        source,
+        xml,
+    )
+    from interceptor.wire.rendered import html as markup
 
     charset.preload()
-    assert all((html, containers, json, lines, markdown, source, xml))  # noqa: S101
+    read = (base64, html, containers, images, json, lines, markdown, markup, pdf, source, xml)
+    assert all(read)  # noqa: S101

@@ -245,8 +245,11 @@ def test_content_without_a_known_end_goes_on_when_it_pauses() -> None:
 
 def test_a_download_is_let_be() -> None:
     for kind in ("application/gzip", "video/mp4"):
-        page = talk().reply(head(kind), chunk(BAD))
-        assert page.received.endswith(chunk(BAD))
+        file = b"\0\1\2" * 700 + BAD
+        page = talk().reply(head(kind), chunk(file))
+        assert page.received.endswith(chunk(file))
+        page = talk().reply(head(kind), chunk(BAD), b"0\r\n\r\n")
+        assert b" 403 " in page.received  # whatever it is said to be, it is text
 
 
 # -- sources and exemptions ----------------------------------------------------------------------

@@ -312,3 +312,11 @@ def test_what_is_over_the_limits_is_given_plainly() -> None:
 def test_binary_content_has_no_reader() -> None:
     assert reader_for(b"application/octet-stream", "", bytes(64)) is None
     assert reader_for(b"video/mp4") is None
+    assert reader_for(b"video/mp4", "", b"\0\0\0\x18ftyp") is None
+    assert reader_for(b"application/gzip", "", b"\x1f\x8b\x08\0") is None
+
+
+def test_text_is_read_whatever_its_type_says() -> None:
+    for kind in (b"video/mp4", b"application/gzip", b"application/x-unheard-of", b"text%2Fhtml"):
+        found = said(kind, b"Some text that is shown by whoever asks for it.")
+        assert found[0][0] is S, kind
