@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from interceptor.policy.inbound import Inbound
+from interceptor.policy.inbound_checks import check_inbound
 from interceptor.policy.patterns import parse_network, parse_pattern, parse_service
 from interceptor.policy.schema import Policy, PresetName, RuleAt
 
@@ -186,7 +186,7 @@ def _check(policy: Policy, source: Any) -> None:
         if path[0] == "tcp" and pattern.port is not None:
             raise source.error(path, f"{text!r} names a port", "write it as `port:` of the entry")
     _check_services(policy, source)
-    _check_inbound(policy.inbound, source)
+    check_inbound(policy.inbound, source)
     for i, text in enumerate(policy.addresses.allow):
         try:
             parse_network(text)
@@ -205,19 +205,6 @@ def _check(policy: Policy, source: Any) -> None:
                     f"{place!r} is no place",
                     "write url, body or header:NAME, the name in lower case",
                 )
-
-
-def _check_inbound(inbound: Inbound, source: Any) -> None:
-    """Check `inbound`: the bands in their order, and exemptions that leave something in force."""
-    bands = inbound.thresholds
-    if not bands.low <= bands.middle <= bands.high:
-        cause = f"low {bands.low}, middle {bands.middle} and high {bands.high} are out of order"
-        raise source.error(("inbound", "thresholds"), cause, "write low <= middle <= high")
-    for i, entry in enumerate(inbound.exempt):
-        if entry.rule == "*" and entry.host in ("", "*"):
-            cause = "every rule at every host would switch the search off"
-            fix = "name a rule or a host, or write inbound.findings: record"
-            raise source.error(("inbound", "exempt", i), cause, fix)
 
 
 def _check_services(policy: Policy, source: Any) -> None:
