@@ -17,6 +17,7 @@ from interceptor.decide.verdicts import placed, unreadable
 from interceptor.model import Passage, Target
 from interceptor.policy.schema import Policy
 from interceptor.scan.engine import RawFinding, Scanner
+from interceptor.scan.injection.model import InjectionFinding
 from interceptor.scan.injection.scanner import InjectionScanner
 from interceptor.verdict import Action, Reason, Verdict
 from interceptor.wire.body.media import media_of
@@ -165,6 +166,23 @@ class InboundJudge(PlaceJudge):
             written=written,
             whole=self.policy.limits.inbound_bytes,
         )
+
+    def inbound_places(
+        self, target: Target, content_type: bytes, content: bytes
+    ) -> list[tuple[InjectionFinding, Passage]]:
+        """Return what stands where in a content, whether or not it counts there.
+
+        Args:
+            target: of the request.
+            content_type: value of the field, empty for none.
+            content: all of it, decoded.
+        """
+        reader = reader_for(content_type, target.path, content[:LOOK])
+        if reader is None or self._inbound is None:
+            return []
+        passages: list[Passage] = [*reader.feed(content), *reader.finish()]
+        found = self._inbound.scan(passages).findings
+        return [(one, passages[one.passage]) for one in found if 0 <= one.passage < len(passages)]
 
     def tag(self, what: str) -> str:
         """Return eight letters and digits for marks on `what`; nobody else can know them."""
