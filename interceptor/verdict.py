@@ -49,6 +49,8 @@ class Reason(enum.StrEnum):
     PROXY_UNAUTHORIZED = "proxy_unauthorized"  # no agent of the explicit proxy's
     # what comes back
     INJECTION = "injection"
+    UNTRUSTED = "untrusted"  # it passed: marked, stripped or only noted
+    TAINTED = "tainted"  # refused outbound, because of what the agent has just received
     # names and identity
     NAME_INVALID = "name_invalid"
     NAME_MISMATCH = "name_mismatch"  # lease, SNI, Host, absolute-form or CONNECT disagree
@@ -104,8 +106,19 @@ class Finding(msgspec.Struct, frozen=True, gc=False):
     """True where the credential is at home, so that it does not block."""
 
 
+class Received(msgspec.Struct, frozen=True, gc=False):
+    """How content that came back was judged."""
+
+    score: int
+    """0 to 100: how much it reads like instructions to an agent."""
+    source: str
+    """Who it came from, as policy sees it: `web`, `own` or `llm`."""
+    handling: str
+    """What was done: `block`, `annotate`, `strip` or `warn`."""
+
+
 class Verdict(msgspec.Struct, frozen=True, gc=False):
-    """The outcome of judging one unit. Built as ALLOW by `interceptor.decide.judge` alone."""
+    """The outcome of judging one unit. Built as ALLOW by `interceptor.decide.verdicts` alone."""
 
     action: Action = Action.BLOCK
     reason: Reason = Reason.INTERNAL_ERROR
@@ -114,6 +127,10 @@ class Verdict(msgspec.Struct, frozen=True, gc=False):
     detail: str = ""
     """One clause for people; never contains bytes of a secret."""
     findings: tuple[Finding, ...] = ()
+    received: Received | None = None
+    """Set where content that came back was judged and something was found."""
+    taint: str = ""
+    """Flow that brought what the agent is tainted by at the moment; empty where it is not."""
 
     @property
     def allowed(self) -> bool:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from types import SimpleNamespace
 from typing import Any, Self, cast
 
-from interceptor.decide.inbound import InboundWindow
 from interceptor.decide.judge import Judge
 from interceptor.decide.services import Endpoint, NamedServices
 from interceptor.flow.context import FlowContext
@@ -90,6 +90,25 @@ class ScriptedMessages:
         return Verdict(Action.BLOCK, Reason.SECRET, "scripted") if found else None
 
 
+class ScriptedDocument:
+    """Judges content as a window does, piece by piece."""
+
+    def __init__(self, window: Any) -> None:
+        self._window = window
+        self._verdict: Verdict | None = None
+        self.place = SimpleNamespace(blocks=window.blocks)
+        self.cuts: list[tuple[int, int]] = []
+
+    def feed(self, data: bytes) -> None:
+        self._verdict = self._verdict or self._window.judge(data)
+
+    def finish(self) -> None:
+        pass
+
+    def verdict(self, *, partial: bool = False) -> Verdict | None:
+        return self._verdict
+
+
 class ScriptedJudge:
     """Blocks what contains `bad`, hosts in `denied` and addresses that start with `10.`."""
 
@@ -101,6 +120,7 @@ class ScriptedJudge:
         named: Mapping[str, str] | None = None,
     ) -> None:
         self.epoch = 1
+        self.back: list[tuple[Verdict, bool]] = []
         self.named = NamedServices(named or {})
         self.bad = bad
         self.denied = denied
@@ -160,11 +180,28 @@ class ScriptedJudge:
     ) -> ScriptedWindow:
         return ScriptedWindow(self.bad)
 
-    def inbound_window(self, where: str) -> None:
+    def inbound_window(self, where: str, target: Target, *, apart: bool = True) -> Any:
         return None
 
-    def finds_nothing(self, content: bytes) -> bool:
-        window = cast("InboundWindow | None", self.inbound_window("response"))
+    def holds_content(self, target: Target) -> bool | None:
+        window = self.inbound_window("response", target)
+        return None if window is None else window.blocks
+
+    def inbound_document(
+        self, target: Target, content_type: bytes, first: bytes
+    ) -> ScriptedDocument | None:
+        if content_type == b"application/octet-stream":
+            return None
+        return ScriptedDocument(self.inbound_window("response", target))
+
+    def came_back(self, verdict: Verdict, target: Target, flow: str, *, seen: bool) -> None:
+        self.back.append((verdict, seen))
+
+    def tag(self, what: str) -> str:
+        return "0a1b2c3d"
+
+    def finds_nothing(self, target: Target, content_type: bytes, content: bytes) -> bool:
+        window = self.inbound_window("response", target)
         return window is None or window.judge(content) is None
 
     def addresses(

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 EPILOG = """\b
 Examples:
   egressguard scan src/ .env
+  egressguard scan --inbound README.md page.html
   egressguard scan --diff
   git diff main | egressguard scan --diff --sarif > findings.sarif
   echo '{"id": 1, "surface": "url", "text": "https://example.com/"}' | egressguard scan --jsonl
@@ -40,6 +41,11 @@ docs/scan.md has the format of the lines and the pre-commit hook.
     is_flag=True,
     help="Scan what a diff adds: from standard input, or from `git diff --cached` on a terminal.",
 )
+@click.option(
+    "--inbound",
+    is_flag=True,
+    help="Say what would become of FILEs as content that comes back to an agent.",
+)
 @click.option("--sarif", is_flag=True, help="Print SARIF 2.1.0.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--explain", is_flag=True, help="Say why: view, encodings, rule, home, text around.")
@@ -55,12 +61,14 @@ docs/scan.md has the format of the lines and the pre-commit hook.
     "--host",
     default="",
     metavar="HOST",
-    help="Where items that name no host would go; nothing is at home unless it is given.",
+    help="Where items that name no host would go; nothing is at home unless it is given. "
+    "With --inbound: where FILEs come from.",
 )
 @click.argument("files", nargs=-1, metavar="[FILE]...")
 def command(
     jsonl: bool,  # noqa: FBT001 - click passes flags by name
     diff: bool,  # noqa: FBT001
+    inbound: bool,  # noqa: FBT001
     sarif: bool,  # noqa: FBT001
     as_json: bool,  # noqa: FBT001
     explain: bool,  # noqa: FBT001
@@ -78,9 +86,13 @@ def command(
     """
     options = Options(policy, preset, rules, known)
     if jsonl:
-        if diff or sarif or as_json or len(files) > 1:
+        if diff or inbound or sarif or as_json or len(files) > 1:
             raise click.UsageError("--jsonl goes with one FILE at most, and no other output")
         return _jsonl(options, files, host, explain=explain)
+    if inbound:
+        if diff or sarif or explain or not files:
+            raise click.UsageError("--inbound goes with FILEs, and with --json as only output")
+        return _inbound(options, files, host, as_json=as_json)
     if sarif and as_json:
         raise click.UsageError("--sarif or --json, not both")
     if diff and files:
@@ -119,6 +131,24 @@ def _jsonl(options: Options, files: tuple[str, ...], host: str, *, explain: bool
         raise Fault(f"{files[0]}: is a directory; name a file of JSON lines") from None
     finally:
         os.close(descriptor)
+
+
+def _inbound(options: Options, files: tuple[str, ...], host: str, *, as_json: bool) -> int:
+    """Judge files as what comes back; print, and return the exit code."""
+    from interceptor.cli import scan_inbound
+
+    prepared = prepare(options)
+    report = scan_inbound.judge_files(files, prepared.items.judge, host)
+    if as_json:
+        sys.stdout.buffer.write(scan_inbound.as_json(report) + b"\n")
+    else:
+        sys.stdout.write(scan_inbound.as_text(report))
+        sys.stdout.flush()
+        with contextlib.suppress(OSError):
+            sys.stderr.write(scan_inbound.summary(report))
+    if report.refused:
+        return 1
+    return EXIT_USAGE if report.faults else 0
 
 
 def _output(*, sarif: bool, as_json: bool) -> str:

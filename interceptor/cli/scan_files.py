@@ -62,7 +62,7 @@ def scan_files(
     for name in files_of(names, report):
         progress(report, name)
         try:
-            with _opened(name) as file:
+            with opened(name) as file:
                 pieces = _pieces(file, name, report, progress)
                 findings, unread = scanner.scan("stdin" if name == "-" else name, pieces)
         except (OSError, ValueError) as error:
@@ -122,7 +122,13 @@ def _is_folder(name: str) -> bool:
         return False
 
 
-def _opened(name: str) -> BinaryIO:
+def opened(name: str) -> BinaryIO:
+    """Open a file to be read; `-` is standard input.
+
+    Raises:
+        OSError: it cannot be opened.
+        ValueError: its name is none.
+    """
     if name == "-":
         return open(0, "rb", buffering=0, closefd=False)
     return open(name, "rb", buffering=0)

@@ -64,7 +64,7 @@ def prepare(options: Options, *, record: bool = False, witness: bool = False) ->
     from interceptor.decide.items import Items
     from interceptor.policy.loading import PolicyError, load, rule_files
     from interceptor.scan.engine import RulePatternError
-    from interceptor.scan.inbound import InboundScanner, load_inbound_rules
+    from interceptor.scan.injection.scanner import InjectionScanner
     from interceptor.scan.ruleset import RulesetError, load_rules, load_user_rules
 
     cache = cache_folder()
@@ -82,7 +82,7 @@ def prepare(options: Options, *, record: bool = False, witness: bool = False) ->
         # Without a key in the policy: one that nobody knows, and that the next run does not have.
         key = digest_key(policy) or secrets.token_bytes(32)
         scanner = _scanner(policy, rules, cache, key, options)
-        inbound = InboundScanner.build(load_inbound_rules(cache), cache)
+        inbound = InjectionScanner.build(cache)
     except (PolicyError, RulesetError, RulePatternError) as error:
         raise Fault(str(error)) from error
     if record:

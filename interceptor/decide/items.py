@@ -28,9 +28,9 @@ from interceptor.decide.reach import (
 from interceptor.decide.sessions import Sessions
 from interceptor.decide.urls import Url, read_host, read_url
 from interceptor.model import Target
-from interceptor.policy.schema import Inbound, Policy
+from interceptor.policy.schema import Policy
 from interceptor.scan.engine import Scanner
-from interceptor.scan.inbound import InboundScanner
+from interceptor.scan.injection.scanner import InjectionScanner
 from interceptor.verdict import Reason, Verdict
 from interceptor.wire.authority import default_port, parse_authority, parse_target
 from interceptor.wire.content import content_codings
@@ -47,8 +47,7 @@ class Items:
     """Judges items one by one, in the order in which they happen.
 
     Attributes:
-        judge: what decides. Its policy is the one given, with two differences: the neutral host is
-            allowed, and findings in what comes back block.
+        judge: what decides. Its policy is the one given, but the neutral host is allowed.
         sessions: their pasts.
     """
 
@@ -57,7 +56,7 @@ class Items:
         policy: Policy,
         scanner: Scanner,
         digest_key: bytes,
-        inbound: InboundScanner | None = None,
+        inbound: InjectionScanner | None = None,
     ) -> None:
         """Make the judges.
 
@@ -68,7 +67,7 @@ class Items:
             inbound: looks at what comes back; None: nothing does.
         """
         hosts = msgspec.structs.replace(policy.hosts, allow=(*policy.hosts.allow, NEUTRAL_HOST))
-        policy = msgspec.structs.replace(policy, hosts=hosts, inbound=Inbound(findings="block"))
+        policy = msgspec.structs.replace(policy, hosts=hosts)
         self.judge = Judge(policy, scanner, digest_key, inbound)
         self._content = self.judge
         if policy.requests:
@@ -107,6 +106,7 @@ class Items:
         for judge in (self.judge, self._content):
             judge.memory = own.memory
             judge.names = own.names
+            judge.taint = own.taint
             judge.tick(own.now)
         try:
             return judged(self, content, host)
@@ -283,12 +283,22 @@ class Items:
             self._session.sent(target, window)
         return reached if verdict is None else both(self.judge, reached, verdict)
 
-    def _inbound(self, where: str, content: bytes) -> Verdict:
-        if self.judge.finds_nothing(content):
-            return self.judge.passed(())
-        window = self.judge.inbound_window(where)
-        verdict = window.judge(content) if window is not None else None
-        return self.judge.passed(()) if verdict is None else verdict
+    def _inbound(self, where: str, content: bytes, host: str) -> Verdict:
+        judge = self.judge
+        try:
+            target, _ = self._reach.target_of(host)
+        except HttpError:  # it is not said where from
+            target, _ = self._reach.target_of("")
+        document = judge.inbound_document(target, b"", content, where)
+        if document is None:
+            return judge.passed(())
+        document.feed(content)
+        document.finish()
+        verdict = document.verdict()
+        if verdict is None:
+            return judge.passed(())
+        judge.came_back(verdict, target, where, seen=verdict.allowed)
+        return verdict
 
     # -- parts -------------------------------------------------------------------------------
 
@@ -324,8 +334,8 @@ _JSON: Final = ((b"content-type", b"application/json"),)
 
 
 def _coming(where: str) -> Judged:
-    def judged(items: Items, content: bytes, _host: str) -> Verdict:
-        return items._inbound(where, content)  # noqa: SLF001
+    def judged(items: Items, content: bytes, host: str) -> Verdict:
+        return items._inbound(where, content, host)  # noqa: SLF001
 
     return judged
 

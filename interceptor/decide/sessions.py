@@ -13,6 +13,7 @@ from typing import Final
 from interceptor.decide.memory import Pieces, SplitMemory
 from interceptor.decide.messages import RememberingWindow
 from interceptor.decide.name_memory import NameMemory
+from interceptor.decide.taint import Taint
 from interceptor.model import Target
 from interceptor.scan.engine import Scanner
 
@@ -37,15 +38,17 @@ class Session:
     Attributes:
         memory: what it has sent in pieces.
         names: what it has named.
+        taint: what it knows, and whether it has received what steers.
         now: when its last item happened.
     """
 
-    __slots__ = ("_windows", "memory", "names", "now", "size")
+    __slots__ = ("_windows", "memory", "names", "now", "size", "taint")
 
     def __init__(self, memory: SplitMemory) -> None:
         """Begin with nothing."""
         self.memory = memory
         self.names = NameMemory()
+        self.taint = Taint()
         self.now = 0.0
         self.size = 0
         self._windows: OrderedDict[Target, RememberingWindow] = OrderedDict()
@@ -98,7 +101,7 @@ class Sessions:
 
     def settle(self, session: Session) -> None:
         """Take note that an item of a session with a name was judged; forget others if need be."""
-        size = session.memory.size + session.names.size
+        size = session.memory.size + session.names.size + session.taint.size
         self._size += size - session.size
         session.size = size
         while len(self._sessions) > MOST or (self._size > BYTES and len(self._sessions) > 1):

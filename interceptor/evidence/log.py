@@ -18,6 +18,7 @@ from interceptor.evidence.schema import (
     Completion,
     Decision,
     DecisionFinding,
+    DecisionReceived,
     Event,
     Gap,
     ProcessSeen,
@@ -182,6 +183,11 @@ class EvidenceLog:
                 decision.detail = masking.detail(verdict.detail, verdict)
             if verdict.findings:
                 decision.findings = tuple(map(_finding, verdict.findings))
+            if verdict.received is not None:
+                found = verdict.received
+                decision.inbound = DecisionReceived(found.score, found.source, found.handling)
+            if verdict.taint:
+                decision.taint = verdict.taint
             self._append(decision, now)
         except EvidenceError:
             self._miss(now)

@@ -32,6 +32,14 @@ class DecisionFinding(msgspec.Struct, frozen=True, gc=False):
     home: bool
 
 
+class DecisionReceived(msgspec.Struct, frozen=True, gc=False):
+    """How content that came back was judged."""
+
+    score: int
+    source: str
+    handling: str
+
+
 class Decision(_Event, tag="decision", kw_only=True):
     """Something was asked for, and this was decided. Written before it was carried out."""
 
@@ -62,6 +70,10 @@ class Decision(_Event, tag="decision", kw_only=True):
     findings: tuple[DecisionFinding, ...] = ()
     policy: str
     """Digest of the policy that was in force."""
+    inbound: DecisionReceived | msgspec.UnsetType = msgspec.UNSET
+    """Only where something was found in what came back."""
+    taint: str | msgspec.UnsetType = msgspec.UNSET
+    """Only while the agent is tainted: the flow that brought the cause."""
 
 
 class ProcessSeen(_Event, tag="process", kw_only=True):

@@ -23,7 +23,7 @@ from interceptor.model import Kind
 from interceptor.verdict import Reason, Verdict
 from interceptor.wire.http1 import Field, Framing, HttpError, ResponseHead
 
-_QUIET_SECONDS: Final = 0.1
+QUIET_SECONDS: Final = 0.1
 """A streaming body that stays quiet for so long is waiting for an answer: what the window holds
 and has found clean goes on. A secret is still never completed, as the window remembers it."""
 _HOLD_QUIET_SECONDS: Final = 1.0
@@ -191,9 +191,7 @@ class Asking:
         if body.done:
             self._outlet.end(body.trailers)
             self._note_passed(body)
-        self.deadline = now + (
-            _QUIET_SECONDS if body.waiting else self._context.limits.idle_seconds
-        )
+        self.deadline = now + (QUIET_SECONDS if body.waiting else self._context.limits.idle_seconds)
 
     def _moved(self, now: float) -> None:
         """Upstream has said something. What the window holds of a body is still due in time."""

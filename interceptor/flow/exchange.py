@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from interceptor.flow.asking import Asking
+from interceptor.flow.asking import QUIET_SECONDS, Asking
 from interceptor.flow.channel import Passed
 from interceptor.flow.inbound import Inbound, is_clean, open_inbound
 from interceptor.flow.refusal import explain, status_of
 from interceptor.flow.states import Phase, check
 from interceptor.model import Kind
-from interceptor.verdict import Reason
+from interceptor.verdict import Reason, Verdict
 from interceptor.wire.http1 import Field, Framing, HttpError, ResponseHead, is_idempotent
 
 _TRIES: Final = 3
@@ -30,7 +30,8 @@ class Exchange(Asking):
         self._moved(now)
         if head.framing is not Framing.NONE:
             self._length_known = head.framing is Framing.LENGTH
-            self._inbound = inbound = open_inbound(self._context.judge, head, self._context.limits)
+            context, target = self._context, self.request.target
+            self._inbound = inbound = open_inbound(context, target, head, self._tag)
             if inbound is not None and inbound.holds_head:
                 self._held_head = head  # until its content has passed once
                 return
@@ -42,7 +43,7 @@ class Exchange(Asking):
 
         Returns False, and nothing has happened, where it is to be taken in its parts.
         """
-        if not is_clean(self._context.judge, head, content):
+        if not is_clean(self._context.judge, self.request.target, head, content):
             return False
         self._status = head.status
         self._received = len(content)
@@ -59,11 +60,25 @@ class Exchange(Asking):
             data = inbound.feed(data)
             if (inbound.noted or inbound.verdict is not None) and self._cut_response(inbound, now):
                 return
+            if inbound.waiting:
+                self.deadline = min(self.deadline, now + inbound.patience)
             if not data:
                 return
             self._begin_answer()
         self._received += len(data)
         self._agent.answer_data(self, data)
+
+    def _paused(self, inbound: Inbound, now: float) -> None:
+        """The response pauses, and its end is not known: what is held of it goes on."""
+        data = inbound.flush()
+        if (inbound.noted or inbound.verdict is not None) and self._cut_response(inbound, now):
+            return
+        waits = self.body is not None and self.body.waiting
+        self.deadline = now + (QUIET_SECONDS if waits else self._context.limits.idle_seconds)
+        if data:
+            self._begin_answer()
+            self._received += len(data)
+            self._agent.answer_data(self, data)
 
     def response_end(self, trailers: tuple[Field, ...], now: float) -> None:
         """The response is complete; so is the exchange, even where the request is not."""
@@ -94,23 +109,27 @@ class Exchange(Asking):
         head, self._held_head = self._held_head, None
         if head is not None:
             self.started = True
+            inbound = self._inbound
+            head = head if inbound is None else inbound.begin()
             self._agent.answer(self, head, end=False)
 
     def _cut_response(self, inbound: Inbound, now: float) -> bool:
         """Record what was found in the response; cut it, and return True, where that blocks."""
         for noted in inbound.noted:
             self._record(noted, Kind.HTTP_RESPONSE)
+            self._came_back(noted, seen=True)
         inbound.noted.clear()
         verdict = inbound.verdict
         if verdict is None:
             return False
         self._record(verdict, Kind.HTTP_RESPONSE)
+        self._came_back(verdict, seen=self.started)
         self._finish(now, status_of(verdict.reason), verdict.reason.value)
         self._drop_lane()
         farewell = None
         if self.started and not self._length_known:
-            target, flow = self.request.target, self._context.origin.flow
-            farewell = inbound.farewell(explain(verdict, target, flow))
+            flow = self._context.origin.flow
+            farewell = inbound.farewell(explain(verdict, self.request.target, flow))
         if farewell is None:
             self._end_visibly(verdict, now, close=not self.uploaded)
             return True
@@ -119,6 +138,16 @@ class Exchange(Asking):
         self.phase = check(self.phase, Phase.OVER)
         self._agent.over(self, now)
         return True
+
+    def _came_back(self, verdict: Verdict, *, seen: bool) -> None:
+        """Tell the judge what was found in content, and whether the agent has some of it."""
+        flow = self._context.origin.flow
+        self._context.judge.came_back(verdict, self.request.target, flow, seen=seen)
+
+    def _tag(self) -> str:
+        """Give a tag for marks on this response, which its sender cannot foresee."""
+        flow = self._context.origin.flow
+        return self._context.judge.tag(f"{flow}/{self.number}")
 
     def upstream_refused(self, now: float) -> None:
         """Upstream says that it has not begun with the request (RFC 9113 section 8.7)."""
@@ -160,6 +189,8 @@ class Exchange(Asking):
                 return
             verdict = self._context.judge.refuse(Reason.TIMEOUT, "the request did not complete")
             self.refuse(verdict, now, close=True)
+        elif self.phase is Phase.RELAY and self._inbound is not None and self._inbound.waiting:
+            self._paused(self._inbound, now)
         elif self.phase is Phase.RELAY and body is not None and body.waiting:
             try:
                 out = body.flush()
@@ -227,6 +258,8 @@ class Exchange(Asking):
         self.deadline = now + self._context.limits.idle_seconds
         for verdict, kind in passed.records:
             self._record(verdict, kind)
+            if verdict.received is not None:
+                self._came_back(verdict, seen=verdict.allowed)
         if passed.to_upstream and self._outlet is not None:
             self._outlet.channel_data(passed.to_upstream)
         if passed.to_client:

@@ -92,7 +92,9 @@ class RelayEnds:
         self._begun = 0.0
         self._opened = context.judge.stream(self._target)
         self._outbound: Window = context.judge.message_window(self._target, "stream")
-        self._inbound: Window | None = context.judge.inbound_window("stream")
+        self._inbound: Window | None = context.judge.inbound_window(
+            "stream", self._target, apart=False
+        )
         self._pending: list[bytes] = []
         self._hello = b""
         self._agreement = b""
@@ -135,6 +137,9 @@ class RelayEnds:
 
     def _record(self, verdict: Verdict) -> None:
         self._steps.append(Record(verdict, self._target, Kind.TCP_STREAM, self.exchange))
+        if verdict.received is not None:
+            flow, seen = self._context.origin.flow, verdict.allowed
+            self._context.judge.came_back(verdict, self._target, flow, seen=seen)
 
     def _fail(self, reason: Reason, detail: str, now: float) -> None:
         self._refuse(self._context.judge.refuse(reason, detail), now)

@@ -203,4 +203,4 @@ def _upgrade(head: RequestHead, judge: Judge) -> Upgrade | None:
     """
     if head.upgrade is None or not wants_websocket(head):
         return None
-    return WebSocketUpgrade(head, lambda _: judge.inbound_window("ws_message"))
+    return WebSocketUpgrade(head, lambda target: judge.inbound_window("ws_message", target))

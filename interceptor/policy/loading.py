@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from interceptor.policy.inbound_checks import check_inbound
 from interceptor.policy.patterns import parse_network, parse_pattern, parse_service
 from interceptor.policy.schema import Policy, PresetName, RuleAt
 
@@ -171,6 +172,11 @@ def _check(policy: Policy, source: Any) -> None:
     homes = policy.secrets.homes
     patterns += [(("secrets", "homes", i, "host"), home.host) for i, home in enumerate(homes)]
     patterns += [(("tcp", i, "host"), service.host) for i, service in enumerate(policy.tcp)]
+    inbound = policy.inbound
+    for key, texts in (("own", inbound.sources.own), ("llm", inbound.sources.llm)):
+        patterns += [(("inbound", "sources", key, i), text) for i, text in enumerate(texts)]
+    exempt = inbound.exempt
+    patterns += [(("inbound", "exempt", i, "host"), e.host) for i, e in enumerate(exempt) if e.host]
     for path, text in patterns:
         try:
             pattern = parse_pattern(text)
@@ -180,6 +186,7 @@ def _check(policy: Policy, source: Any) -> None:
         if path[0] == "tcp" and pattern.port is not None:
             raise source.error(path, f"{text!r} names a port", "write it as `port:` of the entry")
     _check_services(policy, source)
+    check_inbound(policy.inbound, source)
     for i, text in enumerate(policy.addresses.allow):
         try:
             parse_network(text)

@@ -13,6 +13,9 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from interceptor.policy.inbound import Inbound
+from interceptor.policy.section import Pattern, RuleId, Section
+
 Count = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
 Size = Annotated[int, msgspec.Meta(ge=1, le=1 << 40)]
 SizeOrZero = Annotated[int, msgspec.Meta(ge=0, le=1 << 50)]
@@ -22,8 +25,6 @@ ServiceName = Annotated[str, msgspec.Meta(min_length=1, max_length=260)]
 ServicePlace = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 Method = Annotated[str, msgspec.Meta(pattern=r"\A[A-Z][A-Z0-9-]{0,31}\Z")]
 PathPrefix = Annotated[str, msgspec.Meta(pattern=r"\A/", max_length=4096)]
-Pattern = Annotated[str, msgspec.Meta(min_length=1, max_length=260)]
-RuleId = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
 
 
 class PresetName(enum.StrEnum):
@@ -34,11 +35,7 @@ class PresetName(enum.StrEnum):
     AUDIT = "audit"
 
 
-class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Base of every section: immutable, and an unknown key is an error."""
-
-
-class Hosts(_Section, frozen=True):
+class Hosts(Section, frozen=True):
     """Which hosts may be reached.
 
     A pattern is an exact name, `*.example.org` (any subdomain, at any depth, but not
@@ -56,7 +53,7 @@ class Hosts(_Section, frozen=True):
     """`required`: TLS that names no host (RFC 6066) is refused, also where the name is known."""
 
 
-class RequestRule(_Section, frozen=True):
+class RequestRule(Section, frozen=True):
     """A method and path rule. The first rule that fits a request decides; none: allowed."""
 
     host: Pattern
@@ -70,7 +67,7 @@ class RequestRule(_Section, frozen=True):
     runs under a name is the agent's choice."""
 
 
-class Addresses(_Section, frozen=True):
+class Addresses(Section, frozen=True):
     """Named exceptions to the ban on private, metadata and reserved addresses.
 
     An exception for a network never opens a cloud metadata address inside it; that takes the
@@ -80,7 +77,7 @@ class Addresses(_Section, frozen=True):
     allow: tuple[Annotated[str, msgspec.Meta(min_length=1, max_length=64)], ...] = ()
 
 
-class RuleAt(_Section, frozen=True):
+class RuleAt(Section, frozen=True):
     """A credential rule, at a place; what is left empty stands for any."""
 
     rule: RuleId
@@ -92,14 +89,14 @@ class RuleAt(_Section, frozen=True):
     """Digest of one value, as findings have it under `digest_key`."""
 
 
-class RuleHome(_Section, frozen=True):
+class RuleHome(Section, frozen=True):
     """One more host where the credential of `rule` belongs, in the rule's own places."""
 
     rule: RuleId
     host: Pattern
 
 
-class RuleTuning(_Section, frozen=True):
+class RuleTuning(Section, frozen=True):
     """Tuning of the credential rules, by rule id."""
 
     suppress: tuple[RuleAt, ...] = ()
@@ -114,7 +111,7 @@ class RuleTuning(_Section, frozen=True):
     """Rule files of the operator's own, added to those that ship; relative to the policy file."""
 
 
-class SecretHome(_Section, frozen=True):
+class SecretHome(Section, frozen=True):
     """Where a known secret belongs."""
 
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
@@ -124,7 +121,7 @@ class SecretHome(_Section, frozen=True):
     """`header:NAME`, `url` or `body`."""
 
 
-class Secrets(_Section, frozen=True):
+class Secrets(Section, frozen=True):
     """Secrets known beforehand: the agent's own, found in any encoding."""
 
     environment: Literal["register", "ignore"] = "register"
@@ -139,7 +136,7 @@ class Secrets(_Section, frozen=True):
     homes: tuple[SecretHome, ...] = ()
 
 
-class Limits(_Section, frozen=True):
+class Limits(Section, frozen=True):
     """Bounds on what one connection or one jail may ask of the interceptor.
 
     Sizes in bytes, times in seconds.
@@ -166,11 +163,13 @@ class Limits(_Section, frozen=True):
     """HTTP/2 streams open at once on one connection."""
     message_bytes: Size = 16_777_216
     """Largest WebSocket or gRPC message; each is judged whole."""
+    inbound_bytes: Size = 1_048_576
+    """Documents up to this size are judged whole before their first byte reaches the agent."""
     expansion: Count = 1000
     """How many times larger than its input a decoder's output may be, beyond the first MiB."""
 
 
-class TcpService(_Section, frozen=True):
+class TcpService(Section, frozen=True):
     """A service that is reached by another protocol than HTTP: relayed, both directions scanned."""
 
     host: Pattern
@@ -191,14 +190,7 @@ class TcpService(_Section, frozen=True):
     """What is spoken there; another protocol on that port is refused. `any`: whatever it is."""
 
 
-class Inbound(_Section, frozen=True):
-    """What is looked for in what comes back."""
-
-    findings: Literal["block", "record"] = "record"
-    """`block`: text that tries to steer the agent cuts the response; `record`: it is noted."""
-
-
-class Dns(_Section, frozen=True):
+class Dns(Section, frozen=True):
     """How names are answered; docs/dns.md."""
 
     mode: Literal["synthetic", "verify"] = "synthetic"
@@ -210,7 +202,7 @@ class Dns(_Section, frozen=True):
     have none."""
 
 
-class Upstream(_Section, frozen=True):
+class Upstream(Section, frozen=True):
     """How upstream servers are verified."""
 
     ca_file: str | None = None
@@ -218,7 +210,7 @@ class Upstream(_Section, frozen=True):
     min_tls: Literal["1.2", "1.3"] = "1.2"
 
 
-class Policy(_Section, frozen=True):
+class Policy(Section, frozen=True):
     """The whole policy. The defaults are the `balanced` preset."""
 
     version: Literal[1] = 1
@@ -229,7 +221,7 @@ class Policy(_Section, frozen=True):
     ports: tuple[Port, ...] = (80, 443)
     requests: tuple[RequestRule, ...] = ()
     tcp: tuple[TcpService, ...] = ()
-    services: dict[ServiceName, ServicePlace] = {}
+    services: dict[ServiceName, ServicePlace] = msgspec.field(default_factory=dict)
     """Private services by name: `NAME` or `NAME:PORT` in the jail, to `ADDRESS:PORT`."""
     http2: Literal["auto", "always", "never"] = "auto"
     """What an agent that offers both versions gets: `auto` is HTTP/1.1, which is faster here."""

@@ -30,7 +30,7 @@ from interceptor.evidence.schema import decode
 from interceptor.policy.schema import Policy
 from interceptor.scan.collected import Guarded
 from interceptor.scan.engine import Scanner
-from interceptor.scan.inbound import InboundScanner, load_inbound_rules
+from interceptor.scan.injection.scanner import InjectionScanner
 from interceptor.scan.ruleset import Ruleset, load_rules, load_user_rules
 from interceptor.serve.gateway_messages import (
     Alter,
@@ -70,7 +70,7 @@ class Shared:
         self.cache = cache
         self.rules: Ruleset = load_rules()
         self.scanner = Scanner.build(self.rules, cache)
-        self.inbound = InboundScanner.build(load_inbound_rules(), cache)
+        self.inbound = InjectionScanner.build(cache)
         self.authorities = host_authorities()
         import interceptor.serve.guest
         import interceptor.serve.guest_site

@@ -226,7 +226,10 @@ class AgentConnection(asyncio.BufferedProtocol):
 
     def upstream_bytes(self, data: bytes, lane: int) -> None:
         """Decrypted bytes have come from upstream."""
-        self._act(self._flow.upstream_bytes(data, self._service.loop.time(), lane))
+        now = self._service.loop.time()
+        self._act(self._flow.upstream_bytes(data, now, lane))
+        if self._flow.deadline < self._timer_at:  # what is held of it may be due soon
+            self._arm(now)
 
     def upstream_eof(self, lane: int) -> None:
         """Upstream has ended or broken."""

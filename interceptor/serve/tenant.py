@@ -30,7 +30,7 @@ from interceptor.model import Origin
 from interceptor.policy.schema import Policy, digest
 from interceptor.scan.collected import Guarded
 from interceptor.scan.engine import Scanner
-from interceptor.scan.inbound import InboundScanner
+from interceptor.scan.injection.scanner import InjectionScanner
 from interceptor.serve import dns, quic
 from interceptor.serve.attribution import Attribution, Process
 from interceptor.serve.dialler import Dialler
@@ -62,7 +62,7 @@ class Rules:
     def __init__(
         self,
         scanner: Scanner,
-        inbound: InboundScanner,
+        inbound: InjectionScanner,
         key: bytes,
         guarded: Guarded | None = None,
     ) -> None:

@@ -26,7 +26,7 @@ from interceptor.flow.names import Leases
 from interceptor.policy.loading import rule_files
 from interceptor.scan.collected import Guarded
 from interceptor.scan.engine import Scanner
-from interceptor.scan.inbound import InboundScanner, load_inbound_rules
+from interceptor.scan.injection.scanner import InjectionScanner
 from interceptor.scan.ruleset import load_rules, load_user_rules
 from interceptor.serve.guarding import guard, prepare
 from interceptor.serve.host_networks import HostNetworks
@@ -35,6 +35,7 @@ from interceptor.serve.tenant import Rules, Tenant
 from interceptor.tls.authority import Authority
 from interceptor.tls.trust import client_context
 from interceptor.wire.body.stream import preload
+from interceptor.wire.rendered.readers import preload as preload_readers
 
 Collect = Callable[[Callable[[bytes], bytes]], Callable[[], bytes]]
 """Has its argument called, in a child process, with what was found in the agent's environment and
@@ -95,7 +96,7 @@ class _Worker:
         key = digest_key(policy) or secrets.token_bytes(32)
         scanner_of = begin_scanner(settings, key, collect)
         # A child is at work, which takes as long as all of this.
-        inbound = InboundScanner.build(load_inbound_rules(), settings.cache)
+        inbound = InjectionScanner.build(settings.cache)
         context = client_context(policy.upstream.ca_file, policy.upstream.min_tls)
         self.networks = HostNetworks()
         import_what_is_imported_late()
@@ -188,6 +189,7 @@ def import_what_is_imported_late() -> None:
     from interceptor.scan.naming.ordinary import ordinary
 
     preload()
+    preload_readers()
     public_suffixes()
     shared_domains()
     ordinary()

@@ -8,9 +8,9 @@ from pathlib import Path
 sys.path.insert(0, __file__.rsplit("/", 3)[0])
 
 from interceptor.scan.engine import Scanner
-from interceptor.scan.inbound import InboundScanner, load_inbound_rules
+from interceptor.scan.injection.scanner import InjectionScanner
 from interceptor.scan.ruleset import load_rules
 
 folder = Path(sys.argv[1])
 Scanner.build(load_rules(folder), folder)
-InboundScanner.build(load_inbound_rules(folder), folder)
+InjectionScanner.build(folder)

@@ -29,7 +29,7 @@ from interceptor.evidence.log import EvidenceLog
 from interceptor.flow.names import Leases
 from interceptor.policy.loading import load
 from interceptor.scan.engine import Scanner
-from interceptor.scan.inbound import InboundScanner, load_inbound_rules
+from interceptor.scan.injection.scanner import InjectionScanner
 from interceptor.scan.ruleset import load_rules
 from interceptor.serve import dialler as dialler_module
 from interceptor.serve import service as service_module
@@ -150,7 +150,7 @@ class Rig:
         policy = load(None, "balanced")
         authority = Authority("rig", dt.datetime.now(dt.UTC))
         outside = Authority("outside", dt.datetime.now(dt.UTC))
-        inbound = InboundScanner.build(load_inbound_rules(), None)
+        inbound = InjectionScanner.build(None)
         judge = Judge(policy, Scanner.build(load_rules(), None), _KEY, inbound)
         leases = Leases(_KEY, 100)
         self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115

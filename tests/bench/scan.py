@@ -17,7 +17,7 @@ from typing import Any
 from interceptor.scan.ruleset import load_rules
 from tests.bench import machine
 from tests.bench.goals import Goal
-from tests.bench.scanning import measures
+from tests.bench.scanning import inbound, measures
 from tests.bench.scanning.measures import MB, ROWS, Row
 
 MORE_RULES = 1.5
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--rounds", type=int, metavar="N", help="how often each is measured")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every sample to FILE")
     parser.add_argument(
-        "--only", choices=("texts", "worst", "start"), help="measure only this part"
+        "--only", choices=("texts", "worst", "start", "inbound"), help="measure only this part"
     )
     chosen = parser.parse_args(arguments)
     rounds = chosen.rounds or (3 if chosen.quick else 9)
@@ -65,6 +65,8 @@ def main(arguments: Sequence[str]) -> int:
             facts["worst"] = measures.worst(scan, rules, 1 if chosen.quick else 3)
         if chosen.only in (None, "start"):
             facts["start"] = measures.start(cache, bytecode, 5 if chosen.quick else 15)
+        if chosen.only in (None, "inbound"):
+            facts["inbound"] = inbound.measure(cache, rounds)
     facts["load"] = [before, machine.load_average()]
     facts["seconds"] = round(time.monotonic() - begin, 1)
     found = goals(facts)
@@ -94,6 +96,8 @@ def goals(facts: Mapping[str, Any]) -> list[Goal]:
         times = flood["4 MB"] / flood["1 MB"]
         goal = Goal(f"4 MB of {name}", f"<= {LINEAR}x", f"{times:.1f}x", times <= LINEAR)
         found += [] if goal.met else [goal]  # those that are met stand in the table
+    if measured := facts.get("inbound"):
+        found += inbound.goals(measured)
     if steps := facts.get("start"):
         for name, spent in (("in a new process", _cold(steps)), ("again", steps["again"])):
             took = statistics.median(spent) * 1e3

@@ -16,14 +16,10 @@ PLACE = Path(
 )
 """Folder with the benchmark's `cases.jsonl`; absent where nobody has put it."""
 
-LATER = {
-    "response_content": "what comes back: text that steers the agent",
-    "mcp_tool_definition": "what comes back: descriptions of tools",
-    "mcp_tool_result": "what comes back: results of tools",
-    "mcp_tool_sequence": "chains of tool calls",
-    "a2a_agent_card": "what comes back: cards of agents",
-}
+LATER = {"mcp_tool_sequence": "chains of tool calls"}
 """Kinds of input that later issues are about, and why."""
+BACK = frozenset(("response_content", "mcp_tool_definition", "mcp_tool_result", "a2a_agent_card"))
+"""Kinds of input that come back to the agent."""
 _LATER_WORDS = {
     "shell_obfuscation": "commands in tool calls",
     "injection": "text that steers, sent out",
@@ -45,10 +41,17 @@ class Case(msgspec.Struct, frozen=True):
         return self.expected_verdict == "block"
 
     @property
+    def comes_back(self) -> bool:
+        """Whether it is what an agent receives, not what it sends."""
+        return self.input_type in BACK
+
+    @property
     def later(self) -> str:
         """Why it is not driven here; empty when it is."""
         if self.input_type in LATER:
             return LATER[self.input_type]
+        if self.comes_back:
+            return ""
         for word, why in _LATER_WORDS.items():
             if (word == self.category or f"-{word}-" in f"{self.id}-") and self.blocks:
                 return why

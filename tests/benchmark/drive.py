@@ -6,10 +6,11 @@ refusal, and an event says so. A time-out, a 502 or a broken connection is an er
 
 from __future__ import annotations
 
+import base64
 import json
 import shlex
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tests.benchmark.cases import Case
 from tests.benchmark.swap import Swapped
@@ -53,13 +54,18 @@ class Driver:
         self._lab = lab
         self._shape = shape
         self._arrived: set[str] = set()
+        self._pages: dict[str, tuple[str, bytes]] = {}
+        self._outside: list[bytes] = []
+        self._inside: list[bytes] = []
+        self._blocked: list[dict[str, Any]] = []
 
     def arrive(self, cases: Sequence[Case]) -> None:
         """Send cases without the jail, all in one go: the positive control of `drive`."""
+        self._fetch([case for case in cases if case.comes_back])
         lines = []
         for case in cases:
             swapped = self._swap(case)
-            if case.input_type != "websocket_frame":
+            if case.input_type != "websocket_frame" and not case.comes_back:
                 lines += [shlex.join(command) for command in self._commands(case, swapped)]
         self._lab.clear()
         script = " >/dev/null 2>&1\n".join([*lines, ""])
@@ -71,6 +77,8 @@ class Driver:
         swapped = self._swap(case)
         if case.input_type == "websocket_frame":
             return self._socket(case, swapped)
+        if case.comes_back:
+            return self._back(case)
         commands = self._commands(case, swapped)
         arrived = any(host.lower() in self._arrived for host in swapped.hosts)
         if not arrived:
@@ -123,6 +131,37 @@ class Driver:
         policy.write_text(f"version: 1\nhosts:\n  deny:\n{hosts}", "utf-8")
         return ("--policy", f"{DEV_WORK}/benchmark.yaml")
 
+    def _fetch(self, cases: Sequence[Case]) -> None:
+        """Let the agent fetch all that comes back in one go, and somebody outside as well."""
+        lines = []
+        for number, case in enumerate(cases):
+            kind, text = _content(self._swap(case).payload)
+            self._lab.set_page(str(number), kind, text.encode())
+            self._pages[case.id] = str(number), text.encode()
+            words = [*_CURL, f"https://www.example.com/served/{number}"]
+            lines.append(f"{shlex.join(words)} | base64 -w0; echo")
+        script = ["sh", "-c", "\n".join(lines)]
+        outside = self._lab.run(script, user="dev", env={"CURL_CA_BUNDLE": BUNDLE})
+        done = self._lab.jail(script)
+        self._outside = [base64.b64decode(line) for line in outside.stdout.splitlines()]
+        self._inside = [base64.b64decode(line) for line in done.text.splitlines()]
+        self._blocked = [
+            event
+            for event in done.events()
+            if event["event"] == "decision" and event["action"] == "block"
+        ]
+
+    def _back(self, case: Case) -> Outcome:
+        """What comes back: the agent must have all of it, or nothing and a refusal."""
+        if case.id not in self._pages:
+            self._fetch([case])
+        name, content = self._pages[case.id]
+        outside, inside = self._outside[int(name)], self._inside[int(name)]
+        told, _, status = inside.rpartition(b"\n")
+        blocks = [event for event in self._blocked if event["path"] == f"/served/{name}"]
+        arrived = outside.rpartition(b"\n")[0] == content
+        return _outcome(case, content in told, status.decode(), told.decode(), blocks, arrived)
+
     def _socket(self, case: Case, swapped: Swapped) -> Outcome:
         server = daemons.websocket(self._lab)
         frames = json.dumps(swapped.payload["frames"])
@@ -138,6 +177,20 @@ class Driver:
         found = json.loads(done.text or "{}")
         status = str(found.get("code") or found.get("status", 0))
         return _outcome(case, leaked, status, done.text, blocks, arrived)
+
+
+def _content(payload: dict[str, Any]) -> tuple[str, str]:
+    """What comes back in a case, and the media type that a server would give it."""
+    if "response_body" in payload:
+        text = str(payload["response_body"])
+        kinds = {"{": "application/json", "[": "application/json", "<": "text/html"}
+        if text.startswith("<?xml"):
+            return "application/xml", text
+        fallback = "text/html" if "<!--" in text else "text/plain"
+        return kinds.get(text.lstrip()[:1], fallback), text
+    if "agent_card" in payload:
+        return "application/json", json.dumps(payload["agent_card"])
+    return "application/json", json.dumps(payload["jsonrpc_messages"][-1])
 
 
 def _joined(commands: Sequence[Sequence[str]]) -> list[str]:

@@ -7,7 +7,7 @@ import gzip
 import json
 import time
 
-from tests.lab import browser_page, git_server, llm_api, package_index
+from tests.lab import browser_page, git_server, llm_api, package_index, steering_pages
 from tests.lab.bad_responses import BAD
 from tests.lab.web_server import Exchange
 
@@ -28,6 +28,15 @@ async def answer(exchange: Exchange) -> None:
         await ENDPOINTS[first](exchange)
     else:
         await exchange.reply(b"no such page in the lab\n", status=404)
+
+
+PAGES: dict[str, tuple[str, bytes]] = {}
+"""What `Lab.set_page` has put under /served/: by name, media type and content."""
+
+
+async def _served(exchange: Exchange) -> None:
+    kind, content = PAGES[exchange.path.rsplit("/", 1)[1]]
+    await exchange.reply(content, kind)
 
 
 async def _root(exchange: Exchange) -> None:
@@ -71,6 +80,24 @@ async def _bytes(exchange: Exchange) -> None:
     for _ in range(whole):
         await exchange.send(_BLOCK)
     await exchange.send(_BLOCK[:rest])
+
+
+async def _mirror(exchange: Exchange) -> None:
+    """Give the request's content back: ?kind=text/html&cut=0&coding=gzip, `cut` bytes a chunk."""
+    await exchange.read_all()
+    query = exchange.query
+    kind = query.get("kind", "text/html")
+    body = bytes(exchange.request.body)
+    fields = [("Content-Encoding", "gzip")] if query.get("coding") == "gzip" else []
+    body = gzip.compress(body) if fields else body
+    cut = int(query.get("cut", "0"))
+    if not cut:
+        await exchange.reply(body, kind, fields=fields)
+        return
+    exchange.stream([("Content-Type", kind), *fields])
+    for start in range(0, len(body), cut):
+        await exchange.piece(body[start : start + cut])
+    await exchange.end()
 
 
 async def _stream(exchange: Exchange) -> None:
@@ -195,6 +222,7 @@ ENDPOINTS = {
     "upload": _echo,
     "gzip": _gzip,
     "bytes": _bytes,
+    "mirror": _mirror,
     "stream": _stream,
     "sse": _sse,
     "ticks": _ticks,
@@ -214,4 +242,6 @@ ENDPOINTS = {
     "simple": package_index.answer,
     "packages": package_index.answer,
     "git": git_server.answer,
+    "steering": steering_pages.answer,
+    "served": _served,
 }

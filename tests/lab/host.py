@@ -172,6 +172,10 @@ class Lab(Programs):
         """Add or change a DNS name while the lab runs."""
         self._ask("name", name=name, answer=msgspec.to_builtins(answer))
 
+    def set_page(self, name: str, kind: str, content: bytes) -> None:
+        """Put content of a media type under `/served/NAME` on every site."""
+        self._ask("page", name=name, kind=kind, content=content)
+
     def leaf(self, name: str) -> bytes:
         """Key and certificate of the lab's authority for a name, PEM."""
         return bytes(self._ask("leaf", name=name))

@@ -123,6 +123,8 @@ class Internet:
                 self._book.clear()
             case "name":
                 self._names.set(message["name"], msgspec.convert(message["answer"], world.Answer))
+            case "page":
+                endpoints.PAGES[message["name"]] = message["kind"], message["content"]
             case "leaf":
                 return self._authority.leaf(message["name"], message.get("fault", ""))
             case other:

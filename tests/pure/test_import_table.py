@@ -47,7 +47,8 @@ EXCEPTIONS = {
     "interceptor/scan/cache.py": {"pathlib"},  # reads and writes the compiled database
     "interceptor/scan/engine.py": {"pathlib"},  # names the type of the folder it hands to cache.py
     "interceptor/scan/database.py": {"pathlib"},  # the same
-    "interceptor/scan/inbound.py": {"pathlib"},  # the same
+    "interceptor/scan/injection/rules.py": {"pathlib"},  # the same
+    "interceptor/scan/injection/scanner.py": {"pathlib"},  # the same
     "interceptor/scan/plan.py": {"pathlib"},  # the same
     "interceptor/scan/ruleset.py": {"pathlib"},  # the same
 }

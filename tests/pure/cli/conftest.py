@@ -9,8 +9,9 @@ import pytest
 
 from interceptor.cli import scan_setup
 from interceptor.cli.scan_setup import Options, Prepared
-from interceptor.scan import inbound, ruleset
-from tests.scan_samples import sample_inbound_rules, sample_rules
+from interceptor.scan import ruleset
+from interceptor.scan.injection.scanner import InjectionScanner
+from tests.scan_samples import sample_injections, sample_rules
 
 
 @pytest.fixture(scope="session")
@@ -23,5 +24,6 @@ def sampled(scan_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
     """Let `scan` and `check` look for the sample rules; gives `prepare`."""
     monkeypatch.setattr(scan_setup, "cache_folder", lambda: scan_cache)
     monkeypatch.setattr(ruleset, "load_rules", lambda _=None: sample_rules())
-    monkeypatch.setattr(inbound, "load_inbound_rules", lambda _=None: sample_inbound_rules())
+    injections = sample_injections()
+    monkeypatch.setattr(InjectionScanner, "build", lambda _=None: injections)
     return lambda options=Options(), **more: scan_setup.prepare(options, **more)  # noqa: B008

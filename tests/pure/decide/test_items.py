@@ -26,13 +26,12 @@ from interceptor.policy.schema import (
     TcpService,
 )
 from interceptor.scan.engine import Scanner
-from interceptor.scan.inbound import InboundScanner
 from interceptor.verdict import Reason, Verdict
-from tests.scan_samples import ACME, BOLT, OTHER, sample_inbound_rules, sample_rules
+from tests.scan_samples import ACME, BOLT, OTHER, sample_injections, sample_rules
 
 KEY = b"k" * 32
 SCANNER = Scanner.build(sample_rules(), None)
-INBOUND = InboundScanner.build(sample_inbound_rules(), None)
+INBOUND = sample_injections()
 HOME = "api.acme.example"
 
 
@@ -529,7 +528,9 @@ def test_all_sessions_together_are_bounded(monkeypatch: pytest.MonkeyPatch) -> N
         ask("body", body, session=f"s{number}", items=items)
     kept = list(items.sessions._sessions.values())
     assert sum(one.memory.size for one in kept) <= 200_000 + kept[-1].memory.size
-    assert items.sessions._size == sum(one.memory.size + one.names.size for one in kept)
+    assert items.sessions._size == sum(
+        one.memory.size + one.names.size + one.taint.size for one in kept
+    )
     assert 1 <= len(items.sessions) < 300
     assert "s299" in items.sessions._sessions
 

@@ -380,7 +380,7 @@ def test_the_judge_alone_makes_allow() -> None:
         for path in root.glob(f"{folder}/**/*.py")
         if allowing_calls(path.read_text())
     }
-    assert makers == {"interceptor/decide/judge.py"}
+    assert makers == {"interceptor/decide/verdicts.py"}
     assert allowing_calls("x = Verdict(Action.ALLOW)")  # positive controls
     assert allowing_calls("x = Verdict(action=verdict.Action.ALLOW)")
     assert allowing_calls("x = Action(2)")

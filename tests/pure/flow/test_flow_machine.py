@@ -21,6 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from interceptor.flow.http2_agent import Http2Connection
+from interceptor.model import Target
 from interceptor.policy.schema import Limits
 from interceptor.verdict import Action, Reason, Verdict
 from interceptor.wire.http1 import Framing, RequestHead, chunk
@@ -111,7 +112,9 @@ class Judge(ScriptedJudge):
         super().__init__()
         self._looks, self._blocks = looks, blocks
 
-    def inbound_window(self, where: str) -> InboundWindow | None:  # type: ignore[override]
+    def inbound_window(
+        self, where: str, target: Target, *, apart: bool = True
+    ) -> InboundWindow | None:
         return InboundWindow(blocks=self._blocks) if self._looks else None
 
 

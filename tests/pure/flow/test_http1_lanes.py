@@ -10,8 +10,9 @@ from typing import Any, cast
 import pytest
 
 from interceptor.decide.judge import Judge
-from interceptor.flow.inbound import Inbound
+from interceptor.flow.inbound_events import Events, Sse
 from interceptor.flow.steps import Close, EndUpstream, Finished, Resolve, ToUpstream
+from interceptor.model import Target
 from interceptor.policy.schema import Limits
 from interceptor.verdict import Action, Reason, Verdict
 from interceptor.wire.http1 import chunk
@@ -369,7 +370,7 @@ def test_events_are_told_apart(events: type) -> None:
 class BadWords(ScriptedJudge):
     """Blocks what comes back with INJECT in it."""
 
-    def inbound_window(self, where: str) -> BadWords:  # type: ignore[override]
+    def inbound_window(self, where: str, target: Target, *, apart: bool = True) -> BadWords:
         return self
 
     blocks = True
@@ -427,7 +428,8 @@ def test_a_head_alone_has_nothing_that_could_steer() -> None:
 
 
 def test_an_event_in_tiny_pieces_costs_no_more_than_its_bytes() -> None:
-    inbound = Inbound(cast("Judge", BadWords()), cast("Any", BadWords()), (b"\n\n",), (), Limits())
+    judge, window = cast("Judge", BadWords()), cast("Any", BadWords())
+    inbound = Events(judge, cast("Any", None), window, Sse(), (), Limits())
     began = time.process_time()
     for _ in range(50_000):
         assert inbound.feed(b"data: twenty bytes..") == b""

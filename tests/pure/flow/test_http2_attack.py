@@ -10,6 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from interceptor.flow.steps import Close, Dial, EndUpstream, Record, Resolve, ToUpstream
+from interceptor.model import Target
 from interceptor.policy.schema import Limits
 from interceptor.verdict import Action, Reason, Verdict
 from interceptor.wire.http1 import Framing, ResponseHead
@@ -127,6 +128,7 @@ def test_window_of_a_response_that_is_cut_while_it_is_held_is_given_back() -> No
     talk = Http2Talk(
         serve=serve,
         judge=BadWords(),
+        limits=Limits(inbound_bytes=1000),
         agent_limits=Http2Limits(window=65_535, connection_window=65_535),
     )
     talk.reads = False
@@ -139,7 +141,7 @@ def test_window_of_a_response_that_is_cut_while_it_is_held_is_given_back() -> No
 class BadWords(ScriptedJudge):
     """Blocks what comes back with INJECT in it."""
 
-    def inbound_window(self, where: str) -> BadWords:  # type: ignore[override]
+    def inbound_window(self, where: str, target: Target, *, apart: bool = True) -> BadWords:
         return self
 
     blocks = True

@@ -24,7 +24,7 @@ from interceptor.flow.steps import (
     ToClient,
     ToUpstream,
 )
-from interceptor.model import Kind
+from interceptor.model import Kind, Target
 from interceptor.policy.schema import Limits, TcpService
 from interceptor.verdict import Reason
 from interceptor.wire.postgres import SSL_REQUEST
@@ -420,8 +420,8 @@ def test_mysql_tls_begins_without_an_answer() -> None:
 class Steered(ScriptedJudge):
     """Finds text that tries to steer the agent."""
 
-    def inbound_window(self, where: str) -> ScriptedMessages:  # type: ignore[override]
-        assert where == "stream"
+    def inbound_window(self, where: str, target: Target, *, apart: bool = True) -> ScriptedMessages:
+        assert (where, apart) == ("stream", False)
         return ScriptedMessages(b"obey me")
 
 

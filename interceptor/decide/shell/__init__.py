@@ -1,0 +1,1 @@
+"""What a shell would run: commands of a text, their quoting and expansions undone."""

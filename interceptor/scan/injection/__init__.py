@@ -1,0 +1,1 @@
+"""Prompt injection: text that tries to steer the agent that reads it."""

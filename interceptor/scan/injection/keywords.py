@@ -1,0 +1,160 @@
+r"""Words that an injection can hardly do without, in the forms that encodings give them.
+
+A gate that looks for `[A-Za-z0-9+/]{40}` fires on every picture and digest. These fire where an
+encoded text holds one of the words, which is one of three strings in base64, five in base32, one in
+hexadecimal, however it is grouped.
+"""
+
+from __future__ import annotations
+
+from base64 import b32encode, b64encode
+from typing import Final
+
+from interceptor.scan.mirror import ROT13
+
+WORDS: Final = (
+    *("ignore", "disregard", "previous", "instruction", "override", "prompt", "system"),
+    *("password", "secret", "credential", "assistant", "reveal", "forget", "conversation"),
+)
+"""Words of six letters and more, in lower case."""
+_CORE: Final = WORDS[:8]
+_MORE: Final = (
+    *("upload", "forward", "contents", "without", "execute", "https", "database", "customer"),
+    *("private", "wallet", "transfer", "environment", "personal", "agents", "answer", "remember"),
+)
+"""Words that are told by their coded forms, yet too common in halves: `for ward`."""
+_CODED: Final = (*WORDS, *_MORE)
+_SPACED: Final = (*_CODED, "send", "user", "upload", "developer", "unrestricted")
+LEET: Final = {
+    "a": "4@",
+    "b": "8",
+    "e": "3",
+    "g": "9",
+    "i": "1!|",
+    "l": "1|",
+    "o": "0",
+    "s": "5$",
+    "t": "7+",
+}
+"""What is written for a letter."""
+_LONG: Final = 12
+"""Characters of a form that are enough to tell it."""
+
+
+def _cased(words: tuple[str, ...]) -> list[str]:
+    return [form for word in words for form in (word, word.capitalize(), word.upper())]
+
+
+def _grouped(data: bytes, bits: int, offset: int, text: bytes) -> bytes:
+    """Characters of an encoding that depend on `data` alone, which stands at `offset` bytes."""
+    first = -(-8 * offset // bits)
+    return text[first : 8 * (offset + len(data)) // bits]
+
+
+def base64_forms(data: bytes) -> list[bytes]:
+    """What `data` may look like within base64, at each alignment."""
+    return [_grouped(data, 6, at, b64encode(b"\0" * at + data + b"\0\0")) for at in range(3)]
+
+
+def _base32_forms(data: bytes) -> list[bytes]:
+    return [_grouped(data, 5, at, b32encode(b"\0" * at + data + b"\0" * 5)) for at in range(5)]
+
+
+def _escaped(form: bytes) -> str:
+    return "".join(f"\\x{byte:02x}" if not chr(byte).isalnum() else chr(byte) for byte in form)
+
+
+def base64_gates() -> tuple[str, ...]:
+    """Base64 of a word, and base64 of that; also turned round."""
+    forms: set[bytes] = set()
+    for word in _cased(_CODED):
+        forms.update(form[:_LONG] for form in base64_forms(word.encode()))
+    for word in _CORE:
+        for form in base64_forms(word.encode()):
+            forms.update(inner[:_LONG] for inner in base64_forms(form))
+    forms |= {form[::-1] for form in forms}
+    return tuple(sorted(_escaped(form) for form in forms if len(form) >= 6))
+
+
+def base32_gates() -> tuple[str, ...]:
+    """Base32 of a word; to be matched in either case."""
+    forms = {
+        form[:_LONG]
+        for word in (*_CODED, *(word.capitalize() for word in _CODED))
+        for form in _base32_forms(word.encode())
+    }
+    return tuple(sorted(_escaped(form) for form in forms if len(form) >= 7))
+
+
+def code_gates(form: str, between: str) -> tuple[str, ...]:
+    """Words written as the numbers of their letters.
+
+    Args:
+        form: of one number, for `format`: `02x`.
+        between: pattern of what stands between two.
+    """
+    words = (*_CODED, *(word.capitalize() for word in _CODED))
+    return tuple(between.join(format(ord(letter), form) for letter in word[:6]) for word in words)
+
+
+def turned_gates() -> tuple[str, ...]:
+    """Words backwards, and the sign that turns text round."""
+    return ("\\xe2\\x80\\xae", *(word[::-1] for word in _CODED))
+
+
+def rot13_gates() -> tuple[str, ...]:
+    """Words in ROT13."""
+    return tuple(word.encode().translate(ROT13).decode() for word in _CODED)
+
+
+def leet_gates() -> tuple[str, ...]:
+    """Words with a digit or a sign for one letter or more."""
+    gates = []
+    for word in _CODED:
+        letters = [_either(letter) for letter in word]
+        for at, letter in enumerate(word[:6]):
+            if letter in LEET:
+                signs = "".join(f"\\x{ord(sign):02x}" for sign in LEET[letter])
+                gates.append(word[:at] + f"[{signs}]" + "".join(letters[at + 1 :]))
+    return tuple(gates)
+
+
+def _either(letter: str) -> str:
+    signs = "".join(f"\\x{ord(sign):02x}" for sign in LEET.get(letter, ""))
+    return f"[{letter}{signs}]" if signs else letter
+
+
+def spaced_gates() -> tuple[str, ...]:
+    """Words whose letters stand apart."""
+    return tuple(r"[^A-Za-z0-9]{1,4}".join(word[:7]) for word in _SPACED)
+
+
+def split_gates() -> tuple[str, ...]:
+    """Words with a gap at one place or two."""
+    return tuple(
+        word[:at] + r"[^A-Za-z0-9]{1,3}" + word[at : at + 2]
+        for word in WORDS
+        if len(word) > 5
+        for at in range(3, len(word) - 1)
+    ) + tuple(
+        word[max(0, at - 3) : at] + r"[^A-Za-z0-9]{1,3}" + word[at:]
+        for word in WORDS
+        for at in (2,)
+    )
+
+
+def glued_gates() -> tuple[str, ...]:
+    """Words that stand next to each other without a gap."""
+    return (
+        *("ignoreall", "ignoreprevious", "ignoreprior", "ignoreabove", "ignorethe", "ignoreyour"),
+        *("disregardall", "disregardprevious", "disregardthe", "disregardyour", "forgetall"),
+        *("forgetprevious", "forgetyour", "forgeteverything", "overrideall", "previousinstruction"),
+        *("priorinstruction", "aboveinstruction", "yourinstruction", "donottellthe", "sendthe"),
+        *("systemprompt[a-z]", "[a-z]systemprompt", "revealyour", "youarenow", "actasan"),
+        *("withouttelling", "nevertellthe", "theuser"),
+    )
+
+
+_WORD_PIECES: Final = tuple(dict.fromkeys((*_SPACED, "instructions", "credentials", "prompts")))
+WORD_PIECES: Final = sorted(_WORD_PIECES, key=len, reverse=True)
+"""Words that are made whole where gaps stand within them, the longest first."""

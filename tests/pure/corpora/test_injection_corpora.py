@@ -1,0 +1,74 @@
+"""The corpora of injections: what they hold, and what the product makes of a small part of them."""
+
+from __future__ import annotations
+
+import pytest
+
+from interceptor.scan.injection.classifier import Classifier
+from interceptor.scan.injection.model import NOTABLE, STRONG
+from interceptor.scan.injection.scanner import InjectionScanner
+from tests.corpora.injection import measure
+from tests.corpora.injection.bases import HALVES, HELDOUT
+from tests.corpora.injection.benign import benign, hard
+from tests.corpora.injection.documents import Document, injections
+
+_KINDS = ("doc", "python", "manual", "locale")  # need no program to render them
+
+
+def test_the_injections_are_as_various_as_asked_for() -> None:
+    made = list(injections(1600, 1))
+    assert made == list(injections(1600, 1))
+    assert len({document.body for document in made}) >= 1000
+    for name, least in (("family", 20), ("carrier", 14), ("disguise", 14), ("language", 15)):
+        assert len({getattr(document, name) for document in made}) >= least, name
+    for half in HALVES:
+        assert {document.half for document in injections(50, 1, half)} == {half}
+
+
+def test_plain_injections_stand_in_their_documents() -> None:
+    for document in injections(300, 2):
+        if document.disguise == "plain" and document.carrier in {"readme", "email", "log"}:
+            word = document.payload.split()[-1]
+            assert word in document.body.decode(), document
+
+
+def test_the_hard_set_is_large_enough() -> None:
+    documents = hard(1)
+    assert len(documents) >= 150
+    assert len({document.body for document in documents}) >= 150
+
+
+@pytest.fixture(scope="module")
+def results() -> dict[str, list[measure.Result]]:
+    scanner, classifier = InjectionScanner.build(None), Classifier.load()
+
+    def judged(documents: list[Document]) -> list[measure.Result]:
+        small = [document for document in documents if len(document.body) < 40_000]
+        return measure.judge(small, scanner, classifier, alone=True)
+
+    return {
+        "strong": judged([d for d in injections(200, 1, HELDOUT) if d.label == "strong"]),
+        "ordinary": judged(benign(200, HELDOUT, _KINDS)),
+        "hard": judged(hard(1, HELDOUT)),
+    }
+
+
+def test_nothing_ordinary_is_blocked_and_little_noted(
+    results: dict[str, list[measure.Result]],
+) -> None:
+    assert measure.share(results["ordinary"], STRONG, measure.with_classifier) == 0
+    assert measure.share(results["ordinary"], NOTABLE, measure.with_classifier) <= 0.015
+
+
+def test_recall_does_not_fall(results: dict[str, list[measure.Result]]) -> None:
+    # What was reached when this was written, less some; the goal is below.
+    assert measure.share(results["strong"], NOTABLE, measure.with_classifier) >= 0.2
+    plain = [r for r in results["strong"] if r.document.disguise == "plain"]
+    assert measure.share(plain, 2.0, lambda r: r.alone) >= 0.5
+
+
+@pytest.mark.xfail(reason="not met: docs/classifier.md has the figures", strict=True)
+def test_goals(results: dict[str, list[measure.Result]]) -> None:
+    assert measure.share(results["strong"], NOTABLE, measure.with_raising) >= 0.9
+    assert measure.share(results["ordinary"], NOTABLE, measure.with_raising) <= 0.005
+    assert measure.share(results["hard"], NOTABLE, measure.with_raising) <= 0.02
