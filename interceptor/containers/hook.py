@@ -1,0 +1,192 @@
+"""The OCI hook (runtime specification 1.0.2, config.md, POSIX-platform hooks).
+
+At `createRuntime` (or `prestart`) the container's namespaces are there and nothing of it runs: its
+configuration and its process are looked at, and it is plugged. Every error ends this program with
+1, and then the runtime makes no container. At `poststop` its guest is removed; that happens also
+when its process ends without the runtime.
+
+Run as a program of its own, by `main`: a start of egressguard's command line would take longer than
+all of it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+from interceptor.containers import boundary, plugging, seccomp, trust_files
+from interceptor.containers.inspection import GoneError, Process
+from interceptor.containers.plugging import PlugError, Wish
+
+STAGES: Final = ("createRuntime", "poststop")
+ANNOTATION: Final = "egressguard"
+"""Containers that have it, with any value, are plugged, where a hook is not for all."""
+OPTIONS: Final = ("name", "policy", "preset", "evidence", "run")
+
+_LARGEST_STATE: Final = 1024 * 1024
+_LARGEST_CONFIG: Final = 16 * 1024 * 1024
+
+
+def obey(text: bytes, options: Mapping[str, str]) -> None:
+    """Carry out what the runtime's state asks for.
+
+    Args:
+        text: `state.md`, JSON, as the runtime wrote it to our stdin.
+        options: those of `OPTIONS` that the operator has given; nothing of the container's own
+            configuration has a say.
+
+    Raises:
+        PlugError: the container must not start.
+    """
+    state = _decoded(text, "the container's state")
+    name, status = state.get("id"), state.get("status")
+    if not isinstance(name, str) or not name or not isinstance(status, str):
+        raise PlugError("the container's state has no id or no status")
+    wish = Wish(options.get("name") or plugging.guest_name(name), **_wished(options, name))
+    if status == "stopped":
+        plugging.unplug(wish.name, wish.run)
+        _folder_of(wish.name)
+        return
+    pid, bundle = state.get("pid"), state.get("bundle")
+    if type(pid) is not int or pid <= 0 or not isinstance(bundle, str):
+        raise PlugError(f"the container's state has no pid or no bundle (status {status!r})")
+    config = read_config(str(Path(bundle, "config.json")))
+    try:
+        with Process(pid) as process:
+            plugging.refuse(faults(config, process))
+            certificate = plugging.plug(process, wish)
+    except (GoneError, OSError) as error:
+        raise PlugError(str(error)) from error
+    folder = _mounted(config)
+    if folder is not None:
+        try:
+            folder.fill(certificate)
+        except OSError as error:
+            raise PlugError(f"{folder.path}: {error.strerror}") from error
+
+
+def faults(config: Mapping[str, Any], process: Process) -> list[str]:
+    """Say what a container that is made, and does not run yet, must not have.
+
+    Raises:
+        GoneError: its process has ended.
+    """
+    found = boundary.config_faults(
+        config,
+        own_user=process.has_own_user(),
+        vsock=seccomp.vsock_leads_out(),
+        is_socket=is_socket,
+        resolve=os.path.realpath,
+        ours=(trust_files.BASE,),
+    )
+    return list(dict.fromkeys([*process.faults(running=False), *found]))
+
+
+def read_config(path: str) -> Mapping[str, Any]:
+    """Read the configuration of a bundle.
+
+    Raises:
+        PlugError: it cannot be read.
+    """
+    try:
+        with open(path, "rb") as file:
+            return _decoded(file.read(_LARGEST_CONFIG + 1), path, _LARGEST_CONFIG)
+    except OSError as error:
+        raise PlugError(f"{path}: {error.strerror}") from error
+
+
+def is_socket(path: str) -> bool:
+    """Whether a path of the host's is a unix socket."""
+    try:
+        return stat.S_ISSOCK(os.stat(path).st_mode)  # noqa: PTH116
+    except OSError:
+        return False
+
+
+def program() -> list[str]:
+    """Words that run this hook, wherever egressguard was started from; options come behind."""
+    top = str(Path(__file__).resolve().parents[2])
+    cached = [] if sys.pycache_prefix is None else ["-X", f"pycache_prefix={sys.pycache_prefix}"]
+    code = f"import sys; sys.path.insert(0, {top!r}); from {__name__} import main; main()"
+    return [sys.executable, "-I", *cached, "-c", code]
+
+
+def definition(command: Sequence[str], *, every: bool) -> dict[str, Any]:
+    """The hook's file for `/etc/containers/oci/hooks.d` (oci-hooks(5)): Podman and CRI-O read it.
+
+    Args:
+        command: words of this program, the first an absolute path.
+        every: for all containers, or for those that have the annotation.
+    """
+    when: dict[str, Any] = {"always": True}
+    if not every:
+        when = {"annotations": {f"^{ANNOTATION}$": ".*"}}
+    hook = {"path": command[0], "args": list(command), "timeout": 60}
+    return {"version": "1.0.0", "hook": hook, "when": when, "stages": list(STAGES)}
+
+
+def _mounted(config: Mapping[str, Any]) -> trust_files.Folder | None:
+    """The folder of ours that the container has mounted, if it has."""
+    for mount in config.get("mounts") or ():
+        source = str(mount.get("source", ""))
+        if mount.get("destination") == trust_files.INSIDE and source:
+            path = Path(os.path.realpath(source))
+            if str(path.parent) == trust_files.BASE:
+                return trust_files.Folder(path.name)
+    return None
+
+
+def _folder_of(name: str) -> None:
+    trust_files.Folder(name).remove()
+
+
+def _wished(options: Mapping[str, str], name: str) -> dict[str, str]:
+    wished = {key: text for key, text in options.items() if key in OPTIONS and key != "name"}
+    return {"user": f"container {name[:12]}", **wished}
+
+
+def _decoded(text: bytes, what: str, largest: int = _LARGEST_STATE) -> Mapping[str, Any]:
+    if len(text) > largest:
+        raise PlugError(f"{what}: more than {largest} bytes")
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise PlugError(f"{what}: no JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise PlugError(f"{what}: no object")
+    return found
+
+
+def parse(words: Sequence[str]) -> dict[str, str]:
+    """Read `--name=NAME` and its like.
+
+    Raises:
+        PlugError: a word is none of `OPTIONS`.
+    """
+    options = {}
+    for word in words:
+        key, equals, text = word.removeprefix("--").partition("=")
+        if not word.startswith("--") or not equals or key not in OPTIONS:
+            raise PlugError(f"{word}: no option of this hook: --{'=, --'.join(OPTIONS)}=")
+        if key in ("policy", "evidence", "run") and not text.startswith("/"):
+            raise PlugError(f"{word}: no absolute path")
+        options[key] = text
+    return options
+
+
+def main() -> NoReturn:
+    """Be the hook: the state on stdin, `OPTIONS` as words."""
+    try:
+        obey(sys.stdin.buffer.read(_LARGEST_STATE + 1), parse(sys.argv[1:]))
+    except PlugError as error:
+        sys.stderr.write(f"egressguard: {error}\n")
+        sys.exit(1)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the container must not start
+        sys.stderr.write(f"egressguard: hook: {type(error).__name__}: {error}\n")
+        sys.exit(1)
+    sys.exit(0)
