@@ -78,7 +78,6 @@ def measure(folder: Path, count: int, seconds: float) -> list[Goal]:
         service.terminate()
         service.wait()
     added = statistics.median(took)
-    memory = f"{count} idle guests, memory of worker and guard"
     return [
         Goal(
             f"{count} idle guests, memory of worker and guard",
