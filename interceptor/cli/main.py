@@ -71,6 +71,9 @@ COMMANDS: dict[str, Entry] = {
     "guard-host": Entry(
         "interceptor.cli.guard_host", "Put a machine's logins and agents into a captive namespace."
     ),
+    "k8s": Entry(
+        "interceptor.cli.k8s", "Rewrite Kubernetes workloads: no way out but egressguard."
+    ),
     "kill": Entry("interceptor.cli.kill", "End live jails."),
     "logs": Entry("interceptor.cli.logs", "Show a jail's evidence for people, live or afterwards."),
     "proxy": Entry(
