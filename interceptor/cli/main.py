@@ -65,6 +65,9 @@ COMMANDS: dict[str, Entry] = {
     "check": Entry(
         "interceptor.cli.check", "Say what would become of a request, without making it."
     ),
+    "container": Entry(
+        "interceptor.cli.container", "Run containers whose only network is egressguard."
+    ),
     "gateway": Entry(
         "interceptor.cli.gateway", "Serve many captive machines and containers, for long."
     ),

@@ -98,8 +98,10 @@ def _same(condition: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
 def without_vsock(profile: Mapping[str, Any]) -> dict[str, Any]:
     """Return an engine's profile (containers-common's seccomp.json) that refuses vsock too.
 
-    Rules about socket(2) and io_uring go; in their place, sockets of all families below AF_VSOCK
-    are allowed, but the audit's (NETLINK_AUDIT), as the engines' own profiles have it.
+    Rules about socket(2) and io_uring go. Where the profile refuses what it does not name, sockets
+    of all families below AF_VSOCK are named, but the audit's (NETLINK_AUDIT), as the engines' own
+    profiles have it; where it allows that, vsock is refused. Never both: libseccomp takes no rule
+    that does what is done anyway, nor two that overlap.
     """
     found = dict(profile)
     gone = {*_RINGS, *_HIDDEN}
@@ -108,14 +110,16 @@ def without_vsock(profile: Mapping[str, Any]) -> dict[str, Any]:
         names = [name for name in rule.get("names") or () if name not in gone]
         if names:
             rules.append({**rule, "names": names})
-    error = {"action": "SCMP_ACT_ERRNO", "errnoRet": ERROR}
-    netlink = 16  # AF_NETLINK; its protocol 9 is the audit's
-    rules.append({"names": ["socket"], **_when(0, netlink, "LT")})
-    rules.append({"names": ["socket"], **_when(0, netlink, "EQ", 2, 9, "NE")})
-    families = range(netlink + 1, AF_VSOCK)
-    rules += [{"names": ["socket"], **_when(0, family, "EQ")} for family in families]
-    rules.append({"names": ["socket"], **error, "args": [_REFUSED]})
-    rules.append({"names": list(_RINGS), "action": "SCMP_ACT_ERRNO", "errnoRet": 38})  # ENOSYS
+    if profile.get("defaultAction") in _ALLOWS:
+        error = {"action": "SCMP_ACT_ERRNO", "errnoRet": ERROR}
+        rules.append({"names": ["socket"], **error, "args": [_REFUSED]})
+        rules.append({"names": list(_RINGS), "action": "SCMP_ACT_ERRNO", "errnoRet": 38})  # ENOSYS
+    else:
+        netlink = 16  # AF_NETLINK; its protocol 9 is the audit's
+        rules.append({"names": ["socket"], **_when(0, netlink, "LT")})
+        rules.append({"names": ["socket"], **_when(0, netlink, "EQ", 2, 9, "NE")})
+        families = range(netlink + 1, AF_VSOCK)
+        rules += [{"names": ["socket"], **_when(0, family, "EQ")} for family in families]
     found["syscalls"] = rules
     return found
 
