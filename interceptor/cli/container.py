@@ -80,7 +80,7 @@ def run(
     be a way past that is refused.
     """
     from interceptor.cli import container_run
-    from interceptor.containers import engines, hook
+    from interceptor.containers import engines, inspection
     from interceptor.containers.plugging import PlugError, guest_name
     from netns import identity, naming
 
@@ -91,7 +91,7 @@ def run(
         who = identity.resolve(user, os.environ, os.geteuid(), os.getegid()) if user else None
     except (engines.EngineError, identity.IdentityError) as error:
         _fail(str(error), EXIT_USAGE)
-    wrong = engines.faults(line, hook.is_socket, os.path.realpath)
+    wrong = engines.faults(line, inspection.bound_sockets(), os.path.realpath)
     if remote := engines.remote(os.environ):
         wrong.append(remote)
     for fault in wrong:

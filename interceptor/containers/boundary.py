@@ -12,6 +12,9 @@ from typing import Any, Final
 
 from interceptor.containers import seccomp
 
+Sockets = Callable[[str], str]
+"""From a path of the host's to a unix socket that it is, or that is in it; or an empty text."""
+
 NAMESPACES: Final = {
     "network": "net",
     "pid": "pid",
@@ -36,30 +39,35 @@ USABLE: Final = frozenset(
 CONTROLS: Final = (
     "/run/docker.sock",
     "/run/docker",
-    "/run/containerd",
     "/run/podman",
-    "/run/crio",
     "/run/dbus",
     "/run/systemd",
     "/run/libvirt",
     "/run/snapd.socket",
     "/run/lxd",
     "/run/incus",
-    "/run/user",
     "/run/egressguard",
     "/var/lib/egressguard-gateway",
+    "/etc/cni",
+    "/opt/cni",
+)
+"""Places from which the host is governed: neither they, nor what is in them or around them."""
+
+STORES: Final = (
+    "/run/containerd",
+    "/run/crio",
+    "/run/user",
     "/var/lib/docker",
     "/var/lib/containerd",
     "/var/lib/containers",
     "/var/lib/kubelet",
-    "/etc/cni",
-    "/opt/cni",
 )
-"""Places of the host from which it is governed."""
+"""The same, but an engine's files of single containers lie in them."""
 
 _PROC_SYS: Final = "/proc/sys"
 _KERNEL_FILES: Final = ("/proc", "/sys", "/dev")
 _USERNS: Final = "with Podman --userns=auto (or --uidmap 0:100000:65536); with Docker userns-remap"
+_SHARED: Final = ("/dev/shm", "/dev/mqueue", "/dev/pts")  # noqa: S108 - a place to refuse
 _CHARACTER_MEMORY: Final = {(1, 1), (1, 2), (1, 4), (10, 144)}  # mem, kmem, port, nvram
 _FALLBACKS: Final = frozenset(
     (
@@ -75,7 +83,7 @@ def config_faults(
     *,
     own_user: bool,
     vsock: bool,
-    is_socket: Callable[[str], bool],
+    sockets: Sockets,
     resolve: Callable[[str], str],
     ours: Sequence[str] = (),
 ) -> list[str]:
@@ -85,7 +93,7 @@ def config_faults(
         config: `config.json` of its bundle.
         own_user: its root is not the host's: a user namespace, as the kernel has it.
         vsock: vsock(7) leads somewhere on this machine.
-        is_socket: whether a path of the host's is a unix socket.
+        sockets: from a path of the host's to a unix socket that it is, or holds, or an empty text.
         resolve: makes a path of the host's absolute, and follows links.
         ours: directories of the host's that may be mounted although they are below `CONTROLS`.
 
@@ -96,7 +104,7 @@ def config_faults(
     kinds = {str(each.get("type")) for each in _mappings(linux.get("namespaces"))}
     faults = [shared(kind) for kind in NAMESPACES if kind not in kinds]
     for mount in _mappings(config.get("mounts")):
-        faults += _mount_faults(mount, is_socket, resolve, ours, own_user=own_user)
+        faults += _mount_faults(mount, sockets, resolve, ours, own_user=own_user)
     faults += _device_faults(linux, own_user=own_user)
     if not own_user:
         capabilities = _mapping(_mapping(config.get("process")).get("capabilities"))
@@ -121,7 +129,7 @@ def shared(kind: str) -> str:
     """The line about a namespace (the specification's name) that is the host's or another's."""
     option = {"network": "--network", "mount": "--rootfs", "pid": "--pid", "ipc": "--ipc"}[kind]
     return (
-        f"the container shares a {kind} namespace with the host. Fix: leave out {option}=host "
+        f"the container shares the host's {kind} namespace. Fix: leave out {option}=host "
         "and --privileged" + ("; use --network none" if kind == "network" else "")
     )
 
@@ -157,16 +165,17 @@ def covers(source: str, ours: Sequence[str] = ()) -> str:
     path = source.rstrip("/") or "/"
     if any(path == each or path.startswith(f"{each}/") for each in ours):
         return ""
-    for place in (*CONTROLS, *_KERNEL_FILES):
-        holds = path == "/" or place == path or place.startswith(f"{path}/")
-        if holds or path.startswith(f"{place}/"):
+    for place in (*CONTROLS, *_KERNEL_FILES, *STORES):
+        if path == "/" or place == path or place.startswith(f"{path}/"):
             return place
-    return ""
+        if path.startswith(f"{place}/") and place not in STORES:
+            return place
+    return path if path.startswith("/run/user/") and path.count("/") == 3 else ""
 
 
 def _mount_faults(
     mount: Mapping[str, Any],
-    is_socket: Callable[[str], bool],
+    sockets: Sockets,
     resolve: Callable[[str], str],
     ours: Sequence[str],
     *,
@@ -175,7 +184,7 @@ def _mount_faults(
     options = {str(option) for option in mount.get("options") or ()}
     source, target = str(mount.get("source", "")), str(mount.get("destination", ""))
     if mount.get("type") == "bind" or options & {"bind", "rbind"}:
-        yield from source_faults(source, target, is_socket, resolve, ours)
+        yield from source_faults(source, target, sockets, resolve, ours)
     elif mount.get("type") == "sysfs" and "ro" not in options and not own_user:
         yield f"{target} can be written, and with it the host's kernel. Fix: no --privileged"
 
@@ -183,22 +192,23 @@ def _mount_faults(
 def source_faults(
     source: str,
     target: str,
-    is_socket: Callable[[str], bool],
+    sockets: Sockets,
     resolve: Callable[[str], str],
     ours: Sequence[str] = (),
 ) -> Iterator[str]:
     """Say what is wrong with a path of the host's that is mounted at `target`."""
     path = resolve(source)
-    leads = is_socket(path) or "vsock" in path or "vhost-" in path
+    leads = "vsock" in path or "vhost-" in path or path in _SHARED
     if target.startswith("/dev/") and path.startswith("/dev/") and not leads:
         return  # a device, as rootless engines give it: rights over it are its owner's
-    if is_socket(path):
-        yield f"-v {source}: a unix socket leads out of the container. Fix: leave the mount out"
-    elif place := covers(path, ours):
+    if place := covers(path, ours):
         yield (
             f"-v {source}: it holds {place}, from where the host is governed. Fix: mount only the "
             "directory that the container works on"
         )
+    elif found := sockets(path):
+        what = "a unix socket" if found == path else f"the unix socket {found} in it"
+        yield f"-v {source}: {what} leads out of the container. Fix: leave the mount out"
 
 
 def _device_faults(linux: Mapping[str, Any], *, own_user: bool) -> Iterator[str]:

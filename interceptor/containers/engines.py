@@ -13,6 +13,7 @@ from pathlib import PurePath
 from typing import Final
 
 from interceptor.containers import boundary, flags
+from interceptor.containers.boundary import Sockets
 from interceptor.containers.flags import FlagError, Option
 
 ENGINES: Final = ("podman", "docker", "nerdctl", "ctr")
@@ -130,14 +131,12 @@ def remote(environ: Mapping[str, str]) -> str:
     return ""
 
 
-def faults(
-    line: Line, is_socket: Callable[[str], bool], resolve: Callable[[str], str]
-) -> list[str]:
+def faults(line: Line, sockets: Sockets, resolve: Callable[[str], str]) -> list[str]:
     """Say what a command line asks for that a container of ours cannot have.
 
     Args:
         line: from `parse`.
-        is_socket: whether a path of the host's is a unix socket.
+        sockets: see there.
         resolve: makes a path of the host's absolute, and follows links.
     """
     found: list[str] = []
@@ -145,13 +144,11 @@ def faults(
         if option.name in _REFUSED and option.value.lower() not in ("false", "0", "f"):
             found.append(f"--{option.name}: {_REFUSED[option.name]}")
         else:
-            found += _fault(option, is_socket, resolve)
+            found += _fault(option, sockets, resolve)
     return found
 
 
-def _fault(
-    option: Option, is_socket: Callable[[str], bool], resolve: Callable[[str], str]
-) -> Iterator[str]:
+def _fault(option: Option, sockets: Sockets, resolve: Callable[[str], str]) -> Iterator[str]:
     name, value = option.name, option.value
     if name in ("network", "net"):
         if value != "none":
@@ -178,13 +175,13 @@ def _fault(
         source, _, behind = value.partition(":")
         if behind and source[:1] in ("/", ".", "~"):
             target = behind.partition(":")[0]
-            yield from boundary.source_faults(source, target, is_socket, resolve)
+            yield from boundary.source_faults(source, target, sockets, resolve)
     elif name == "mount":
         fields = dict(part.partition("=")[::2] for part in value.split(","))
         source = fields.get("source", "") or fields.get("src", "")
         if source and fields.get("type", "bind") in ("bind", "glob"):
             target = fields.get("target") or fields.get("dst") or fields.get("destination") or ""
-            yield from boundary.source_faults(source, target, is_socket, resolve)
+            yield from boundary.source_faults(source, target, sockets, resolve)
     elif name == "with-ns":
         kind = value.partition(":")[0]
         if kind in boundary.NAMESPACES:

@@ -11,21 +11,24 @@ all of it.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-import stat
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from interceptor.containers import boundary, plugging, seccomp, trust_files
-from interceptor.containers.inspection import GoneError, Process
+from interceptor.containers.inspection import GoneError, Process, bound_sockets
 from interceptor.containers.plugging import PlugError, Wish
 
 STAGES: Final = ("createRuntime", "poststop")
 ANNOTATION: Final = "egressguard"
 """Containers that have it, with any value, are plugged, where a hook is not for all."""
+LOG: Final = "/var/log/egressguard/containers.log"
+"""Why containers were not made: some runtimes show nobody what a hook says."""
 OPTIONS: Final = ("name", "policy", "preset", "evidence", "run")
 
 _LARGEST_STATE: Final = 1024 * 1024
@@ -80,7 +83,7 @@ def faults(config: Mapping[str, Any], process: Process) -> list[str]:
         config,
         own_user=process.has_own_user(),
         vsock=seccomp.vsock_leads_out(),
-        is_socket=is_socket,
+        sockets=bound_sockets(),
         resolve=os.path.realpath,
         ours=(trust_files.BASE,),
     )
@@ -98,14 +101,6 @@ def read_config(path: str) -> Mapping[str, Any]:
             return _decoded(file.read(_LARGEST_CONFIG + 1), path, _LARGEST_CONFIG)
     except OSError as error:
         raise PlugError(f"{path}: {error.strerror}") from error
-
-
-def is_socket(path: str) -> bool:
-    """Whether a path of the host's is a unix socket."""
-    try:
-        return stat.S_ISSOCK(os.stat(path).st_mode)  # noqa: PTH116
-    except OSError:
-        return False
 
 
 def program() -> list[str]:
@@ -184,9 +179,19 @@ def main() -> NoReturn:
     try:
         obey(sys.stdin.buffer.read(_LARGEST_STATE + 1), parse(sys.argv[1:]))
     except PlugError as error:
-        sys.stderr.write(f"egressguard: {error}\n")
-        sys.exit(1)
+        _complain(str(error))
     except Exception as error:  # noqa: BLE001 - whatever it is, the container must not start
-        sys.stderr.write(f"egressguard: hook: {type(error).__name__}: {error}\n")
-        sys.exit(1)
+        _complain(f"hook: {type(error).__name__}: {error}")
     sys.exit(0)
+
+
+def _complain(cause: str) -> NoReturn:
+    """Say why no container is made: to the runtime, which may keep it for itself, and in `LOG`."""
+    line = "".join(char if char.isprintable() else "?" for char in cause)
+    sys.stderr.write(f"egressguard: {line}\n")
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    with contextlib.suppress(OSError):
+        Path(LOG).parent.mkdir(mode=0o700, exist_ok=True)
+        with open(os.open(LOG, flags, 0o600), "a", encoding="utf-8", errors="replace") as file:
+            file.write(f"{time.strftime('%Y-%m-%dT%H:%M:%S%z')} {line}\n")
+    sys.exit(1)

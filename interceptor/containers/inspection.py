@@ -8,6 +8,7 @@ the engine must be of this machine.
 # ruff: noqa: PTH116
 from __future__ import annotations
 
+import bisect
 import contextlib
 import os
 import re
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Final, Self, TypeVar
 
 from interceptor.containers import boundary, seccomp
+from netns import unix_sockets
 
 _ESCAPED: Final = re.compile(r"\\([0-7]{3})")
 _HOST_ROOT: Final = 0
@@ -175,7 +177,7 @@ def targets(mountinfo: str) -> list[str]:
 def mounted_faults(places: Sequence[str], root: str) -> list[str]:
     """Say which mount points below `root` are sockets, or places the host is governed from."""
     governed: dict[tuple[int, int], str] = {}
-    for place in boundary.CONTROLS:
+    for place in (*boundary.CONTROLS, *boundary.STORES, *_bound_paths()):
         # Above it as well, as far as that is not the root of what other things lie in.
         for path in (place, *(str(above) for above in Path(place).parents if len(above.parts) > 1)):
             with contextlib.suppress(OSError):
@@ -192,6 +194,32 @@ def mounted_faults(places: Sequence[str], root: str) -> list[str]:
                     f"{target} holds {held}, from where the host is governed. Fix: leave it out"
                 )
     return faults
+
+
+def bound_sockets() -> boundary.Sockets:
+    """Look for unix sockets of the host's at a path and below it: those that are bound now."""
+    bound = sorted(_bound_paths())
+
+    def look(path: str) -> str:
+        with contextlib.suppress(OSError):
+            if stat.S_ISSOCK(os.stat(path).st_mode):
+                return path
+        below = f"{path.rstrip('/')}/"
+        at = bisect.bisect_left(bound, below)
+        return bound[at] if at < len(bound) and bound[at].startswith(below) else ""
+
+    return look
+
+
+def _bound_paths() -> set[str]:
+    """Paths of unix sockets that somebody in our network namespace, or the first's, has bound."""
+    found: set[str] = set()
+    for who in ("self", "1"):
+        with contextlib.suppress(OSError):
+            table = Path(f"/proc/{who}/net/unix").read_text("utf-8", "surrogateescape")
+            paths = {path for path, _ in unix_sockets.bound_paths(table) if path[0] == "/"}
+            found |= {os.path.realpath(path) for path in paths}
+    return found
 
 
 def _same(pid: int, name: str) -> bool:

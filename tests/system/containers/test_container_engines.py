@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from interceptor.containers import hook
 from tests.lab import Lab, gateways
 from tests.lab.host_files import BUNDLE
 from tests.lab.programs import JAIL_ENVIRONMENT
@@ -187,3 +188,86 @@ def _until(condition: Any, what: str) -> None:
     while not condition():
         assert time.monotonic() < end, what
         time.sleep(0.1)
+
+
+@pytest.fixture(scope="module")
+def hooks(podman: Host) -> tuple[str, ...]:
+    """Options with which Podman runs our hook for every container, whoever starts it."""
+    words = ("hook-file", "--all", "--policy", POLICY, "--run", podman.run)
+    done = podman.container(*words)
+    assert done.returncode == 0, done.stderr
+    podman.lab.path("/srv/hooks.d").mkdir()
+    podman.lab.path("/srv/hooks.d/egressguard.json").write_bytes(done.stdout)
+    profile = podman.container("seccomp")
+    podman.lab.path("/srv/seccomp.json").write_bytes(profile.stdout)
+    podman.lab.path("/srv/resolv.conf").write_text("nameserver 192.0.2.53\n")
+    return ("--hooks-dir", "/srv/hooks.d")
+
+
+def test_the_hook_plugs_what_an_engine_starts_by_itself(
+    podman: Host, hooks: tuple[str, ...]
+) -> None:
+    podman.lab.clear()
+    named = ("--volume", "/srv/resolv.conf:/etc/resolv.conf:ro")
+    profile = ("--security-opt", "seccomp=/srv/seccomp.json")
+    fetch = 'curl -sk --max-time 20 "https://www.example.com/get?n=by-hook"'
+    podman.podman(*hooks, "run", "--cidfile", "/srv/hooked", "--rm", "--network", "none", *profile,
+                  *HERE, *SHARED, *named, IMAGE, "sh", "-c", fetch)  # fmt: skip
+    assert "/get?n=by-hook" in [request.target for request in podman.lab.requests()]
+    name = "container-" + podman.lab.path("/srv/hooked").read_text()[:12]
+    events = podman.events(name)
+    assert {event["jail"] for event in events} == {name}
+    assert events[-1]["event"] == "stopped"
+    assert podman.guests() == []
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--network", "host"), "shares the host's network namespace"),
+        (("--network", "none", "--ipc", "host"), "shares the host's ipc namespace"),
+        (("--network", "none", "--privileged"), "CAP_"),
+        (("--network", "none", "--volume", "/run:/host"), "the host is governed"),
+        (("--network", "none", "--cap-add", "SYS_ADMIN"), "CAP_SYS_ADMIN"),
+    ],
+)
+def test_the_hook_lets_no_container_start_that_has_another_way(
+    podman: Host, hooks: tuple[str, ...], words: tuple[str, ...], told: str
+) -> None:
+    started = "touch /var/tmp/it-has-started"
+    volume = ("--volume", "/var/tmp:/var/tmp")
+    done = podman.lab.run(
+        ["podman", *STORE, *hooks, "run", "--rm", *words, *HERE, *SHARED, *volume,
+         IMAGE, "sh", "-c", started], timeout=60,
+    )  # fmt: skip
+    assert done.returncode != 0
+    # crun shows nobody what a hook says.
+    assert told in podman.lab.path(hook.LOG).read_text("utf-8").splitlines()[-1], done.stderr
+    assert not podman.lab.path("/var/tmp/it-has-started").exists()
+    assert podman.guests() == []
+
+
+def test_a_user_runs_podman_without_root(podman: Host) -> None:
+    """Rootless: their engine makes the namespaces, and root's gateway plugs them."""
+    lab = podman.lab
+    if shutil.which("newuidmap") is None:
+        pytest.skip("newuidmap is not installed: apt-get install uidmap")
+    lab.clear()
+    packed = lab.path("/srv/image.tar")
+    done = lab.run(["tar", "-C", f"{bundles.PLACE}/image", "-cf", "/srv/image.tar", "."])
+    assert done.returncode == 0, done.stderr
+    packed.chmod(0o644)
+    prepare = "echo dev:100000:65536 > /etc/subuid; cp /etc/subuid /etc/subgid"
+    lab.run(
+        ["sh", "-ec", f"mkdir -p -m 700 /run/user/$0; chown $0:$0 /run/user/$0; {prepare}", "1000"]
+    )
+    own = ("podman", "--storage-driver", "vfs", "--cgroup-manager", "cgroupfs")
+    imported = lab.run([*own, "import", "/srv/image.tar", IMAGE], user="dev", timeout=60)
+    assert imported.returncode == 0, imported.stderr
+    done = podman.container(
+        "run", "--run", podman.run, "--policy", POLICY, "--name", "box-dev", "--user", "dev", "--",
+        *own, "run", "--rm", *HERE, *SHARED, *_fetch("by-dev"),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "/get?n=by-dev" in [request.target for request in lab.requests()]
+    assert {event["jail"] for event in podman.events("box-dev")} == {"box-dev"}
