@@ -161,6 +161,41 @@ def chart(folder: str) -> int:
     return 0
 
 
+@command.command("pod-rules", hidden=True)
+@click.option("--uid", type=int, required=True, help="Of the sidecar.")
+@click.option("--closed", is_flag=True, help="Nobody may connect to the pod.")
+def pod_rules(*, uid: int, closed: bool) -> int:
+    """Write the rules of this pod's network, and give up all rights (init container)."""
+    from interceptor.cli import k8s_pod
+
+    return k8s_pod.rules(uid, closed=closed)
+
+
+@command.command("pod-serve", hidden=True)
+@click.option("--name", required=True)
+@click.option("--policy", required=True, metavar="FILE")
+@click.option("--ca-dir", required=True, metavar="DIR", help="The pod's authority.")
+@click.option("--trust", required=True, metavar="DIR", help="Gets ca.crt.")
+@click.option("--evidence", default="-", metavar="FILE")
+def pod_serve(*, name: str, policy: str, ca_dir: str, trust: str, evidence: str) -> int:
+    """Serve this pod's agent (sidecar)."""
+    from interceptor.cli import k8s_pod
+    from interceptor.policy.loading import PolicyError, load
+
+    try:
+        loaded = load(policy, None)
+    except PolicyError as error:
+        raise Fault(str(error), EXIT_USAGE) from None
+    return k8s_pod.serve(
+        name=_name("--name", name),
+        policy=loaded,
+        folder=str(Path(policy).absolute().parent),
+        authority=Path(ca_dir),
+        trust=Path(trust),
+        evidence=evidence,
+    )
+
+
 @command.command("dockerfile")
 def dockerfile() -> int:
     """Print the Dockerfile of our image; the context is a checkout of egressguard."""

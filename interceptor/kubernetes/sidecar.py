@@ -66,7 +66,7 @@ def rewrite(workload: Workload, options: Options, trust: Mapping[str, str]) -> N
     dns["options"] = [*kept, {"name": "ndots", "value": "1"}]
     spec["dnsConfig"] = dns
     spec["initContainers"] = [
-        _rules(options),
+        _rules(options, closed=not options.ingress and not _probed(workload)),
         _sidecar(workload.name, options),
         *(spec.get("initContainers") or ()),
     ]
@@ -130,14 +130,20 @@ def around_workload(workload: Workload, options: Options) -> list[dict[str, Any]
     ]
 
 
-def _rules(options: Options) -> dict[str, Any]:
+def _probed(workload: Workload) -> bool:
+    """Whether the kubelet connects to the pod, to see whether it lives."""
+    probes = ("livenessProbe", "readinessProbe", "startupProbe", "lifecycle")
+    return any(part in each for _, each in workload.containers() for part in probes)
+
+
+def _rules(options: Options, *, closed: bool) -> dict[str, Any]:
     """Return the init container that writes the rules, looks whether they hold, and ends."""
     context = confined(0) | {"runAsNonRoot": False}
     context["capabilities"] = {"drop": ["ALL"], "add": ["NET_ADMIN"]}
     return {
         "name": RULES,
         "image": options.image,
-        "args": ["k8s", "pod-rules", f"--uid={PROXY_UID}"],
+        "args": ["k8s", "pod-rules", f"--uid={PROXY_UID}", *(["--closed"] if closed else [])],
         "securityContext": context,
         "resources": resources("32Mi", "128Mi"),
     }
