@@ -10,7 +10,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -163,7 +163,7 @@ class Run:
                         raise PlugError("the container does not come up")
                     time.sleep(_STEP)
                 with Process(pid) as process:
-                    plug(process, self.wish, folder, None)
+                    plug(process, self.wish, folder, "")
                 done = True
                 return _wait(started), detached
             finally:
@@ -193,7 +193,7 @@ class Run:
             if time.monotonic() > end:
                 raise PlugError("the container does not come up")
             time.sleep(_STEP)
-        config = hook.read_config(said[1]) if len(said) > 1 else None
+        config = said[1] if len(said) > 1 else ""
         try:
             with Process(pid) as process:
                 plug(process, self.wish, folder, config, running=running)
@@ -224,13 +224,13 @@ def attach(line: Line, container: str, pid: int, wish: Wish, who: Identity | Non
     Raises:
         PlugError: it was not plugged, and is as it was.
     """
-    config = None
+    config = ""
     if not pid:
         said = _asked(engines.inspect(line, container), who).split()
         pid = int(said[0]) if said and said[0].isdigit() else 0
         if not pid:
             raise PlugError(f"{container} does not run")
-        config = hook.read_config(said[1]) if len(said) > 1 else None
+        config = said[1] if len(said) > 1 else ""
     try:
         with Process(pid) as process:
             return plug(process, wish, None, config)
@@ -242,18 +242,28 @@ def plug(
     process: Process,
     wish: Wish,
     folder: trust_files.Folder | None,
-    config: Mapping[str, Any] | None,
+    config: str,
     *,
     running: bool = True,
 ) -> str:
     """Look at a container, plug it, and fill its folder.
+
+    Args:
+        process: its first one.
+        wish: see there.
+        folder: files that it has been given, if it has.
+        config: path of its OCI configuration; empty: the engine shows none.
+        running: its own program runs already.
 
     Raises:
         PlugError: it was not plugged.
         GoneError: it has ended.
     """
     try:
-        found = hook.faults(config, process) if config else []
+        found = []
+        if config:
+            bundle = str(Path(config).parent)
+            found += hook.faults(hook.read_config(config), process, bundle)
         found += process.faults(running=running)
         plugging.refuse(list(dict.fromkeys(found)))
         certificate = plugging.plug(process, wish)

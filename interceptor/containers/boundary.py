@@ -94,7 +94,8 @@ def config_faults(
         own_user: its root is not the host's: a user namespace, as the kernel has it.
         vsock: vsock(7) leads somewhere on this machine.
         sockets: from a path of the host's to a unix socket that it is, or holds, or an empty text.
-        resolve: makes a path of the host's absolute, and follows links.
+        resolve: makes a path of the host's absolute (a relative one is below the bundle), and
+            follows links.
         ours: directories of the host's that may be mounted although they are below `CONTROLS`.
 
     Returns:
@@ -105,6 +106,11 @@ def config_faults(
     faults = [shared(kind) for kind in NAMESPACES if kind not in kinds]
     for mount in _mappings(config.get("mounts")):
         faults += _mount_faults(mount, sockets, resolve, ours, own_user=own_user)
+    root = resolve(str(_mapping(config.get("root")).get("path", "rootfs")))
+    if covers(root, ours):
+        faults.append(f"its root file system is the host's {root}. Fix: use an image")
+    if linux.get("netDevices"):
+        faults.append("netDevices: a network card of the host's. Fix: leave it out")
     faults += _device_faults(linux, own_user=own_user)
     if not own_user:
         capabilities = _mapping(_mapping(config.get("process")).get("capabilities"))

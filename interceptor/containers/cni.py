@@ -11,16 +11,30 @@ the latter a directory), `preset`, `run` (directory of the gateway's socket).
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from interceptor.containers import boundary, plugging
+from interceptor.containers.cni_call import (
+    CONFIGURATION,
+    ENVIRONMENT,
+    INPUT,
+    LARGEST,
+    LATER,
+    NOT_ADDED,
+    NOT_AS_ADDED,
+    REFUSED,
+    UNAVAILABLE,
+    UNKNOWN_CONTAINER,
+    VERSIONS,
+    Call,
+    CniError,
+    text_of,
+)
 from interceptor.containers.plugging import PlugError
 from interceptor.gateway.client import Gateway, GatewayError
 from interceptor.gateway.messages import Guest, Nic
@@ -28,98 +42,7 @@ from netns import namespaces
 from netns.nic import GATEWAY_LINK_LOCAL, Kind, mac_of
 from netns.nic import Nic as Link
 
-VERSIONS: Final = ("0.4.0", "1.0.0", "1.1.0")
-"""Of the specification that are understood."""
-
-# Codes of the specification, section "Error".
-INCOMPATIBLE: Final = 1
-UNKNOWN_CONTAINER: Final = 3
-ENVIRONMENT: Final = 4
-INPUT: Final = 5
-DECODING: Final = 6
-CONFIGURATION: Final = 7
-LATER: Final = 11
-UNAVAILABLE: Final = 50
-REFUSED: Final = 100
-"""Ours: the container has what leads past us."""
-NOT_ADDED: Final = 101
-"""Ours: the gateway did not do it."""
-NOT_AS_ADDED: Final = 102
-"""Ours, of CHECK: it is not what it was."""
-
-_LARGEST: Final = 4 * 1024 * 1024
-_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-_INTERFACE: Final = re.compile(r"[^/:\s]{1,15}")
-_READABLE: Final = 22
-"""Letters of a guest's name that are for people."""
-
-
-class CniError(Exception):
-    """What the runtime is told; `code` is the specification's or ours."""
-
-    def __init__(self, code: int, message: str, details: str = "") -> None:
-        super().__init__(message)
-        self.code, self.details = code, details
-
-
-class Call:
-    """One call of the plugin: its environment and configuration, checked."""
-
-    def __init__(self, environ: Mapping[str, str], text: bytes) -> None:
-        """Read them.
-
-        Raises:
-            CniError: see there.
-        """
-        self.verb = environ.get("CNI_COMMAND", "")
-        self.config = _decoded(text)
-        self.version = _text(self.config, "cniVersion") or "0.1.0"
-        if self.verb == "VERSION":
-            return
-        if self.version not in VERSIONS:
-            known = ", ".join(VERSIONS)
-            raise CniError(INCOMPATIBLE, f"version {self.version} is not known", f"known: {known}")
-        self.network = _text(self.config, "name")
-        if not _ID.fullmatch(self.network):
-            raise CniError(CONFIGURATION, "the network has no name, or none that is allowed")
-        for key in ("policy", "evidence", "run"):
-            if (path := _text(self.config, key)) and not path.startswith("/"):
-                raise CniError(CONFIGURATION, f"{key}: {path!r} is no absolute path")
-        self.run = _text(self.config, "run") or plugging.RUN
-        self.container = self.interface = self.sandbox = self.pod = ""
-        if self.verb in ("ADD", "CHECK", "DEL"):
-            self._attachment(environ)
-
-    def _attachment(self, environ: Mapping[str, str]) -> None:
-        self.container = environ.get("CNI_CONTAINERID", "")
-        self.interface = environ.get("CNI_IFNAME", "")
-        self.sandbox = environ.get("CNI_NETNS", "")
-        if not _ID.fullmatch(self.container):
-            raise CniError(ENVIRONMENT, "CNI_CONTAINERID is missing or malformed")
-        if not _INTERFACE.fullmatch(self.interface) or self.interface in (".", ".."):
-            raise CniError(ENVIRONMENT, "CNI_IFNAME is missing or malformed")
-        if self.verb != "DEL" and not self.sandbox:
-            raise CniError(ENVIRONMENT, "CNI_NETNS is missing")
-        pairs = (part.partition("=") for part in environ.get("CNI_ARGS", "").split(";"))
-        args = {name: text for name, _, text in pairs}
-        if args.get("K8S_POD_NAME"):
-            self.pod = f"{args.get('K8S_POD_NAMESPACE', '')}/{args['K8S_POD_NAME']}"
-
-    @property
-    def prefix(self) -> str:
-        """How names of this network's guests begin."""
-        return f"cni-{_digest(self.network, 3)}-"
-
-    def start_of(self, container: str, interface: str) -> str:
-        """How the name of an attachment's guest begins: the same whoever asks."""
-        return f"{self.prefix}{_digest(f'{container}/{interface}', 5)}-"
-
-    @property
-    def guest(self) -> str:
-        """The guest's name: the attachment's, and something for people."""
-        readable = self.pod.rpartition("/")[2] or self.container[:12]
-        tail = re.sub(r"[^a-z0-9]+", "-", readable.lower())[:_READABLE].strip("-") or "x"
-        return self.start_of(self.container, self.interface) + tail
+_T = TypeVar("_T")
 
 
 def obey(environ: Mapping[str, str], text: bytes) -> dict[str, Any] | None:
@@ -150,11 +73,11 @@ def add(call: Call) -> dict[str, Any]:
         if faults := boundary.link_faults(_links(network)):
             raise CniError(REFUSED, "; ".join(faults))
         config = call.config
-        folder = _text(config, "evidence")
+        folder = text_of(config, "evidence")
         guest = Guest(
             call.guest,
-            policy=_text(config, "policy"),
-            preset=_text(config, "preset"),
+            policy=text_of(config, "policy"),
+            preset=text_of(config, "preset"),
             evidence=str(Path(folder, f"{call.guest}.jsonl")) if folder else "",
             user=call.pod or f"container {call.container[:12]}",
             nic=Nic("veth", peer_name=call.interface),
@@ -255,7 +178,7 @@ def status(call: Call) -> None:
         raise CniError(UNAVAILABLE, str(error)) from error
 
 
-def _remove(call: Call, goes: Any) -> None:
+def _remove(call: Call, goes: Callable[[str], bool]) -> None:
     def work(gateway: Gateway) -> None:
         for state in gateway.guests():
             if goes(state.guest.name):
@@ -268,7 +191,7 @@ def _remove(call: Call, goes: Any) -> None:
     _ask(call, work)
 
 
-def _ask(call: Call, work: Any) -> Any:
+def _ask(call: Call, work: Callable[[Gateway], _T]) -> _T:
     try:
         with Gateway(Path(call.run, "gateway.sock")) as gateway:
             return work(gateway)
@@ -317,32 +240,9 @@ def _links(network: int) -> list[str]:
     return [line.partition(":")[0].strip() for line in lines]
 
 
-def _decoded(text: bytes) -> Mapping[str, Any]:
-    if len(text) > _LARGEST:
-        raise CniError(DECODING, f"the configuration has more than {_LARGEST} bytes")
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise CniError(DECODING, f"the configuration is no JSON: {error}") from error
-    if not isinstance(found, dict):
-        raise CniError(DECODING, "the configuration is no object")
-    return found
-
-
-def _text(config: Mapping[str, Any], key: str) -> str:
-    value = config.get(key, "")
-    if not isinstance(value, str) or "\0" in value:
-        raise CniError(CONFIGURATION, f"{key} is no text")
-    return value
-
-
-def _digest(text: str, size: int) -> str:
-    return hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=size).hexdigest()
-
-
 def main() -> NoReturn:
     """Be the plugin."""
-    text = sys.stdin.buffer.read(_LARGEST + 1)
+    text = sys.stdin.buffer.read(LARGEST + 1)
     try:
         answer = obey(os.environ, text)
     except CniError as error:

@@ -42,6 +42,7 @@ _REFUSED: Final = {
     "dns-search": _NAMES,
     "device-cgroup-rule": "it gives devices of the host's. Fix: name the device with --device",
     "preserve-fds": "a descriptor may be a way out. Fix: leave it out",
+    "rootfs": "a directory of the host's is no image. Fix: podman import, or docker import",
     "use-api-socket": "the engine's socket is root on the host. Fix: leave it out",
     "net-host": "it is the host's network. Fix: leave it out",
     "cni": _NETWORKS,

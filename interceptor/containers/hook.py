@@ -61,7 +61,7 @@ def obey(text: bytes, options: Mapping[str, str]) -> None:
     config = read_config(str(Path(bundle, "config.json")))
     try:
         with Process(pid) as process:
-            plugging.refuse(faults(config, process))
+            plugging.refuse(faults(config, process, bundle))
             certificate = plugging.plug(process, wish)
     except (GoneError, OSError) as error:
         raise PlugError(str(error)) from error
@@ -73,8 +73,13 @@ def obey(text: bytes, options: Mapping[str, str]) -> None:
             raise PlugError(f"{folder.path}: {error.strerror}") from error
 
 
-def faults(config: Mapping[str, Any], process: Process) -> list[str]:
+def faults(config: Mapping[str, Any], process: Process, bundle: str) -> list[str]:
     """Say what a container that is made, and does not run yet, must not have.
+
+    Args:
+        config: of its bundle.
+        process: its first one.
+        bundle: path of the directory of both.
 
     Raises:
         GoneError: its process has ended.
@@ -84,7 +89,7 @@ def faults(config: Mapping[str, Any], process: Process) -> list[str]:
         own_user=process.has_own_user(),
         vsock=seccomp.vsock_leads_out(),
         sockets=bound_sockets(),
-        resolve=os.path.realpath,
+        resolve=lambda path: os.path.realpath(os.path.join(bundle, path)),  # noqa: PTH118
         ours=(trust_files.BASE,),
     )
     return list(dict.fromkeys([*process.faults(running=False), *found]))

@@ -91,6 +91,8 @@ class Process:
         def look() -> list[str]:
             faults = [boundary.shared(kind) for kind in self._shared()]
             faults += boundary.link_faults(self._links())
+            if running and Path(f"/proc/{self.pid}/root").samefile("/"):
+                faults.append("its root file system is the host's. Fix: use an image")
             if running:
                 faults += self._running()
             return faults

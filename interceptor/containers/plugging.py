@@ -51,7 +51,7 @@ def guest_name(text: str) -> str:
     if _ID.fullmatch(text):
         return f"container-{text[:12]}"
     name = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
-    if name == text and len(name) <= _LONGEST:
+    if name and name == text and len(name) <= _LONGEST:
         return name
     # Two that differ in what was left out remain two.
     tail = hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=3).hexdigest()

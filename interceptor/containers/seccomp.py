@@ -27,7 +27,10 @@ _REFUSED: Final = {
 """The kernel takes the lower half of the argument, a filter that compares looks at all of it."""
 _RINGS: Final = ("io_uring_setup", "io_uring_enter", "io_uring_register")
 _HIDDEN: Final = ("socket", "socketcall")
-_ALLOWS: Final = ("SCMP_ACT_ALLOW", "SCMP_ACT_LOG")
+_REFUSALS: Final = frozenset(
+    f"SCMP_ACT_{name}" for name in ("ERRNO", "KILL", "KILL_PROCESS", "KILL_THREAD", "TRAP")
+)
+"""Whatever else a profile says of a call may let it through."""
 
 
 def vsock_leads_out(device: str = "/dev/vsock") -> bool:
@@ -55,12 +58,12 @@ def leaves_vsock(profile: Any) -> bool:
     """
     if not isinstance(profile, Mapping):
         return True
-    allowed_else = profile.get("defaultAction") in _ALLOWS
+    allowed_else = profile.get("defaultAction") not in _REFUSALS
     rules = [rule for rule in profile.get("syscalls") or () if isinstance(rule, Mapping)]
     for name in (*_RINGS, "socket"):
         said = [rule for rule in rules if name in (rule.get("names") or ())]
         refused = any(_refuses(rule) for rule in said)
-        allowed = any(rule.get("action") in _ALLOWS and not _spares(rule) for rule in said)
+        allowed = any(rule.get("action") not in _REFUSALS and not _spares(rule) for rule in said)
         if not refused and (allowed or allowed_else):
             return True
         if refused and allowed:
@@ -70,7 +73,7 @@ def leaves_vsock(profile: Any) -> bool:
 
 def _refuses(rule: Mapping[str, Any]) -> bool:
     """Whether a rule refuses the call, always or for AF_VSOCK."""
-    if rule.get("action") in _ALLOWS:
+    if rule.get("action") not in _REFUSALS:
         return False
     args = rule.get("args") or []
     return not args or (len(args) == 1 and _same(args[0], _REFUSED))
@@ -110,7 +113,7 @@ def without_vsock(profile: Mapping[str, Any]) -> dict[str, Any]:
         names = [name for name in rule.get("names") or () if name not in gone]
         if names:
             rules.append({**rule, "names": names})
-    if profile.get("defaultAction") in _ALLOWS:
+    if profile.get("defaultAction") not in _REFUSALS:
         error = {"action": "SCMP_ACT_ERRNO", "errnoRet": ERROR}
         rules.append({"names": ["socket"], **error, "args": [_REFUSED]})
         rules.append({"names": list(_RINGS), "action": "SCMP_ACT_ERRNO", "errnoRet": 38})  # ENOSYS

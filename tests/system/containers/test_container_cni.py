@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from interceptor.containers import cni
+from interceptor.containers import cni_call
 from tests.lab import Lab, gateways
 from tests.lab.host_files import BUNDLE
 from tests.lab.programs import JAIL_ENVIRONMENT, ROOT
@@ -108,10 +108,12 @@ def test_the_life_of_an_attachment(plugin: Plugin) -> None:
         assert "/get?n=by-cni" in [request.target for request in lab.requests()], done
         previous = plugin.config(prevResult=added)
         assert plugin.call("CHECK", previous, **given) == (0, None)
-        assert plugin.call("CHECK", config, **given)[1]["code"] == cni.CONFIGURATION
-        assert plugin.call("ADD", config, **given)[1]["code"] == cni.REFUSED  # it has a network
+        assert plugin.call("CHECK", config, **given)[1]["code"] == cni_call.CONFIGURATION
+        assert (
+            plugin.call("ADD", config, **given)[1]["code"] == cni_call.REFUSED
+        )  # it has a network
         lab.run([*inside, "ip", "link", "add", "way0", "type", "veth"])
-        assert plugin.call("CHECK", previous, **given)[1]["code"] == cni.NOT_AS_ADDED
+        assert plugin.call("CHECK", previous, **given)[1]["code"] == cni_call.NOT_AS_ADDED
         assert plugin.call("DEL", previous, **given) == (0, None)
         assert plugin.call("DEL", previous, **{**given, "CNI_NETNS": ""}) == (0, None)
         assert plugin.guests() == []
@@ -149,19 +151,19 @@ def test_errors_leave_nothing(plugin: Plugin) -> None:
     with _sandbox(plugin.lab, "ip link add out0 type veth") as sandbox:
         given = _attachment(sandbox)
         code, told = plugin.call("ADD", config, **given)
-        assert (code, told["code"]) == (1, cni.REFUSED)
+        assert (code, told["code"]) == (1, cni_call.REFUSED)
         assert "out0" in told["msg"]
     host = _attachment("/proc/1/ns/net")
-    assert plugin.call("ADD", config, **host)[1]["code"] == cni.REFUSED
+    assert plugin.call("ADD", config, **host)[1]["code"] == cni_call.REFUSED
     with _sandbox(plugin.lab) as sandbox:
         given = _attachment(sandbox)
         absent = plugin.config(run="/run/nothing-here")
-        assert plugin.call("ADD", absent, **given)[1]["code"] == cni.LATER
-        assert plugin.call("STATUS", absent)[1]["code"] == cni.UNAVAILABLE
+        assert plugin.call("ADD", absent, **given)[1]["code"] == cni_call.LATER
+        assert plugin.call("STATUS", absent)[1]["code"] == cni_call.UNAVAILABLE
         wrong = plugin.config(policy="/etc/no-such-policy.yaml")
-        assert plugin.call("ADD", wrong, **given)[1]["code"] == cni.CONFIGURATION
+        assert plugin.call("ADD", wrong, **given)[1]["code"] == cni_call.CONFIGURATION
         gone = {**given, "CNI_NETNS": "/run/netns/gone"}
-        assert plugin.call("ADD", config, **gone)[1]["code"] == cni.UNKNOWN_CONTAINER
+        assert plugin.call("ADD", config, **gone)[1]["code"] == cni_call.UNKNOWN_CONTAINER
         links = plugin.lab.run(["nsenter", f"--net={sandbox}", "ip", "-br", "link"]).stdout
         assert b"eth0" not in links
     assert plugin.guests() == []
