@@ -74,7 +74,7 @@ def test_vagrant_takes_it(tmp_path: Path) -> None:
     broken = tmp_path / "Vagrantfile"  # the control: it is not taken whatever it says
     text = (ROOT / "Vagrantfile").read_text("utf-8")
     broken.write_text(text.replace('"private_network"', '"no_such_network"'))
-    done = subprocess.run([*words, "--ignore-provider"], cwd=tmp_path, env={**os.environ, **home},
+    refused = subprocess.run([*words, "--ignore-provider"], cwd=tmp_path, env={**os.environ, **home},
                           capture_output=True, timeout=120, check=False)  # fmt: skip
     assert refused.returncode != 0
 
