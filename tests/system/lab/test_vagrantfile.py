@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,13 @@ def _program(name: str) -> str:
     return found
 
 
-def _run(command: list[str], folder: Path = ROOT, **env: str) -> subprocess.CompletedProcess[str]:
+def _run(
+    command: list[str], env: Mapping[str, str] | None = None, folder: Path = ROOT
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         command,
         cwd=folder,
-        env={**os.environ, **env},
+        env={**os.environ, **(env or {})},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -66,15 +69,15 @@ def networks(machine: dict[str, Any]) -> list[dict[str, Any]]:
 def test_vagrant_takes_it(tmp_path: Path) -> None:
     home = {"VAGRANT_HOME": str(tmp_path / "home"), "VAGRANT_DOTFILE_PATH": str(tmp_path / "state")}
     words = [_program("vagrant"), "validate"]
-    assert (done := _run([*words, "--ignore-provider"], **home)).returncode == 0, done.stdout
-    plugins = _run([words[0], "plugin", "list"], **home).stdout
+    assert (done := _run([*words, "--ignore-provider"], home)).returncode == 0, done.stdout
+    plugins = _run([words[0], "plugin", "list"], home).stdout
     if "vagrant-libvirt" in plugins:
-        done = _run(words, VAGRANT_DEFAULT_PROVIDER="libvirt", **home)
+        done = _run(words, {**home, "VAGRANT_DEFAULT_PROVIDER": "libvirt"})
         assert done.returncode == 0, done.stdout
     broken = tmp_path / "Vagrantfile"  # the control: it is not taken whatever it says
     text = (ROOT / "Vagrantfile").read_text("utf-8")
     broken.write_text(text.replace('"private_network"', '"no_such_network"'))
-    assert _run([*words, "--ignore-provider"], folder=tmp_path, **home).returncode != 0
+    assert _run([*words, "--ignore-provider"], home, tmp_path).returncode != 0
 
 
 def test_there_are_three_machines_in_the_order_in_which_they_need_each_other(
@@ -130,7 +133,7 @@ def test_what_vagrant_logs_in_by_leads_nowhere_from_the_agent(config: dict[str, 
 
 def test_with_a_router_in_egressguards_place_the_machines_are_told(config: dict[str, Any]) -> None:
     words = [_program("ruby"), str(RECORDER), str(ROOT / "Vagrantfile")]
-    opened = json.loads(_run(words, LAB_OPEN="1").stdout)["config"]
+    opened = json.loads(_run(words, {"LAB_OPEN": "1"}).stdout)["config"]
     for each, wanted in ((config, ""), (opened, "1")):
         for machine in machines(each).values():
             (shell,) = calls(machine, "provision")
