@@ -11,9 +11,8 @@ import hashlib
 import os
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from interceptor.containers.inspection import GoneError, Process
 from interceptor.gateway.client import Gateway, GatewayError
@@ -31,8 +30,7 @@ class PlugError(RuntimeError):
     """The container does not get a network; the message says why, and the fix."""
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
+class Wish(NamedTuple):
     """What the operator wants of a container's guest."""
 
     name: str

@@ -14,17 +14,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from netns import trust, trust_formats
-
 BASE: Final = "/run/egressguard-containers"
 """Not below `/run/egressguard`, which nobody but root may enter: rootless engines mount these."""
-INSIDE: Final = str(Path(trust.AUTHORITY).parent)
-SYSTEM_BUNDLE: Final = trust.BUNDLES[0]
+INSIDE: Final = "/run/egressguard"
+"""Where `netns.trust` has its files; written out, as the hook has no time to import that."""
+SYSTEM_BUNDLE: Final = "/etc/ssl/certs/ca-certificates.crt"
 """Where Debian, Ubuntu, Alpine and Arch have theirs."""
 RESOLVER: Final = "198.18.0.1"
 
-_AUTHORITY: Final = Path(trust.AUTHORITY).name
-_BUNDLE: Final = Path(trust.BUNDLE).name
+_AUTHORITY: Final = "authority.pem"
+_BUNDLE: Final = "ca-bundle.pem"
 _RESOLV_CONF: Final = "resolv.conf"
 
 
@@ -64,11 +63,9 @@ class Folder:
         Raises:
             OSError: it cannot be written.
         """
-        pem = certificate.encode("ascii")
-        for name, content in (
-            (_AUTHORITY, pem),
-            (_BUNDLE, trust_formats.merged(roots(), pem)),
-        ):
+        pem = certificate.encode("ascii").strip() + b"\n"
+        before = (self.path / _BUNDLE).read_bytes()
+        for name, content in ((_AUTHORITY, pem), (_BUNDLE, pem + before)):
             flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
             with open(os.open(self.path / name, flags, 0o644), "wb") as file:
                 file.write(content)
@@ -89,6 +86,8 @@ class Folder:
 
 def roots() -> bytes:
     """Root certificates that programs of this host trust."""
+    from netns import trust
+
     for path in trust.BUNDLES:
         with contextlib.suppress(OSError):
             return Path(path).read_bytes()

@@ -138,6 +138,44 @@ def test_options_of_the_hook_are_checked() -> None:
             hook.parse(words)
 
 
+def test_the_hook_knows_the_places_of_trust_without_its_room() -> None:
+    from interceptor.containers import trust_files
+    from netns import trust
+
+    files = trust_files.Folder("box")
+    assert f"{trust_files.INSIDE}/authority.pem" == trust.AUTHORITY
+    assert f"{trust_files.INSIDE}/ca-bundle.pem" == trust.BUNDLE
+    assert trust_files.SYSTEM_BUNDLE in trust.BUNDLES
+    assert set(files.mounts()) == {trust_files.INSIDE, trust_files.SYSTEM_BUNDLE,
+                                   "/etc/resolv.conf"}  # fmt: skip
+    told = "import sys, interceptor.containers.hook; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", told], capture_output=True, text=True, check=True,
+        cwd=Path(hook.__file__).parents[2],
+    )  # fmt: skip
+    assert not set(done.stdout.split()) & {"click", "asyncio", "ssl", "netns.trust", "pyroute2"}
+
+
+def test_files_are_filled_in_place(tmp_path: Path) -> None:
+    from interceptor.containers.trust_files import Folder
+
+    folder = Folder("box", str(tmp_path / "base"))
+    folder.make()
+    bundle = folder.path / "ca-bundle.pem"
+    before, inode = bundle.read_bytes(), bundle.stat().st_ino
+    folder.fill("PEM")
+    assert bundle.read_bytes() == b"PEM\n" + before
+    assert bundle.stat().st_ino == inode
+    assert (folder.path / "authority.pem").read_bytes() == b"PEM\n"
+    folder.make()
+    assert (folder.path / "authority.pem").read_bytes() == b""
+    folder.remove()
+    folder.remove()
+    (tmp_path / "base").chmod(0o777)
+    with pytest.raises(PermissionError):
+        folder.make()
+
+
 def test_the_hooks_file_is_what_engines_read() -> None:
     made = hook.definition(["/p", "-c", "x"], every=False)
     assert made["hook"]["path"] == made["hook"]["args"][0] == "/p"
