@@ -18,7 +18,6 @@ import array
 import dataclasses
 import json
 import os
-import select
 import signal
 import socket
 import subprocess
@@ -27,6 +26,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 from netns import namespaces, nft
 from netns.maker import FAMILIES, Maker, first_line
+from netns.processes import readable
 from netns.remedies import find_program, remedy
 
 if TYPE_CHECKING:
@@ -81,11 +81,15 @@ class Captive:
     """With a NIC and IPv6: ICMPv6 that hears router solicitations and may advertise."""
     tap_fd: int = -1
     """With a tap that was made: its descriptor, for the machine's monitor; close-on-exec."""
+    notices: socket.socket | None = None
+    """What is refused, as the kernel logs it; for `netns.shared_guard`."""
 
     def close(self) -> None:
         """Close every descriptor; safe to call again."""
         for listener in (*self.tcp, *self.dns_udp, *self.dns_tcp, *self.quic, *self.guest):
             listener.close()
+        if self.notices is not None:
+            self.notices.close()
         self.close_tap()
         for descriptor in (self.namespace_fd, self.user_namespace_fd):
             if descriptor is not None and descriptor >= 0:
@@ -148,7 +152,14 @@ class Captive:
 class Preparation:
     """A captive namespace being made by a child, while the caller does something else."""
 
-    def __init__(self, *, rootless: bool, ipv6: bool | None = None, nic: Nic | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        rootless: bool,
+        ipv6: bool | None = None,
+        nic: Nic | None = None,
+        notices: bool = False,
+    ) -> None:
         """Fork the child that makes it. The caller must have one thread.
 
         Args:
@@ -157,6 +168,7 @@ class Preparation:
                 and listeners: a captive process then finds IPv6 unreachable.
             nic: the link of a guest. `nic.existing` is looked for in the caller's network
                 namespace, and is gone from there.
+            notices: have the kernel log what is refused, where it can (`Captive.notices`).
 
         Raises:
             CaptiveError: no process or descriptor was left.
@@ -182,7 +194,8 @@ class Preparation:
                 "fork", str(error), "close other programs or raise limits"
             ) from error
         if self._child == 0:
-            _child(theirs, parent, nic, rootless=rootless, ipv6=ipv6)
+            maker = Maker(parent, rootless=rootless, ipv6=ipv6, nic=nic, notices=notices)
+            _child(theirs, maker, nic)
         theirs.close()
 
     def finish(self, timeout: float = 10.0) -> Captive:
@@ -197,7 +210,7 @@ class Preparation:
         """
         descriptors: list[int] = []
         try:
-            if not select.select([self._channel], [], [], timeout)[0]:
+            if not readable(self._channel.fileno(), timeout):
                 raise self._error("time limit", 0, f"no answer after {timeout:g} s")
             data, descriptors = _receive(self._channel)
             if not data:
@@ -205,10 +218,12 @@ class Preparation:
             answer = json.loads(data)
             if "step" in answer:
                 raise self._error(answer["step"], answer["errno"], answer["cause"])
+            logged = bool(answer["notices"])
             listeners = (3 + len(nft.QUIC_PORTS) + len(nft.NEIGHBOUR_PORTS)) * len(self._families)
-            if len(descriptors) != 1 + self._rootless + listeners + self._link_descriptors():
+            others = 1 + self._rootless + logged + self._link_descriptors()
+            if len(descriptors) != others + listeners:
                 raise self._error("hand-over", 0, "descriptors were lost: too many open files")
-            captive = self._captive(descriptors, answer["seconds"])
+            captive = self._captive(descriptors, answer["seconds"], logged=logged)
             descriptors = []
             return captive
         finally:
@@ -227,10 +242,11 @@ class Preparation:
     def _error(self, step: str, number: int, cause: str) -> CaptiveError:
         return CaptiveError(step, cause, remedy(step, number, rootless=self._rootless))
 
-    def _captive(self, descriptors: list[int], seconds: float) -> Captive:
+    def _captive(self, descriptors: list[int], seconds: float, *, logged: bool) -> Captive:
         network, *rest = descriptors
         user = rest.pop(0) if self._rootless else None
         tap = rest.pop() if self._makes_tap() else -1
+        notices = socket.socket(fileno=rest.pop()) if logged else None
         sockets = [socket.socket(fileno=descriptor) for descriptor in rest]
         count = len(self._families)
         tcp, udp, dns = (sockets[i * count : (i + 1) * count] for i in range(3))
@@ -239,6 +255,7 @@ class Preparation:
         end = (3 + len(dialled)) * count
         quic, link = sockets[3 * count : end], sockets[end:]
         made = Captive(network, user, tcp, udp, dns, quic, quic_ports, seconds, self._nic)
+        made.notices = notices
         if self._nic is not None:
             made.tap_fd = tap
             made.dhcp, made.router = (*link, None, None)[:2]
@@ -257,6 +274,7 @@ def create(
     rootless: bool,
     ipv6: bool | None = None,
     nic: Nic | None = None,
+    notices: bool = False,
     timeout: float = 10.0,
 ) -> Captive:
     """Make a captive namespace and wait for it; see `Preparation` for the arguments.
@@ -265,7 +283,7 @@ def create(
         CaptiveError: a step failed; nothing remains.
 
     """
-    return Preparation(rootless=rootless, ipv6=ipv6, nic=nic).finish(timeout)
+    return Preparation(rootless=rootless, ipv6=ipv6, nic=nic, notices=notices).finish(timeout)
 
 
 def _receive(channel: socket.socket) -> tuple[bytes, list[int]]:
@@ -288,17 +306,14 @@ def _kernel_has_ipv6() -> bool:
     return True
 
 
-def _child(
-    channel: socket.socket, parent: int, nic: Nic | None, *, rootless: bool, ipv6: bool
-) -> NoReturn:
+def _child(channel: socket.socket, maker: Maker, nic: Nic | None) -> NoReturn:
     """Body of the forked child. It never returns into the caller's code."""
-    maker = Maker(parent, rootless=rootless, ipv6=ipv6, nic=nic)
     try:
         signal.set_wakeup_fd(-1)
         peer = () if nic is None or nic.peer < 0 else (nic.peer,)
         namespaces.close_all_but((2, channel.fileno(), *peer))
         seconds, descriptors = maker.make()
-        answer: dict[str, str | int | float] = {"seconds": seconds}
+        answer: dict[str, str | int | float] = {"seconds": seconds, "notices": maker.logs}
     except Exception as error:  # noqa: BLE001 - reported, then this process ends
         descriptors = []
         number = error.errno if isinstance(error, OSError) else None

@@ -31,6 +31,7 @@ import msgspec
 
 from netns import namespaces, nft
 from netns.packets import describe
+from netns.processes import readable
 from netns.remedies import find_program
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ class Guard:
         Raises:
             GuardError: it is not, and has ended.
         """
-        if not select.select([self._word], [], [], timeout)[0]:
+        if not readable(self._word, timeout):
             raise GuardError(f"the guard did not answer within {timeout:g} s")
         try:
             answer = msgspec.msgpack.decode(os.read(self._word, 65_536), type=Ready | Failure)

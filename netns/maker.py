@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import errno
 import os
@@ -62,9 +63,19 @@ def first_line(text: bytes) -> str:
 class Maker:
     """Makes the namespace from inside the child; `step` says how far it came."""
 
-    def __init__(self, parent: int, *, rootless: bool, ipv6: bool, nic: Nic | None = None) -> None:
+    def __init__(
+        self,
+        parent: int,
+        *,
+        rootless: bool,
+        ipv6: bool,
+        nic: Nic | None = None,
+        notices: bool = False,
+    ) -> None:
         self._parent, self._rootless, self._ipv6 = parent, rootless, ipv6
-        self._nic = nic
+        self._nic, self._notices = nic, notices
+        self.logs = False
+        """Whether the kernel logs what is refused."""
         self._modules: tuple[ModuleType, ...] = ()
         self._outside: socket.socket | None = None
         self.step = "imports"
@@ -85,7 +96,8 @@ class Maker:
         # nft runs while the rest is made: nobody lives here yet, so the order is free.
         rules = os.memfd_create("egressguard-rules")
         entries = (nft.PROCESS,) if nic is None else nft.guest_entries(nic.link)
-        os.write(rules, nft.transaction(entries).encode())
+        log = self._log()
+        os.write(rules, (nft.transaction(entries) + (nft.logged(entries) if log else "")).encode())
         os.lseek(rules, 0, os.SEEK_SET)
         with subprocess.Popen(
             [program, "-f", "-"],
@@ -94,11 +106,24 @@ class Maker:
             stderr=subprocess.PIPE,
             env={"LC_ALL": "C"},
         ) as process:
-            descriptors = self._configure(configuration)
+            descriptors, tap = self._configure(configuration)
             self.step = "rules"
             _, complaint = process.communicate(timeout=5)
+        if process.returncode and log:
+            # Perhaps this kernel logs nothing: what is refused is refused and counted as well.
+            os.close(log.pop())
+            ended = subprocess.run(
+                [program, "-f", "-"],
+                input=nft.transaction(entries).encode(),
+                capture_output=True,
+                env={"LC_ALL": "C"},
+                timeout=5,
+                check=False,
+            )
+            complaint, process.returncode = ended.stderr, ended.returncode
         if process.returncode:
             raise ValueError(f"nft: {first_line(complaint)}")
+        self.logs = bool(log)
         self.step = "sysctls"
         for sysctl in _SYSCTLS:
             if not sysctl.required:
@@ -109,7 +134,18 @@ class Maker:
 
             guest_link.configure_peer(nic, self._modules, ipv6=self._ipv6)
         self.step = "hand-over"
-        return time.perf_counter() - begin, descriptors
+        return time.perf_counter() - begin, descriptors + log + tap
+
+    def _log(self) -> list[int]:
+        """Hear of what is refused, if that is wanted and can be."""
+        if not self._notices:
+            return []
+        from netns import packet_log
+
+        try:
+            return [packet_log.open_log().detach()]
+        except OSError:
+            return []
 
     def _unshare(self) -> None:
         uid, gid = os.geteuid(), os.getegid()
@@ -122,7 +158,7 @@ class Maker:
         # After the change of credentials, which clears it: prctl(2).
         namespaces.die_with_parent(signal.SIGKILL, self._parent)
 
-    def _configure(self, configuration: list[tuple[str, bytes]]) -> list[int]:
+    def _configure(self, configuration: list[tuple[str, bytes]]) -> tuple[list[int], list[int]]:
         self.step = "sysctls"
         for sysctl in _SYSCTLS:
             if sysctl.required and (self._ipv6 or not sysctl.ipv6):
@@ -144,7 +180,7 @@ class Maker:
             from netns import guest_link
 
             handed += [made.detach() for made in guest_link.guest_sockets(ipv6=self._ipv6)]
-        return handed + tap
+        return handed, tap
 
 
 def listeners(families: Sequence[socket.AddressFamily]) -> list[int]:
@@ -157,12 +193,18 @@ def listeners(families: Sequence[socket.AddressFamily]) -> list[int]:
         OSError: a port is taken: somebody listens there still.
 
     """
-    made = [_tcp_listener(family, nft.TCP_PORT).detach() for family in families]
-    made += [_udp_listener(family, nft.DNS_PORT).detach() for family in families]
-    made += [_tcp_listener(family, nft.DNS_PORT).detach() for family in families]
-    for port in (*nft.QUIC_PORTS.values(), *nft.NEIGHBOUR_PORTS.values()):
-        made += [_udp_listener(family, port).detach() for family in families]
-    return made
+    kinds = [(_tcp_listener, nft.TCP_PORT), (_udp_listener, nft.DNS_PORT)]
+    kinds += [(_tcp_listener, nft.DNS_PORT)]
+    others = (*nft.QUIC_PORTS.values(), *nft.NEIGHBOUR_PORTS.values())
+    kinds += [(_udp_listener, port) for port in others]
+    with contextlib.ExitStack() as undo:
+        made = [
+            undo.enter_context(listener(family, port))
+            for listener, port in kinds
+            for family in families
+        ]
+        undo.pop_all()
+    return [listener.detach() for listener in made]
 
 
 def _set(sysctl: _Sysctl) -> None:

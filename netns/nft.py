@@ -92,6 +92,12 @@ NOTICE: Final = "egressguard_notice"
 MARK: Final = 0x6567
 """Mark of a packet that is to be shown, where the kernel queues by iptables' target only."""
 
+LOG_GROUP: Final = 0
+"""Number of the log group (nfnetlink_log); groups are numbered within a network namespace."""
+
+LOG_BYTES: Final = 4_096
+"""Bytes of each packet that the kernel logs."""
+
 _SHOWN: Final = ("17", "{ 1, 58 }", "6", "")
 """Protocols that have a rate of their own each, so that none hides behind a flood of another."""
 
@@ -279,18 +285,37 @@ def notice(queue: int | None, *, copies: bool, entries: Sequence[Entry] = (PROCE
         entries: as of `transaction`.
     """
     take = f"meta mark set {MARK:#x} accept" if queue is None else f"queue num {queue} bypass"
+    copy = "dup to {} device lo return" if copies else take
+    return _shown(take, copy, entries, logs=False)
+
+
+def logged(entries: Sequence[Entry] = (PROCESS,)) -> str:
+    """Text for `nft -f -` that has the kernel log what will be refused (`netns.packet_log`).
+
+    Nothing waits for whoever reads it, and reading takes no rights: so one process may read the
+    logs of many namespaces. The tables are those of `notice`, which it replaces.
+    """
+    log = f"log group {LOG_GROUP} snaplen {LOG_BYTES}"
+    return _shown(log, log, entries, logs=True)
+
+
+def _shown(take: str, copy: str, entries: Sequence[Entry], *, logs: bool) -> str:
+    """Tables that show packets: by `take`, and in the output hook by `copy`.
+
+    What is shown in the output hook by a copy comes there again, and is taken then.
+    """
     lines = []
     for family, loopback in (("ip", "127.0.0.1"), ("ip6", "::1")):
-        show = f"dup to {loopback} device lo return" if copies else take
         body = []
         for entry in entries:
             own = [rule for rule in _own(entry) if rule.startswith(f"{family} ")]
             output = entry.filter_hook == "output"
+            # Whom a NIC brings learns of a refusal from the network only: no copy is needed.
+            show = copy.format(loopback) if output else take
             shown = []
             for number in _SHOWN:
                 of = f"meta l4proto {number} " if number else ""
-                # Whom a NIC brings learns of a refusal from the network only: no copy is needed.
-                shown += [f"  {of}{_RATE} {show if output else take}", f"  {of}return"]
+                shown += [f"  {of}{_RATE} {show}", f"  {of}return"]
             if entry.link is not None and not output:
                 from netns import nft_link
 
@@ -303,7 +328,7 @@ def notice(queue: int | None, *, copies: bool, entries: Sequence[Entry] = (PROCE
                 f"  type filter hook {entry.filter_hook} priority -5; policy accept;",
                 *(f"  {rule}" for rule in _elsewhere(entry)),
                 *(f"  {rule}" for rule in _chatter(entry, family, passed=True)),
-                *([f"  {_COPY} {take}"] if output else ()),
+                *([f"  {_COPY} {take}"] if output and not logs else ()),
                 "  meta mark set 0",  # root inside may have set one
                 "  ct state established,related accept",
                 "  ct status dnat accept",

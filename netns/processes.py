@@ -69,6 +69,16 @@ def signal_process(target: Process, number: int) -> bool:
     return True
 
 
+def readable(handle: int, seconds: float) -> bool:
+    """Wait until a descriptor can be read, or its other end is gone; False when neither comes.
+
+    By poll(2): select(2) knows no descriptor above 1023, and a gateway has thousands.
+    """
+    poll = select.poll()
+    poll.register(handle, select.POLLIN)
+    return bool(poll.poll(seconds * 1000))
+
+
 def kill_process(target: Process, seconds: float = 2.0) -> str:
     """Kill `target` if it is still the process that was recorded.
 
@@ -89,6 +99,6 @@ def kill_process(target: Process, seconds: float = 2.0) -> str:
             signal.pidfd_send_signal(handle, signal.SIGKILL)
         except ProcessLookupError:
             return "gone"
-        return "killed" if select.select([handle], [], [], seconds)[0] else "survived"
+        return "killed" if readable(handle, seconds) else "survived"
     finally:
         os.close(handle)

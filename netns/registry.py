@@ -247,9 +247,8 @@ class Registry:
 
         """
         done = []
-        for path in self._entries():
-            if name is not None and path.stem != name:
-                continue
+        # One of thousands is looked for by its name alone.
+        for path in self._entries() if name is None else (_path(self.directory, name),):
             lock = _lock_of(path)
             if lock is None or lock < 0:
                 continue
@@ -257,7 +256,8 @@ class Registry:
                 done.append(_reclaim(path))
             finally:
                 os.close(lock)
-        for path in self.directory.glob(".*.tmp"):  # a supervisor died while writing
+        leftovers = self.directory.glob(".*.tmp") if name is None else ()
+        for path in leftovers:  # a supervisor died while writing
             lock = _lock_of(path)
             if lock is not None and lock >= 0:
                 path.unlink(missing_ok=True)

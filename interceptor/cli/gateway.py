@@ -62,25 +62,34 @@ def run(state: str, run_directory: str, cache: str, workers: int | None) -> None
     Guests that were there are served again, in the same namespaces, by the same authority. Between
     an end and the next start everything that guests ask for is refused.
     """
+    from interceptor.gateway.heritage import AnotherError, Heritage
     from interceptor.gateway.roster import RosterError
-    from interceptor.gateway.service import Service, ServiceError
     from interceptor.gateway.store import StoreError
-    from interceptor.gateway.workers import WorkerError
+    from interceptor.gateway.systemd import Notifier
     from netns.registry import RegistryError
 
     if os.geteuid():
         _fail("needs root: put sudo before it", EXIT_SETUP)
     try:
+        notifier = Notifier(os.environ)
+        heritage = Heritage(Path(run_directory), Path(state), os.environ)
+    except (AnotherError, RosterError, RegistryError, StoreError, OSError) as error:
+        _fail(str(error), EXIT_SETUP)
+    # Only now: guests that are there have listeners meanwhile.
+    from interceptor.gateway.service import Service
+    from interceptor.gateway.workers import WorkerError
+
+    try:
         service = Service(
-            run=Path(run_directory),
-            state=Path(state),
+            heritage,
             cache=Path(cache),
             workers=workers or len(os.sched_getaffinity(0)),
             find_secrets=_find_secrets,
             tell=_tell,
-            environ=os.environ,
+            notifier=notifier,
         )
-    except (ServiceError, RosterError, RegistryError, StoreError, WorkerError, OSError) as error:
+    except (WorkerError, OSError) as error:
+        heritage.abandon()
         _fail(str(error), EXIT_SETUP)
     try:
         service.serve()

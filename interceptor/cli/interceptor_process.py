@@ -185,7 +185,7 @@ def _become_interceptor(plan: Plan, evidence: int, control: socket.socket, paren
         from interceptor.serve import guarding, worker
 
         worker.run(
-            Settings(plan.jail, plan.policy, evidence, plan.cache),
+            Settings(plan.jail, plan.policy, evidence, plan.cache, plan.authority),
             control,
             lambda: confine.confine(uid, parent, _DESCRIPTORS),
             collect,

@@ -65,11 +65,17 @@ COMMANDS: dict[str, Entry] = {
     "check": Entry(
         "interceptor.cli.check", "Say what would become of a request, without making it."
     ),
+    "container": Entry(
+        "interceptor.cli.container", "Run containers whose only network is egressguard."
+    ),
     "gateway": Entry(
         "interceptor.cli.gateway", "Serve many captive machines and containers, for long."
     ),
     "guard-host": Entry(
         "interceptor.cli.guard_host", "Put a machine's logins and agents into a captive namespace."
+    ),
+    "k8s": Entry(
+        "interceptor.cli.k8s", "Rewrite Kubernetes workloads: no way out but egressguard."
     ),
     "kill": Entry("interceptor.cli.kill", "End live jails."),
     "logs": Entry("interceptor.cli.logs", "Show a jail's evidence for people, live or afterwards."),

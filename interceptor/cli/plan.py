@@ -63,3 +63,5 @@ class Plan:
     """Of the machine that the command runs: it holds the other end (`egressguard vm`)."""
     devices: tuple[str, ...] = ()
     """Device nodes that the command may use."""
+    authority: Path | None = None
+    """Directory of an authority that is kept (`egressguard k8s pod-serve`); None: of this run."""

@@ -109,17 +109,18 @@ class Gateway:
         self._socket.close()
         self._reader.close()
 
-    def add(self, guest: Guest, peer: int = -1) -> Added:
+    def add(self, guest: Guest, peer: int = -1, process: int = -1) -> Added:
         """Make a captive namespace and serve it.
 
         Args:
             guest: what is asked for.
             peer: with a veth pair that is made: descriptor of the guest's network namespace.
+            process: with a guest that is `bound`: pidfd of what it ends with.
 
         Raises:
             GatewayError: see there.
         """
-        return self._served(Add(guest), (peer,) if peer >= 0 else ())
+        return self._served(Add(guest), [each for each in (peer, process) if each >= 0])
 
     def enter(self, name: str) -> Added:
         """Get the descriptor of a guest's network namespace, and its authority.

@@ -6,10 +6,12 @@ import contextlib
 import dataclasses
 import os
 import platform
+import select
 import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 from interceptor import __version__
 from interceptor.evidence.place import default_path, open_evidence
@@ -19,8 +21,10 @@ from interceptor.gateway.workers import Worker
 from interceptor.serve.gateway_messages import Payload, Take, Taken
 from interceptor.serve.messages import Addresses, Start
 from netns.captive import Captive
-from netns.nic import GATEWAY_MAC, Kind, Nic, mac_of
+from netns.nic import GATEWAY_MAC, Nic
 from netns.registry import Registration
+
+_UNNAMED: Final = "packets that no listener takes are counted only: this kernel logs none"
 
 
 @dataclasses.dataclass(slots=True)
@@ -32,6 +36,10 @@ class Held:
     """Descriptor of its network namespace; -1: there is none."""
     kept: int = -1
     """Descriptor of what its workers keep; see `interceptor.serve.keepsake`."""
+    log: socket.socket | None = None
+    """Where the kernel logs what is refused (`netns.packet_log`); None: it cannot."""
+    process: int = -1
+    """Pidfd of what it ends with, if it is bound to a process."""
     registration: Registration | None = None
     payload: Payload | None = None
     worker: Worker | None = None
@@ -48,16 +56,25 @@ class Held:
         """Where its evidence goes."""
         return Path(self.guest.evidence) if self.guest.evidence else default_path(self.guest.name)
 
-    def serve(self, worker: Worker, captive: Captive, cause: str) -> None:
-        """Have `worker` serve the listeners of `captive`, which are closed here.
+    def has_ended(self) -> bool:
+        """Whether the process that it is bound to has ended; a pidfd that was lost is one such."""
+        if not self.guest.bound:
+            return False
+        poll = select.poll()  # pidfd_open(2): it can be read from when the process has ended
+        if self.process >= 0:
+            poll.register(self.process, select.POLLIN)
+        return self.process < 0 or bool(poll.poll(0))
+
+    def offer(self, worker: Worker, captive: Captive, cause: str) -> None:
+        """Give the listeners of `captive` to a worker, and close them here; then `settle`.
 
         Args:
-            worker: who serves from here on.
+            worker: who is to serve from here on.
             captive: its namespace is that of the guest.
             cause: see `interceptor.serve.gateway_messages.Take`.
 
         Raises:
-            WorkerError: it is not served; its listeners are closed.
+            WorkerGoneError: it is not served.
             EvidenceError: likewise.
         """
         assert self.payload is not None  # noqa: S101
@@ -73,10 +90,24 @@ class Held:
             undo.callback(os.close, own[2])
             order = Take(self.guest.name, start_of(self.guest, captive), cause)
             descriptors = [*own, self.kept, *(sock.fileno() for sock in listeners)]
-            answer = worker.order(order, descriptors)
-            assert isinstance(answer, Taken)  # noqa: S101
+            worker.give(order, descriptors)
+        self.number = worker.number
+        if captive.notices is not None:
+            self.close_log()
+            self.log, captive.notices = captive.notices, None
+
+    def settle(self, worker: Worker) -> None:
+        """Take the answer to `offer`.
+
+        Raises:
+            WorkerError: it is not served.
+        """
+        answer = worker.answer()
+        assert isinstance(answer, Taken)  # noqa: S101
         self.worker, self.number, self.fault = worker, worker.number, ""
         self.certificate, self.notes = answer.certificate, answer.notes
+        if self.log is None:
+            self.notes += (_UNNAMED,)
 
     def offline(self, fault: str) -> None:
         """Note that nobody serves it, and why."""
@@ -95,33 +126,22 @@ class Held:
             *((tally.decisions, tally.refused, tally.lost, tally.connections) if tally else ()),
         )
 
+    def close_log(self) -> None:
+        """Hear no more of what is refused; the kernel has the log for somebody else then."""
+        if self.log is not None:
+            self.log.close()
+            self.log = None
+
     def close(self) -> None:
         """Close its descriptors; what still lives in the namespace has no way out."""
-        for descriptor in (self.namespace, self.kept):
+        for descriptor in (self.namespace, self.kept, self.process):
             if descriptor >= 0:
                 os.close(descriptor)
-        self.namespace = self.kept = -1
+        self.namespace = self.kept = self.process = -1
+        self.close_log()
         if self.registration is not None:
             self.registration.close()
             self.registration = None
-
-
-def nic_of(guest: Guest, peer: int = -1) -> Nic | None:
-    """The link of a guest, as `netns.captive` wants it.
-
-    Raises:
-        NicError: it cannot be as asked.
-    """
-    nic = guest.nic
-    if nic is None:
-        return None
-    return Nic(
-        Kind(nic.kind),
-        nic.mac.lower() or mac_of(guest.name),
-        existing=nic.existing,
-        peer=peer,
-        peer_name=nic.peer_name,
-    )
 
 
 def start_of(guest: Guest, captive: Captive) -> Start:

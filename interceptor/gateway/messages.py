@@ -55,6 +55,8 @@ class Guest(msgspec.Struct, frozen=True):
     """None: processes of the host that enter the namespace."""
     keep_authority: bool = False
     """Keep the authority's key in a file of root's, so that it outlives a reboot."""
+    bound: bool = False
+    """To a process, whose pidfd comes along: the guest is removed when that has ended."""
     added: float = 0.0
     """Seconds since the epoch; the gateway's to set."""
 
@@ -73,7 +75,8 @@ class Add(msgspec.Struct, frozen=True, tag="add"):
     """Make a captive namespace and serve it.
 
     With a `nic` of kind `veth` that is made, the descriptor of the guest's network namespace comes
-    along. The answer brings that of the captive one, and of the tap where one was made.
+    along, and last, for a guest that is `bound`, the pidfd. The answer brings that of the captive
+    one, and of the tap where one was made.
     """
 
     guest: Guest

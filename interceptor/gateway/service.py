@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
-import resource
 import selectors
 import signal
 import socket
 import struct
 import time
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +18,7 @@ import msgspec
 from interceptor import __version__
 from interceptor.gateway import frames, payloads
 from interceptor.gateway.held import Held
+from interceptor.gateway.heritage import Heritage
 from interceptor.gateway.messages import (
     LARGEST_REQUEST,
     VERSION,
@@ -39,30 +38,21 @@ from interceptor.gateway.messages import (
     State,
     WorkerState,
 )
-from interceptor.gateway.roster import Roster
-from interceptor.gateway.store import Store, StoreError, open_store
+from interceptor.gateway.store import Store, StoreError
 from interceptor.gateway.supervisor import RequestError, Supervisor, Surroundings
 from interceptor.gateway.systemd import Notifier
 from interceptor.gateway.workers import Worker, WorkerError
 from interceptor.serve.gateway_worker import Shared
 from netns import anyip
-from netns.registry import Registry
 
 SOCKET_NAME: Final = "gateway.sock"
-HOLDER_NAME: Final = "gateway-store.sock"
 TICK: Final = 5.0
 """Seconds between two signs of life."""
 
-_LOCK_NAME: Final = "gateway.lock"
 _CLIENTS: Final = 64
-_OPEN_FILES: Final = 262_144
 _CLIENT_SECONDS: Final = 5.0
 _API: Final = "api"
 _CREDENTIALS: Final = struct.Struct("3i")  # struct ucred: pid, uid, gid (unix(7))
-
-
-class ServiceError(RuntimeError):
-    """The gateway cannot run; the message names the cause."""
 
 
 class Service:
@@ -70,53 +60,40 @@ class Service:
 
     def __init__(
         self,
+        heritage: Heritage,
         *,
-        run: Path,
-        state: Path,
         cache: Path | None,
         workers: int,
         find_secrets: payloads.FindSecrets,
         tell: Callable[[str], None],
-        environ: MutableMapping[str, str],
+        notifier: Notifier,
     ) -> None:
         """Start workers, and serve the guests that are there already.
 
         Args:
-            run: directory of sockets; also where live jails are registered.
-            state: directory of the guests.
+            heritage: what there is of the gateway before.
             cache: of compiled rules.
             workers: number of them.
             find_secrets: see there.
             tell: called with lines for the operator.
-            environ: of the process.
+            notifier: to the service manager.
 
         Raises:
-            ServiceError: another gateway runs, or a directory cannot be used.
-            StoreError, RosterError, RegistryError, WorkerError: likewise.
+            WorkerError: one does not come up.
         """
-        with contextlib.suppress(OSError, ValueError):  # a guest takes some forty in its worker
-            resource.setrlimit(resource.RLIMIT_NOFILE, (_OPEN_FILES, _OPEN_FILES))
         self._tell = tell
         self._began = time.time()
-        self._notifier = Notifier(environ)
-        registry = Registry(run)  # makes the directory, and insists that it is private
-        self._lock = _lock(run / _LOCK_NAME)
-
-        def reopen() -> Store:
-            return open_store(environ, run / HOLDER_NAME)
-
-        store = reopen()
-        roster = Roster(state)
+        self._notifier = notifier
+        self._lock = heritage.lock
         shared = Shared(cache)
         anyip.load_messages()  # once here, not in each child that makes a namespace
-        self._supervisor = Supervisor(
-            Surroundings(shared, store, roster, registry, find_secrets, tell, reopen), workers
-        )
+        self._supervisor = Supervisor(Surroundings(shared, heritage, find_secrets, tell), workers)
         self._selector = selectors.DefaultSelector()
         self._clients: dict[socket.socket, frames.Reader] = {}
         self._watched: dict[Worker, int] = {}
         self._wake, self._woken = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        self._listener = _listen(store, run / SOCKET_NAME)
+        path = heritage.registry.directory / SOCKET_NAME
+        self._listener = _listen(self._supervisor.store, path)
         self._supervisor.adopt()
 
     def serve(self) -> None:
@@ -257,7 +234,8 @@ class Service:
         """Carry out a request; descriptors for the answer go to `handed`, of them `ours` once."""
         supervisor = self._supervisor
         if isinstance(ask, Add):
-            held, tap = supervisor.add(ask.guest, descriptors[0] if descriptors else -1)
+            process = descriptors.pop() if ask.guest.bound and descriptors else -1
+            held, tap = supervisor.add(ask.guest, descriptors[0] if descriptors else -1, process)
             handed.append(held.namespace)
             if tap >= 0:
                 handed.append(tap)
@@ -326,16 +304,6 @@ def _request(data: bytes) -> Ask:
 
 class _Version(msgspec.Struct):
     version: int = VERSION
-
-
-def _lock(path: Path) -> int:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise ServiceError(f"another gateway runs: it holds {path}") from None
-    return descriptor
 
 
 def _listen(store: Store, path: Path) -> socket.socket:

@@ -92,9 +92,25 @@ class Worker:
         Raises:
             WorkerError: it could not be carried out.
         """
+        self.give(order, descriptors)
+        return self.answer()
+
+    def give(self, order: Order, descriptors: Sequence[int] = ()) -> None:
+        """Give an order whose answer is taken later; answers come in the order of orders.
+
+        Raises:
+            WorkerGoneError: there is nobody to take it.
+        """
         if self._asked:
             self.report()
         self._send(order, descriptors)
+
+    def answer(self) -> Taken | Done | Report:
+        """Take the answer to the oldest order that was given; waits for it.
+
+        Raises:
+            WorkerError: it could not be carried out.
+        """
         answer = self._understand(self._receive())
         assert not isinstance(answer, Ready)  # noqa: S101
         return answer

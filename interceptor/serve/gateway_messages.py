@@ -5,6 +5,7 @@ Sequenced packets, JSON. The worker answers each order once, and in their order:
     Take, with descriptors    Taken    a guest is served, and recorded
     Alter, with its payload   Done     the guest's policy is another one; its connections are closed
     Release                   Done     the guest is served no more; its evidence says so
+    Watch, with a channel     Done     what is refused without a listener is recorded with its name
     Ask                       Report   counts, and a sign of life
 
 and, instead of each of them, Failure: the guest is not served. The first packet, before any order,
@@ -35,6 +36,7 @@ __all__ = [
     "Take",
     "Taken",
     "Tally",
+    "Watch",
 ]
 
 
@@ -79,11 +81,17 @@ class Release(msgspec.Struct, frozen=True, tag="release"):
     """For which it was there."""
 
 
+class Watch(msgspec.Struct, frozen=True, tag="watch"):
+    """Record what the packet guard names. One descriptor: its channel (`netns.shared_guard`)."""
+
+    name: str
+
+
 class Ask(msgspec.Struct, frozen=True, tag="ask"):
     """Say how things are."""
 
 
-Order = Take | Alter | Release | Ask
+Order = Take | Alter | Release | Watch | Ask
 
 
 class Taken(msgspec.Struct, frozen=True, tag="taken"):

@@ -45,6 +45,7 @@ from interceptor.serve.gateway_messages import (
     Take,
     Taken,
     Tally,
+    Watch,
 )
 from interceptor.serve.guarding import guard
 from interceptor.serve.host_networks import HostNetworks
@@ -146,6 +147,8 @@ class _Worker:
                 return await self._alter(order, descriptors)
             if isinstance(order, Release):
                 return await self._release(order)
+            if isinstance(order, Watch):
+                return self._watch(order, descriptors)
             return Report(tuple(guest.tally() for guest in self.tenants.values()))
         except EvidenceError as error:
             return Failure(str(error))
@@ -195,6 +198,12 @@ class _Worker:
                 await guest.tenant.stop(Stop(0, order.seconds))
         finally:
             guest.close()
+        return Done(order.name)
+
+    def _watch(self, order: Watch, descriptors: list[int]) -> Answer:
+        tenant = self.tenants[order.name].tenant
+        if tenant is not None:
+            tenant.watch(socket.socket(fileno=os.dup(descriptors[0])))
         return Done(order.name)
 
     def _tenant(self, guest: _Guest, payload: Payload) -> Tenant:

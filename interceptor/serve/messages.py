@@ -43,6 +43,8 @@ class Settings(msgspec.Struct, frozen=True):
     """Descriptor of the evidence file, open for appending."""
     cache: Path | None
     """Directory of the compiled rule database."""
+    authority: Path | None = None
+    """Directory of an authority that is kept; None: one in memory, for this run."""
 
 
 class Published(msgspec.Struct, frozen=True):

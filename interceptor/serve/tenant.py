@@ -202,14 +202,29 @@ class Tenant:
         )
         self._undo.callback(self._refuser.close)
         if "guard" in channels:
-            packets = PacketFlow(judge, leases.name_of, self.name)
-            self._sightings = Sightings(channels["guard"], packets, self._record, loop, attribution)
-            self._undo.callback(self._sightings.close)
+            self._see(channels["guard"], loop, attribution)
         if start.guest is not None:
             self._serve_guest(channels, start.guest, dialler, loop)
         judge.tick(time.monotonic())  # before the first request: what it leaves has a time
         for server in await listen(service, sockets[: start.tcp]):
             self._undo.callback(server.close)
+
+    def watch(self, channel: socket.socket) -> None:
+        """Record what a packet guard says on `channel`, in place of the one before."""
+        if self._sightings is not None:
+            self._sightings.close()
+        self._see(channel, asyncio.get_running_loop(), None).begin()
+
+    def _see(
+        self,
+        channel: socket.socket,
+        loop: asyncio.AbstractEventLoop,
+        attribution: Attribution | None,
+    ) -> Sightings:
+        packets = PacketFlow(self.judge, self._leases.name_of, self.name)
+        self._sightings = Sightings(channel, packets, self._record, loop, attribution)
+        self._undo.callback(self._sightings.close)
+        return self._sightings
 
     def _serve_guest(
         self,

@@ -60,7 +60,7 @@ def run(
         collect: see there.
     """
     try:
-        authority = Authority(settings.jail, dt.datetime.now(dt.UTC))
+        authority = _authority(settings)
         # First of all, because the supervisor prepares the jail's trust from it meanwhile.
         control.send(authority.certificate_pem)
         worker = _Worker(settings, authority, collect)
@@ -86,6 +86,20 @@ def run(
     gc.set_threshold(20_000, 50, 100)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(worker.serve(sockets, start, control))
+
+
+def _authority(settings: Settings) -> Authority:
+    """Make the authority of this run, or open the one that is kept.
+
+    Raises:
+        KeptError: that one cannot be used.
+    """
+    now = dt.datetime.now(dt.UTC)
+    if settings.authority is None:
+        return Authority(settings.jail, now)
+    from interceptor.tls.kept import open_kept
+
+    return open_kept(settings.authority, now)
 
 
 class _Worker:

@@ -15,16 +15,22 @@ prepare_clients() {
     ! is_root || unpack mariadb-client-core || true
     # The C library of Alpine, whose resolver is its own: a program of the tests is linked with it.
     ! is_root || unpack musl-dev || true
-    # A virtual machine: QEMU, the kernel of Debian's cloud images, and what its root is made of.
-    if is_root && [ "$(uname -m)" = x86_64 ]; then
-        ensure_packages qemu-system-x86_64:qemu-system-x86 || true
-        unpack linux-image-cloud-amd64 || true
-        unpack busybox-static || true
-    fi
+    prepare_machines
+    # Reads the Vagrantfile, no more: no machine of Vagrant's is started here.
+    ensure_packages vagrant:vagrant-libvirt || true
     checks=${environment:-}
     ensure_environment clients clients.txt
     clients=$environment environment=$checks
     ensure_node_packages
+}
+
+# prepare_machines: what a virtual machine takes: QEMU, the kernel of Debian's cloud images, and what its
+# root is made of.
+prepare_machines() {
+    is_root && [ "$(uname -m)" = x86_64 ] || return 0
+    ensure_packages qemu-system-x86_64:qemu-system-x86 || true
+    unpack linux-image-cloud-amd64 || true
+    unpack busybox-static || true
 }
 
 # ensure_node_packages: the packages of requirements/node, in $clients/node. Node.js has roots of its

@@ -25,7 +25,9 @@ ROOMS: dict[str, set[str]] = {
     "evidence": {"verdict", "model", "flow.steps"},
     "serve": _CORE | {"tls", "evidence"},
     "gateway": _CORE | {"tls", "evidence", "serve", "netns"},
-    "cli": _CORE | {"tls", "evidence", "serve", "gateway", "netns"},
+    "kubernetes": {"verdict", "netns"},
+    "containers": {"verdict", "gateway", "netns"},
+    "cli": _CORE | {"tls", "evidence", "serve", "gateway", "containers", "kubernetes", "netns"},
     "netns": {"verdict"},
 }
 """Room: what it may import of ours, besides itself. `flow.steps` allows that module alone."""

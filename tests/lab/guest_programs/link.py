@@ -11,7 +11,7 @@ import time
 from netns.escapes.programs.packets import sum16
 from netns.escapes.task import Task
 
-_DEVICE = "eth0"
+_DEVICE = os.environ.get("LAB_DEVICE", "eth0")
 _IPV4, _ARP, _IPV6, _VLAN = 0x0800, 0x0806, 0x86DD, 0x8100
 _ALL_NODES = bytes.fromhex("ff02" + "00" * 13 + "01")
 

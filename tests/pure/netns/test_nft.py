@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netns import nft
+from netns import nft, nft_link
 
 
 def chain(text: str, name: str) -> list[str]:
@@ -179,6 +179,21 @@ def test_the_notice_decides_nothing(queue: int | None, copies: bool) -> None:
     assert filtering.index("ct state untracked drop") < min(
         i for i, rule in enumerate(filtering) if "accept" in rule and "daddr" in rule
     )
+
+
+def test_what_is_logged_is_what_would_be_shown_and_goes_on() -> None:
+    link = nft_link.Link(
+        "nic0", "02:65:67:12:34:56", "198.18.0.10", "198.18.0.1", "fd65:6772:6573:7301::/64"
+    )
+    for entries in ((nft.PROCESS,), nft.guest_entries(link)):
+        text = nft.logged(entries)
+        assert not re.search(r"\b(drop|reject|redirect|dnat to|queue|dup to)\b", text)
+        shown = nft.notice(0, copies=False, entries=entries).splitlines()
+        logged = [
+            line.replace(f"log group {nft.LOG_GROUP} snaplen {nft.LOG_BYTES}", "queue num 0 bypass")
+            for line in text.splitlines()
+        ]
+        assert logged == [line for line in shown if "ct state untracked" not in line]
 
 
 def test_each_protocol_has_a_rate_of_its_own() -> None:

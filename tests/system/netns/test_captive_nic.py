@@ -7,6 +7,7 @@ import errno
 import functools
 import json
 import os
+import resource
 import select
 import signal
 import socket
@@ -22,10 +23,12 @@ import msgspec
 import pytest
 
 from netns import anyip, guard, link_messages, namespaces, nft, tap
+from netns.adoption import Orphan, adopt
 from netns.captive import Captive, create
 from netns.namespaces import Namespace
 from netns.nic import GATEWAY_MAC, Kind, Nic, mac_of
 from netns.packets import Sighting
+from netns.shared_guard import SharedGuard
 
 pytestmark = [pytest.mark.lab, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 
@@ -423,6 +426,68 @@ def test_the_guard_names_what_a_guest_sends(guest: Guest) -> None:
         assert (seen.protocol, seen.address, seen.port) == ("tcp", "203.0.113.9", 443)
     finally:
         watch.close()
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_the_guard_of_many_guests_names_what_each_sends(restarted: bool) -> None:
+    """Also after a restart, and with more descriptors than select(2) knows."""
+    with contextlib.ExitStack() as undo:
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, limits[1]), limits[1]))
+        undo.callback(resource.setrlimit, resource.RLIMIT_NOFILE, limits)
+        for _ in range(1100):
+            undo.callback(os.close, os.open("/dev/null", os.O_RDONLY))
+        watching = SharedGuard()
+        undo.callback(watching.close)
+        guests, channels = [], []
+        for _ in range(2):
+            network = empty_namespace()
+            undo.callback(os.close, network)
+            jail = create(rootless=False, nic=Nic(Kind.VETH, MAC, peer=network), notices=True)
+            if restarted:
+                held = os.dup(jail.namespace_fd)
+                undo.callback(os.close, held)
+                jail.close()
+                (adopted,) = adopt([Orphan(held, Nic(Kind.VETH, MAC))])
+                assert isinstance(adopted, Captive)
+                jail = adopted
+            undo.callback(jail.close)
+            guests.append(Guest(jail, network))
+            assert jail.namespace_fd > 1023
+            assert jail.notices is not None
+            channels.append(watching.watch(jail.notices))
+            undo.callback(channels[-1].close)
+            channels[-1].settimeout(20)
+        for number, each in enumerate(guests):
+            dialled = functools.partial(dial, f"9.9.9.{number}", 123, socket.SOCK_DGRAM)
+            assert each.inside(dialled) == "EHOSTUNREACH"  # refused, and at once
+            stranger = frame(MAC, 0x0800, syn("9.9.9.77", f"203.0.113.{number}"))
+            each.inside(functools.partial(_send_frames, stranger))
+        for number, channel in enumerate(channels):
+            seen = [_sighting(channel) for _ in range(2)]
+            assert [(each.protocol, each.address, each.port) for each in seen] == [
+                ("udp", f"9.9.9.{number}", 123),
+                ("tcp", f"203.0.113.{number}", 443),
+            ]
+            channel.setblocking(False)
+            with pytest.raises(BlockingIOError):  # nothing of the other's
+                channel.recv(1)
+            channel.settimeout(20)
+        assert guests[0].inside(functools.partial(dial, "9.9.9.5", 5, socket.SOCK_DGRAM))
+        channels[0].send(guard.END)
+        assert _sighting(channels[0]).port == 5  # what waits is named, then it ends
+        assert channels[0].recv(1) == b""
+        assert watching.lives()
+        assert not any(Path(f"/proc/{watching.pid}/net/dev").read_text().count(f"nic{n}")
+                       for n in range(2))  # fmt: skip
+        status = Path(f"/proc/{watching.pid}/status").read_text("ascii")
+        assert {line.split()[1] for line in status.splitlines() if line.startswith("Cap")} == {
+            "0000000000000000"
+        }
+
+
+def _sighting(channel: socket.socket) -> Sighting:
+    return msgspec.msgpack.decode(channel.recv(65_536), type=Sighting)
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/net/tun"), reason="no tun driver")  # noqa: PTH110

@@ -1,0 +1,1 @@
+"""Kubernetes manifests: workloads rewritten so that their only way out is egressguard."""

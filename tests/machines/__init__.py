@@ -1,0 +1,1 @@
+"""The lab as three machines: gateway, agent, internet. See docs/lab.md."""
