@@ -172,7 +172,7 @@ def is_name(name: object) -> TypeGuard[str]:
     return isinstance(name, str) and 0 < len(name) <= _NAME_LENGTH and name.isprintable()
 
 
-def _is_base64(data: object) -> bool:
+def is_base64(data: object) -> bool:
     """Tell whether it is what the data of a picture is: nothing that could be read."""
     if not isinstance(data, str) or not data.isascii():
         return False
@@ -200,7 +200,7 @@ def texts(value: Any, where: str = "", *, schema: bool = False) -> Iterator[Text
             setting = Setting.LINK if key in _URLS else described
             yield Text(place, found, setting)
         elif isinstance(found, dict):
-            media = found.get("type") in _MEDIA and _is_base64(found.get("data"))
+            media = found.get("type") in _MEDIA and is_base64(found.get("data"))
             below = f"{place}." if place else ""
             inner = []
             for name, item in found.items():
