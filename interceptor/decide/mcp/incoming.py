@@ -1,0 +1,75 @@
+"""Judging what a server says: results, definitions of tools, and what it asks of the client."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from interceptor.decide.judge import Judge
+from interceptor.decide.mcp.definitions import Definitions
+from interceptor.decide.mcp.outgoing import Said
+from interceptor.decide.mcp.pins import PinBook
+from interceptor.decide.mcp.session import Server, Session, Waiting
+from interceptor.decide.mcp.texts import passages
+from interceptor.model import Target
+from interceptor.verdict import Reason, Verdict
+from interceptor.wire import mcp
+from interceptor.wire.jsonrpc import JsonRpcError, Message, MessageKind
+
+_ENCODE: Final = msgspec.json.Encoder().encode
+
+
+class Incoming:
+    """Judges what one server says to a client."""
+
+    def __init__(
+        self, judge: Judge, target: Target, server: Server, session: Session, pins: PinBook
+    ) -> None:
+        """Begin; see `interceptor.decide.mcp.conversation.Conversation`."""
+        self._judge = judge
+        self._target = target
+        self._server = server
+        self._definitions = Definitions(judge, target, server, session, pins)
+
+    def call(self, message: Message, data: bytes) -> Said:
+        """Judge a request or a notification: sampling, elicitation, progress, logs."""
+        return Said(self._text(message.params, data, message.method))
+
+    def response(
+        self, message: Message, waiting: Waiting, data: bytes, now: float
+    ) -> tuple[Verdict | None, bytes | None]:
+        """Judge a response.
+
+        Returns:
+            The verdict, and the response that goes on instead; None: as it came, or none.
+        """
+        if waiting.method == "tools/list" and message.kind is MessageKind.RESULT:
+            return self._tools(message, data, now)
+        return self._text(message.content, data, waiting.method), None
+
+    def _text(self, value: Any, data: bytes, where: str) -> Verdict | None:
+        found = passages(value, self._judge, data=data)
+        if not found:
+            return None
+        return self._judge.passages(self._target, where or "message", found)[1]
+
+    def _tools(
+        self, message: Message, data: bytes, now: float
+    ) -> tuple[Verdict | None, bytes | None]:
+        """Judge a list of tools; those that are refused are taken out of it."""
+        result = message.value["result"]
+        try:
+            listed = mcp.tools(result)
+        except JsonRpcError as error:
+            return self._judge.refuse(Reason.RPC_MALFORMED, f"tools/list: {error}"), None
+        verdict, kept = self._definitions.judge(listed, data, now)
+        rest = {name: value for name, value in result.items() if name != "tools"}
+        beside = self._text(rest, _ENCODE(rest), "tools/list") if rest else None
+        if beside is not None and not beside.allowed:
+            return beside, None
+        verdict = verdict or beside
+        if len(kept) == len(listed):
+            return verdict, None
+        changed = {**result, "tools": [tool.value for tool in kept]}
+        return verdict, _ENCODE({**message.value, "result": changed})
