@@ -40,6 +40,7 @@ class Conversation:
         revision: of the protocol; learned from the server's answer to `initialize`. Transports that
             are told it in a header set it.
         server: name of the server.
+        answer_seconds: how long the server may take for an answer.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class Conversation:
         """
         self.revision = ""
         self.server = server
+        self.answer_seconds: float = ANSWER_SECONDS
         session = Session() if session is None else session
         self._judge = judge
         self._mine = Requests()
@@ -86,10 +88,16 @@ class Conversation:
 
     def overdue(self, now: float) -> list[Ruling]:
         """Answer requests of the client that the server has not answered for too long."""
-        self._theirs.overdue(now - ANSWER_SECONDS)
-        late = self._mine.overdue(now - ANSWER_SECONDS)
-        verdict = self._judge.refuse(Reason.TIMEOUT, f"no answer for {ANSWER_SECONDS:.0f} seconds")
+        seconds = self.answer_seconds
+        self._theirs.overdue(now - seconds)
+        late = self._mine.overdue(now - seconds)
+        verdict = self._judge.refuse(Reason.TIMEOUT, f"no answer for {seconds:.0f} seconds")
         return self._given_up(late, verdict)
+
+    @property
+    def waits(self) -> bool:
+        """True while the client waits for an answer of the server's."""
+        return len(self._mine) > 0
 
     def ended(self, detail: str = "the server has ended") -> list[Ruling]:
         """Answer all requests of the client that are still open: the server will not."""
