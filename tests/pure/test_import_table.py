@@ -25,7 +25,8 @@ ROOMS: dict[str, set[str]] = {
     "evidence": {"verdict", "model", "flow.steps"},
     "serve": _CORE | {"tls", "evidence"},
     "gateway": _CORE | {"tls", "evidence", "serve", "netns"},
-    "cli": _CORE | {"tls", "evidence", "serve", "gateway", "netns"},
+    "mcp": _CORE | {"evidence", "netns"},
+    "cli": _CORE | {"tls", "evidence", "serve", "gateway", "mcp", "netns"},
     "netns": {"verdict"},
 }
 """Room: what it may import of ours, besides itself. `flow.steps` allows that module alone."""
