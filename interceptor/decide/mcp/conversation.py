@@ -7,6 +7,7 @@ nobody asked for does not pass; whoever waits for an answer gets one.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 import msgspec
@@ -98,6 +99,10 @@ class Conversation:
     def waits(self) -> bool:
         """True while the client waits for an answer of the server's."""
         return len(self._mine) > 0
+
+    def drop(self, idents: Iterable[str | int]) -> list[str | int]:
+        """Give up requests of the client whose answers will not come; return those still open."""
+        return [ident for ident in idents if self._mine.end(ident) is not None]
 
     def ended(self, detail: str = "the server has ended") -> list[Ruling]:
         """Answer all requests of the client that are still open: the server will not."""
