@@ -209,6 +209,10 @@ class InboundJudge(PlaceJudge):
         distrusted = target.host if received.score >= at.high else ""
         self.taint.begin(self._now, policy.taint.seconds, flow, distrusted)
 
+    def named(self, target: Target) -> bool:
+        """Tell whether the operator has named a place, or trusts it otherwise."""
+        return self._trusts(target) or self._names(target)
+
     def _trusts(self, target: Target) -> bool:
         """Tell whether a place is reached as ever, whatever the agent has received."""
         return self._sources.of(target) != "web" or target.host in self._named

@@ -211,7 +211,7 @@ class Conversation:
             return self._no(message, self._judge.refuse(Reason.LIMIT_EXCEEDED, detail))
         if client:
             try:
-                said = self._outgoing.call(message)
+                said = self._outgoing.call(message, now)
             except JsonRpcError as error:
                 return self._no(message, self._judge.refuse(Reason.RPC_MALFORMED, str(error)))
         else:

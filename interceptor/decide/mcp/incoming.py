@@ -7,6 +7,8 @@ from typing import Any, Final
 import msgspec
 
 from interceptor.decide.judge import Judge
+from interceptor.decide.mcp.arguments import Asked
+from interceptor.decide.mcp.capabilities import Capability
 from interceptor.decide.mcp.definitions import Definitions
 from interceptor.decide.mcp.outgoing import Said
 from interceptor.decide.mcp.pins import PinBook
@@ -18,6 +20,9 @@ from interceptor.wire import mcp
 from interceptor.wire.jsonrpc import JsonRpcError, Message, MessageKind
 
 _ENCODE: Final = msgspec.json.Encoder().encode
+_READS: Final = Capability.READ | Capability.EXECUTE | Capability.ENVIRONMENT
+_SHORT: Final = 16
+"""Characters of a text that is no content."""
 
 
 class Incoming:
@@ -30,6 +35,7 @@ class Incoming:
         self._judge = judge
         self._target = target
         self._server = server
+        self._session = session
         self._definitions = Definitions(judge, target, server, session, pins)
 
     def call(self, message: Message, data: bytes) -> Said:
@@ -46,7 +52,25 @@ class Incoming:
         """
         if waiting.method == "tools/list" and message.kind is MessageKind.RESULT:
             return self._tools(message, data, now)
-        return self._text(message.content, data, waiting.method), None
+        verdict = self._text(message.content, data, waiting.method)
+        if verdict is None or verdict.allowed:
+            self._remember(message, waiting, data)
+        return verdict, None
+
+    def _remember(self, message: Message, waiting: Waiting, data: bytes) -> None:
+        """Take note of what a result has told the agent."""
+        ask = waiting.note
+        reads = waiting.method == "resources/read"
+        if isinstance(ask, Asked):
+            reads = reads or bool(ask.can & _READS) or not ask.can
+        fetched = ""
+        if isinstance(ask, Asked) and ask.can & Capability.FETCH:
+            fetched = "\n".join(
+                text.text for text in mcp.texts(message.content) if len(text.text) > _SHORT
+            )
+        secret = reads and self._judge.holds_secret(data)
+        if secret or fetched:
+            self._session.chains.received(secret=secret, fetched=fetched)
 
     def _text(self, value: Any, data: bytes, where: str) -> Verdict | None:
         found = passages(value, self._judge, data=data)

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from typing import Any, Final, NamedTuple
 
 from interceptor.decide.judge import Judge
+from interceptor.decide.mcp.arguments import Asked, asked
+from interceptor.decide.mcp.capabilities import Capability
 from interceptor.decide.mcp.pins import PinBook
 from interceptor.decide.mcp.session import Server, Session
 from interceptor.decide.mcp.texts import passages
+from interceptor.decide.shell.commands import Command
+from interceptor.decide.urls import Host, Url, read_host, read_url
 from interceptor.model import Target
 from interceptor.verdict import Reason, Verdict
 from interceptor.wire import mcp
+from interceptor.wire.fields import HttpError
 from interceptor.wire.jsonrpc import Message, MessageKind
+from interceptor.wire.mcp import ToolCall
+
+_URLS: Final = 64
+"""URLs of one call that are looked at; a call with more is refused."""
+_STRANGERS: Final = Capability.FETCH | Capability.SEND
 
 
 class Said(NamedTuple):
@@ -20,10 +31,10 @@ class Said(NamedTuple):
     verdict: Verdict | None
     tool: str = ""
     note: Any = None
-    """For when the result comes."""
+    """For when the result comes: what the call asked for."""
 
 
-_PASSED = Said(None)
+_PASSED: Final = Said(None)
 
 
 class Outgoing:
@@ -43,7 +54,7 @@ class Outgoing:
         """Judge the credentials in all that is said, keys and values, at any depth."""
         return self._judge.message_window(self._target, "arguments").judge(data)
 
-    def call(self, message: Message) -> Said:
+    def call(self, message: Message, now: float) -> Said:
         """Judge a request or a notification.
 
         Raises:
@@ -52,15 +63,99 @@ class Outgoing:
         if message.method != "tools/call" or message.kind is not MessageKind.REQUEST:
             return _PASSED
         call = mcp.tool_call(message)
-        refused = self._server.refused.get(call.name)
-        if refused is None and self._pins.changed(self._server.name, call.name):
-            refused = self._judge.tell(Reason.TOOL_CHANGED, "its definition was not approved yet")
-        if refused is not None and not refused.allowed:
-            return Said(refused, call.name)
-        verdict = self._instructions(call.arguments)
-        if verdict is not None:
+        verdict = self._pinned(call.name)
+        if verdict is not None and not verdict.allowed:
             return Said(verdict, call.name)
-        return Said(None, call.name)
+        ask = asked(call.name, call.arguments, self._server.tools.get(call.name))
+        found = self._arguments(call, ask, now)
+        if found is None or (found.allowed and verdict is not None):
+            found = verdict or found
+        return Said(found, call.name, ask)
+
+    def _pinned(self, name: str) -> Verdict | None:
+        refused = self._server.refused.get(name)
+        if refused is None and self._pins.changed(self._server.name, name):
+            refused = self._judge.tell(Reason.TOOL_CHANGED, "its definition was not approved yet")
+        return refused
+
+    def _arguments(self, call: ToolCall, ask: Asked, now: float) -> Verdict | None:
+        """Judge what a call asks for; what refuses comes before what is only noted."""
+        noted: Verdict | None = None
+        hosts: list[str] = []
+        commands: list[Command] = []
+        for verdict in self._each(call, ask, hosts, commands):
+            if verdict is not None:
+                if not verdict.allowed:
+                    return verdict
+                noted = noted or verdict
+        chains = self._session.chains
+        fault = chains.look(ask, commands, hosts, now)
+        if fault is not None:
+            verdict = self._judge.tell(Reason.TOOL_CHAIN, fault.detail, f"mcp.chains:{fault.rule}")
+            if not verdict.allowed:
+                return verdict
+            noted = noted or verdict
+        chains.keep(ask, commands, hosts)
+        return noted
+
+    def _each(
+        self, call: ToolCall, ask: Asked, hosts: list[str], commands: list[Command]
+    ) -> Iterator[Verdict | None]:
+        if len(ask.urls) + len(ask.hosts) > _URLS:
+            detail = f"more than {_URLS} URLs in a call"
+            yield self._judge.refuse(Reason.LIMIT_EXCEEDED, detail)
+        for text in ask.urls:
+            yield self._url(text, hosts)
+        if ask.can & _STRANGERS:
+            for text in ask.hosts:
+                yield self._host(text, hosts)
+        for text in ask.commands:
+            yield self._command(text, commands)
+        for text in ask.guessed:
+            yield self._command(text, commands, sure=False)
+        for text in ask.code:
+            refused = self._session.rules.judge_code(text)
+            if refused is not None:
+                rule = f"mcp.commands:{refused.rule}"
+                yield self._judge.tell(Reason.TOOL_COMMAND, refused.title, rule)
+        yield self._instructions(call.arguments)
+
+    def _url(self, text: str, hosts: list[str]) -> Verdict | None:
+        """Judge a URL as if the agent asked for it itself."""
+        try:
+            url: Url = read_url(text.encode("utf-8", "surrogateescape"))
+        except (HttpError, UnicodeError) as error:
+            reason = error.reason if isinstance(error, HttpError) else Reason.NAME_INVALID
+            return self._judge.refuse(reason, "a URL in an argument")
+        target = url.target
+        authority = target.authority.encode()
+        head = b"GET %b HTTP/1.1\r\nHost: %b\r\n\r\n" % (target.path.encode(), authority)
+        verdict = self._judge.request(target, head, ((b"host", authority),), b"")
+        if not self._judge.named(target):
+            hosts.append(target.host)
+        return None if verdict.reason is Reason.ALLOWED else verdict
+
+    def _host(self, text: str, hosts: list[str]) -> Verdict | None:
+        """Judge a host that a tool is to reach."""
+        try:
+            host: Host = read_host(text.strip().encode("utf-8", "surrogateescape"))
+        except (HttpError, UnicodeError):
+            return None  # no host, whatever it is
+        if host.name and "." not in host.canonical:
+            return None
+        target = Target("https", host.canonical, 443)
+        verdict = self._judge.connection(target)
+        if not self._judge.named(target):
+            hosts.append(target.host)
+        return None if verdict.reason is Reason.ALLOWED else verdict
+
+    def _command(self, text: str, commands: list[Command], *, sure: bool = True) -> Verdict | None:
+        refused, found = self._session.rules.judge(text)
+        commands += found
+        if refused is None or (not sure and refused.kind == "unreadable"):
+            return None
+        rule = f"mcp.commands:{refused.rule}"
+        return self._judge.tell(Reason.TOOL_COMMAND, refused.title, rule)
 
     def _instructions(self, arguments: dict[str, Any]) -> Verdict | None:
         """Judge text that others read later: what steers an agent has no place in it."""

@@ -6,11 +6,12 @@ from typing import Any, Final
 
 import msgspec
 
+from interceptor.decide.mcp import command_rules, paths
+from interceptor.decide.mcp.chains import Chains
 from interceptor.verdict import Verdict
 
 PENDING: Final = 1024
 """Requests of one side that wait for their answer at a time."""
-_TOKENS = str | int
 
 
 class Waiting(msgspec.Struct, gc=False):
@@ -94,6 +95,8 @@ class Session:
     def __init__(self) -> None:
         """Begin with nothing."""
         self._servers: dict[str, Server] = {}
+        self.rules = command_rules.load()
+        self.chains = Chains(paths.load(), self.rules)
 
     def server(self, name: str) -> Server:
         """Return what is known of a server."""
