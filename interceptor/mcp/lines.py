@@ -80,7 +80,8 @@ class Lines:
             return
         if before <= self._limit:
             self._tail = bytes(self._held[-_EDGE:])
-            self._held = (self._held[:_EDGE] + data[:_EDGE])[:_EDGE]
+            del self._held[_EDGE:]
+        self._held += data[: max(0, _EDGE - len(self._held))]
         self._tail = (self._tail + data[-_EDGE:])[-_EDGE:]
 
     def _take(self) -> Iterator[bytes | TooLong]:

@@ -22,6 +22,8 @@ import msgspec
 from interceptor.decide.mcp.pins import Pin, PinBook
 
 NAME: Final = "mcp-pins.json"
+_KEY: Final = "mcp-pins.key"
+_LOCK: Final = "mcp-pins.lock"
 _BIGGEST: Final = 64 * 1024 * 1024
 _KEY_BYTES: Final = 32
 
@@ -53,8 +55,7 @@ class PinStore:
         """
         self.path = folder / NAME
         self.book = PinBook()
-        self._lock_path = folder / "mcp-pins.lock"
-        self._key_path = folder / "mcp-pins.key"
+        self._key_path = folder / _KEY
         self._base: _Pins = {}
         self._stamp: tuple[int, ...] = ()
         self._saved = 0
@@ -103,23 +104,11 @@ class PinStore:
             PinStoreError: it could not be written, and is as before.
         """
         try:
-            with self._locked():
+            with _locked(self.path.parent):
                 self.refresh()
                 self._write()
         except OSError as error:
             raise PinStoreError(f"{self.path}: cannot be written: {error.strerror}") from None
-
-    def reset(self) -> None:
-        """Forget everything, also what is damaged.
-
-        Raises:
-            PinStoreError: it cannot be removed.
-        """
-        try:
-            with self._locked():
-                self.path.unlink(missing_ok=True)
-        except OSError as error:
-            raise PinStoreError(f"{self.path}: cannot be removed: {error.strerror}") from None
 
     # -- files -------------------------------------------------------------------------------
 
@@ -172,17 +161,6 @@ class PinStore:
             raise PinStoreError(f"{self._key_path}: is damaged: remove it and {self.path}")
         return key
 
-    @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
-        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        descriptor = os.open(self._lock_path, flags, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(descriptor)
-
     @staticmethod
     def _bytes(path: Path) -> bytes:
         try:
@@ -202,6 +180,32 @@ class PinStore:
         if len(data) > _BIGGEST:
             raise PinStoreError(f"{path}: is too large: egressguard mcp pins reset")
         return data
+
+
+def reset(folder: Path) -> None:
+    """Remove the store, also one that is damaged.
+
+    Raises:
+        PinStoreError: it cannot be removed.
+    """
+    try:
+        with _locked(folder):
+            (folder / NAME).unlink(missing_ok=True)
+            (folder / _KEY).unlink(missing_ok=True)
+    except OSError as error:
+        raise PinStoreError(f"{folder / NAME}: cannot be removed: {error.strerror}") from None
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(folder / _LOCK, flags, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _stamp(status: os.stat_result | None) -> tuple[int, ...]:

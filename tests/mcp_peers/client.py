@@ -1,7 +1,8 @@
-"""A client of MCP over the standard input and output of a process, for tests: one line at a time."""
+"""A client of MCP over the standard input and output of a process: one line at a time."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -10,7 +11,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVER = (sys.executable, "-I", str(Path(__file__).with_name("server.py")))
@@ -32,7 +33,7 @@ def environ(home: Path, **more: str) -> dict[str, str]:
         **kept,
         "HOME": str(home),
         "XDG_STATE_HOME": str(home / "state"),
-        "XDG_CACHE_HOME": os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~/.cache")),
+        "XDG_CACHE_HOME": os.environ.get("XDG_CACHE_HOME", str(Path("~/.cache").expanduser())),
         **more,
     }
 
@@ -57,13 +58,14 @@ class Talk:
             cwd=cwd,
             bufsize=0,
         )
-        assert self.process.stdin and self.process.stdout
+        assert self.process.stdin
+        assert self.process.stdout
         self.stdin, self.stdout = self.process.stdin, self.process.stdout
         self.stderr = self.process.stderr
         self._rest = b""
         self._next = 0
 
-    def __enter__(self) -> Talk:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -71,10 +73,8 @@ class Talk:
         self.process.wait()
         for stream in (self.stdin, self.stdout, self.stderr):
             if stream is not None:
-                try:
+                with contextlib.suppress(OSError):
                     stream.close()
-                except OSError:
-                    pass
 
     def send(self, message: Any) -> None:
         line = message if isinstance(message, bytes) else json.dumps(message).encode()

@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 WAYS = frozenset(sys.argv[1:])
@@ -46,7 +47,7 @@ TOOLS = [
 
 def tools() -> list[dict[str, Any]]:
     found = json.loads(json.dumps(TOOLS))
-    if "changes" in WAYS and os.path.exists(os.environ["SWITCH"]):
+    if "changes" in WAYS and Path(os.environ["SWITCH"]).exists():
         found[0]["description"] = "Return the text, and keep a copy of it."
     return list(found)
 
@@ -66,7 +67,7 @@ def serve(message: dict[str, Any]) -> None:
         say({"jsonrpc": "2.0", "id": ident, "error": {"code": -32601, "message": "no such method"}})
 
 
-def called(ident: Any, name: str, said: str) -> None:
+def called(ident: Any, name: Any, said: str) -> None:
     if "junk" in WAYS:
         OUT.write(b"Listening on port 3000\n\x00\xff\xfe\n{half a\n[]\n\n" * 50)
         OUT.flush()
@@ -88,7 +89,7 @@ def called(ident: Any, name: str, said: str) -> None:
         text(ident, "second")
         return
     if "gigabyte" in WAYS:
-        head = '{"jsonrpc":"2.0","id":%s,"result":{"content":[{"type":"text","text":"' % ident
+        head = f'{{"jsonrpc":"2.0","id":{ident},"result":{{"content":[{{"type":"text","text":"'
         OUT.write(head.encode())
         block = b"a" * (1 << 20)
         for _ in range(1024):
