@@ -14,7 +14,7 @@ import msgspec
 
 from interceptor.decide.judge import Judge
 from interceptor.decide.mcp.incoming import Incoming
-from interceptor.decide.mcp.outgoing import Outgoing
+from interceptor.decide.mcp.outgoing import Outgoing, Said
 from interceptor.decide.mcp.pins import PinBook
 from interceptor.decide.mcp.ruling import Ruling, encoded_error, error_response
 from interceptor.decide.mcp.session import PENDING, Requests, Session, Waiting
@@ -200,7 +200,7 @@ class Conversation:
     def _message(self, message: Message, data: bytes, now: float, *, client: bool) -> Ruling:
         if not message.method:
             return self._response(message, data, now, client=client)
-        wrong = mcp.misdirected(message, client=client)
+        wrong = self._wrong(message, client=client)
         asked = self._mine if client else self._theirs
         if not wrong and message.kind is _REQUEST and message.id in asked:
             wrong = "an id that is still in use"
@@ -209,13 +209,10 @@ class Conversation:
         if message.kind is _REQUEST and len(asked) >= PENDING:
             detail = f"more than {PENDING} requests wait for an answer"
             return self._no(message, self._judge.refuse(Reason.LIMIT_EXCEEDED, detail))
-        if client:
-            try:
-                said = self._outgoing.call(message, now)
-            except JsonRpcError as error:
-                return self._no(message, self._judge.refuse(Reason.RPC_MALFORMED, str(error)))
-        else:
-            said = self._incoming.call(message, data)
+        try:
+            said = self._call(message, data, now, client=client)
+        except JsonRpcError as error:
+            return self._no(message, self._judge.refuse(Reason.RPC_MALFORMED, str(error)))
         verdict, tool, note = said
         if verdict is not None and not verdict.allowed:
             return self._no(message, verdict, tool)
@@ -242,7 +239,8 @@ class Conversation:
         return Ruling(verdict, None, answer, message.method, tool)
 
     def _response(self, message: Message, data: bytes, now: float, *, client: bool) -> Ruling:
-        waiting = (self._theirs if client else self._mine).end(message.id)
+        asked = self._theirs if client else self._mine
+        waiting = asked.end(message.id)
         if waiting is None:
             if message.id is None and not client and message.kind is MessageKind.ERROR:
                 # The server could not read something, and says so.
@@ -250,14 +248,43 @@ class Conversation:
             else:
                 detail = "a response to nothing that was asked"
                 return Ruling(self._judge.refuse(Reason.RPC_UNEXPECTED, detail))
+        if message.id is not None and message.kind is _RESULT and self._many(waiting):
+            waiting.at = now
+            asked.begin(message.id, waiting)
         if client:  # credentials in it were looked for in the whole unit
             return Ruling(None, data, None, waiting.method)
         if waiting.method == "initialize" and message.kind is _RESULT:
             self._agreed(message)
-        verdict, rewritten = self._incoming.response(message, waiting, data, now)
+        verdict, rewritten = self._answered(message, waiting, data, now)
         if verdict is not None and not verdict.allowed and rewritten is None:
             rewritten = encoded_error(message.id, verdict)
         return Ruling(verdict, rewritten or data, None, waiting.method, waiting.tool)
+
+    # -- what another protocol over JSON-RPC does otherwise -----------------------------------
+
+    def _wrong(self, message: Message, *, client: bool) -> str:
+        """Say what is wrong with a call that this side makes; "" if nothing."""
+        return mcp.misdirected(message, client=client)
+
+    def _call(self, message: Message, data: bytes, now: float, *, client: bool) -> Said:
+        """Judge a call.
+
+        Raises:
+            JsonRpcError: its parameters may be read in different ways.
+        """
+        if client:
+            return self._outgoing.call(message, now)
+        return self._incoming.call(message, data)
+
+    def _answered(
+        self, message: Message, waiting: Waiting, data: bytes, now: float
+    ) -> tuple[Verdict | None, bytes | None]:
+        """Judge a response of the server; see `Incoming.response`."""
+        return self._incoming.response(message, waiting, data, now)
+
+    def _many(self, waiting: Waiting) -> bool:  # noqa: ARG002
+        """Tell whether a request has more than one response."""
+        return False
 
     def _agreed(self, message: Message) -> None:
         result = message.value["result"]

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
+
+import msgspec
 
 from interceptor.decide.judge import Judge
 from interceptor.decide.mcp.pins import PinBook, PinState, difference
+from interceptor.decide.mcp.poison import poisoned
 from interceptor.decide.mcp.session import Server, Session
-from interceptor.decide.mcp.texts import passages
+from interceptor.decide.mcp.texts import texts_as_passages
 from interceptor.model import Target
 from interceptor.verdict import Reason, Verdict
+from interceptor.wire import mcp
 from interceptor.wire.mcp import Tool
 
-DETAIL = 2000
+DETAIL: Final = 2000
 """Characters of a difference in the detail of a verdict."""
+_POISON: Final = frozenset((Reason.TOOL_POISONED, Reason.WOULD_BLOCK))
 
 
 class Definitions:
@@ -47,7 +53,7 @@ class Definitions:
         first: Verdict | None = None
         kept: list[Tool] = []
         for tool in listed:
-            verdict = self._poison(tool) if shows else None
+            verdict = self._poison(tool, shows=shows)
             if verdict is None or verdict.allowed:
                 verdict = self._changed(tool, now) or verdict
             if verdict is not None and not verdict.allowed:
@@ -61,15 +67,12 @@ class Definitions:
                 first = verdict
         return first, kept
 
-    def _poison(self, tool: Tool) -> Verdict | None:
-        found = passages(tool.value, self._judge, schema=True)
-        if not found:
-            return None
-        score, verdict = self._judge.passages(self._target, "tool definition", found)
-        if verdict is None or score < self._judge.policy.inbound.thresholds.middle:
-            return None
-        detail = f"tool {tool.name}: {verdict.detail}"
-        return self._judge.tell(Reason.TOOL_POISONED, detail, verdict.rule)
+    def _poison(self, tool: Tool, *, shows: bool) -> Verdict | None:
+        found = texts_as_passages(mcp.texts(tool.value, schema=True))
+        verdict = poisoned(self._judge, self._target, found, "tool definition", shows=shows)
+        if verdict is None or verdict.reason not in _POISON:
+            return verdict
+        return msgspec.structs.replace(verdict, detail=f"tool {tool.name}: {verdict.detail}")
 
     def _changed(self, tool: Tool, now: float) -> Verdict | None:
         name = self._server.name

@@ -121,19 +121,7 @@ class Outgoing:
         yield self._instructions(call.arguments)
 
     def _url(self, text: str, hosts: list[str]) -> Verdict | None:
-        """Judge a URL as if the agent asked for it itself."""
-        try:
-            url: Url = read_url(text.encode("utf-8", "surrogateescape"))
-        except (HttpError, UnicodeError) as error:
-            reason = error.reason if isinstance(error, HttpError) else Reason.NAME_INVALID
-            return self._judge.refuse(reason, "a URL in an argument")
-        target = url.target
-        authority = target.authority.encode()
-        head = b"GET %b HTTP/1.1\r\nHost: %b\r\n\r\n" % (target.path.encode(), authority)
-        verdict = self._judge.request(target, head, ((b"host", authority),), b"")
-        if not self._judge.named(target):
-            hosts.append(target.host)
-        return None if verdict.reason is Reason.ALLOWED else verdict
+        return url_verdict(self._judge, text, hosts)
 
     def _host(self, text: str, hosts: list[str]) -> Verdict | None:
         """Judge a host that a tool is to reach."""
@@ -164,3 +152,28 @@ class Outgoing:
             return None
         score, verdict = self._judge.passages(self._target, "arguments", found)
         return verdict if score >= self._judge.policy.inbound.thresholds.high else None
+
+
+def url_verdict(judge: Judge, text: str, hosts: list[str] | None = None) -> Verdict | None:
+    """Judge a URL that somebody is to ask as if the agent asked it itself.
+
+    Args:
+        judge: of the agent.
+        text: the URL.
+        hosts: gets its host, unless the operator has named that.
+
+    Returns:
+        None: nothing is to be said of it.
+    """
+    try:
+        url: Url = read_url(text.encode("utf-8", "surrogateescape"))
+    except (HttpError, UnicodeError) as error:
+        reason = error.reason if isinstance(error, HttpError) else Reason.NAME_INVALID
+        return judge.refuse(reason, "a URL that a tool or an agent is to ask")
+    target = url.target
+    authority = target.authority.encode()
+    head = b"GET %b HTTP/1.1\r\nHost: %b\r\n\r\n" % (target.path.encode(), authority)
+    verdict = judge.request(target, head, ((b"host", authority),), b"")
+    if hosts is not None and not judge.named(target):
+        hosts.append(target.host)
+    return None if verdict.reason is Reason.ALLOWED else verdict

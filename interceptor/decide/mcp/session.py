@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, Final
 
 import msgspec
 
 from interceptor.decide.mcp import command_rules, paths
 from interceptor.decide.mcp.chains import Chains
+from interceptor.decide.mcp.command_rules import CommandRules
 from interceptor.verdict import Verdict
 
 PENDING: Final = 1024
@@ -95,8 +97,16 @@ class Session:
     def __init__(self) -> None:
         """Begin with nothing."""
         self._servers: dict[str, Server] = {}
-        self.rules = command_rules.load()
-        self.chains = Chains(paths.load(), self.rules)
+
+    @functools.cached_property
+    def rules(self) -> CommandRules:
+        """Rules on commands; read when something is first judged by them."""
+        return command_rules.load()
+
+    @functools.cached_property
+    def chains(self) -> Chains:
+        """What the agent has done."""
+        return Chains(paths.load(), self.rules)
 
     def server(self, name: str) -> Server:
         """Return what is known of a server."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 import msgspec
@@ -28,8 +29,13 @@ def passages(
     """
     if not judge.shows(_ENCODE(value) if data is None else data):
         return []
+    return texts_as_passages(mcp.texts(value, schema=schema))
+
+
+def texts_as_passages(texts: Iterable[mcp.Text]) -> list[Passage]:
+    """Return texts as the scanner reads them; keys, where they are more than names."""
     return [
         Passage(text.text.encode("utf-8", "replace"), text.setting)
-        for text in mcp.texts(value, schema=schema)
+        for text in texts
         if not text.key or len(text.text) > _NAMES
     ]
