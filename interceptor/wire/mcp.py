@@ -200,7 +200,8 @@ def texts(value: Any, where: str = "", *, schema: bool = False) -> Iterator[Text
             setting = Setting.LINK if key in _URLS else described
             yield Text(place, found, setting)
         elif isinstance(found, dict):
-            media = found.get("type") in _MEDIA and is_base64(found.get("data"))
+            kind = found.get("type")  # anything: a schema has properties of that name
+            media = isinstance(kind, str) and kind in _MEDIA and is_base64(found.get("data"))
             below = f"{place}." if place else ""
             inner = []
             for name, item in found.items():
