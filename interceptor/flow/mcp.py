@@ -1,4 +1,4 @@
-"""MCP over HTTP: the conversations of one agent, found by what its requests say.
+"""MCP and A2A over HTTP: the conversations of one agent, found by what its requests say.
 
 A conversation outlives connections and versions of HTTP: it belongs to a session id at an origin,
 or to the address that a server of the older transport has named for what the client says. Where a
@@ -15,14 +15,16 @@ from urllib.parse import urljoin, urlsplit
 
 import msgspec
 
+from interceptor.decide.a2a import A2aConversation
 from interceptor.decide.judge import Judge
 from interceptor.decide.mcp.conversation import Conversation
 from interceptor.decide.mcp.pins import PinBook
 from interceptor.decide.mcp.ruling import Ruling
 from interceptor.decide.mcp.session import Session
+from interceptor.flow.a2a import CardReading, RestConversation, fetches_card, may_ask
 from interceptor.flow.inbound import Inbound
 from interceptor.flow.mcp_events import Event, RpcEvents, codings_of, is_stream
-from interceptor.flow.mcp_exchange import RpcExchange
+from interceptor.flow.mcp_exchange import Judged, RpcConversation, RpcExchange
 from interceptor.flow.mcp_older import FirstEvent
 from interceptor.flow.mcp_recognition import (
     BEGINS,
@@ -39,6 +41,7 @@ from interceptor.flow.request import Request
 from interceptor.model import Kind, Target
 from interceptor.policy.schema import Limits
 from interceptor.verdict import Reason, Verdict
+from interceptor.wire.a2a import operation_at
 from interceptor.wire.content import ContentReader, content_codings
 from interceptor.wire.http1 import HttpError, ResponseHead
 from interceptor.wire.mcp import REVISIONS
@@ -94,6 +97,8 @@ class Conversations:
             now: of the clock that the judge is told.
         """
         head = request.head
+        if not body:
+            return self._fetch(request)
         if head.codings is not None:
             codings = content_codings(head.codings)
             if codings:
@@ -102,11 +107,13 @@ class Conversations:
             return None
         known = bool(self._endpoints or self._named) and self._knows(request.target)
         if not known and not may_speak(body):
-            return None
+            return self._rest(request, body) if may_ask(request.target.path) else None
         fields = fields_of(head.fields)
         spoken = recognise(body, known=known or bool(fields))
-        if spoken is None or spoken.protocol != "mcp":
+        if spoken is None:
             return None
+        if spoken.protocol == "a2a":
+            return self._a2a(request.target, body, spoken)
         return self._mcp(request, body, spoken, fields, now)
 
     def keeps(self, request: Request, begin: bytes, *, quiet: bool) -> bool:
@@ -173,7 +180,7 @@ class Conversations:
         return RpcExchange(
             self._judge,
             target,
-            said,
+            RpcConversation(said, asks=bool(spoken.ids)),
             body,
             spoken.ids,
             Kind.MCP_MESSAGE,
@@ -181,6 +188,45 @@ class Conversations:
             refused,
             elsewhere=kept is not None,
         )
+
+    # -- A2A -------------------------------------------------------------------------------
+
+    def _a2a(self, target: Target, body: bytes, spoken: Spoken) -> RpcExchange:
+        """Each request is a conversation of its own: nothing but memory spans them."""
+        said = RpcConversation(self._agent(target), asks=bool(spoken.ids))
+        return self._part(target, said, body, spoken.ids)
+
+    def _rest(self, request: Request, body: bytes) -> RpcExchange | None:
+        target = request.target
+        operation = operation_at(request.head.method, target.path)
+        if operation is None:
+            return None
+        return self._part(
+            target, RestConversation(self._judge, self._agent(target), operation), body
+        )
+
+    def _fetch(self, request: Request) -> RpcExchange | None:
+        """What has no body asks for a card, or for what becomes of a task."""
+        target = request.target
+        if request.head.method != "GET":
+            return None
+        if fetches_card(target.path):
+            return self._part(target, CardReading(self._judge, target, self.pins), b"")
+        return self._rest(request, b"") if ":subscribe" in target.path else None
+
+    def _part(
+        self, target: Target, said: Judged, body: bytes, ids: tuple[str | int, ...] = ()
+    ) -> RpcExchange:
+        kind = Kind.A2A_MESSAGE
+        return RpcExchange(self._judge, target, said, body, ids, kind, lambda _: None)
+
+    def _agent(self, target: Target) -> A2aConversation:
+        name = f"a2a:{target.authority}"
+        return A2aConversation(
+            self._judge, target, server=name, pins=self.pins, session=self._session
+        )
+
+    # -- MCP -------------------------------------------------------------------------------
 
     def _inconsistent(self, spoken: Spoken, fields: dict[bytes, bytes]) -> Verdict | None:
         """Refuse a field that names another method than the body: who routes by it is misled."""

@@ -95,16 +95,17 @@ class RpcAnswer:
         ruling = self._converse(content) if content.strip(_BLANKS) else None
         if ruling is None:
             return self._as_other(held)
-        verdict = ruling.verdict
+        verdict, forward = ruling.verdict, ruling.forward
+        if forward is None and verdict is not None:
+            errors = self._error(verdict)
+            if not errors:  # nobody is there who would read one
+                self.verdict = verdict
+                return b""
+            forward = joined(errors)
         if verdict is not None:
             self.noted.append(verdict)
-        forward = ruling.forward
-        if forward is content:
+        if forward is None or forward is content:
             return held
-        if forward is None:
-            if verdict is None:
-                return held  # nothing was said
-            forward = joined(self._error(verdict))
         self._answer = _changed(self._head, len(forward), verdict)
         return forward
 

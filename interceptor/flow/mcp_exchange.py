@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
 from interceptor.decide.judge import Judge
+from interceptor.decide.mcp.conversation import Conversation
 from interceptor.decide.mcp.ruling import Ruling, encoded_error
 from interceptor.flow.inbound import Inbound
 from interceptor.flow.mcp_answer import RpcAnswer, joined
@@ -26,7 +27,7 @@ _SAID: Final = frozenset(
 
 
 class Judged(Protocol):
-    """A conversation, as `interceptor.decide.mcp.conversation.Conversation` is one."""
+    """Judges one exchange, and perhaps more."""
 
     def from_client(self, data: bytes, now: float) -> Ruling:
         """Judge what the client says."""
@@ -34,8 +35,38 @@ class Judged(Protocol):
     def from_server(self, data: bytes, now: float) -> Ruling:
         """Judge what the server says."""
 
+    def reads(self, content: bytes, status: int) -> bool:
+        """Tell whether a document with this status of HTTP is for it, and not for anybody."""
+
     def drop(self, idents: Iterable[str | int]) -> list[str | int]:
         """Give up requests whose answers will not come; return those still open."""
+
+
+class RpcConversation:
+    """A conversation of JSON-RPC: MCP, and A2A bound to it."""
+
+    __slots__ = ("_asks", "_said")
+
+    def __init__(self, said: Conversation, *, asks: bool) -> None:
+        """Begin a part of `said`; `asks`: there is a request in it, which must be answered."""
+        self._said = said
+        self._asks = asks
+
+    def from_client(self, data: bytes, now: float) -> Ruling:
+        """See `Judged`."""
+        return self._said.from_client(data, now)
+
+    def from_server(self, data: bytes, now: float) -> Ruling:
+        """See `Judged`."""
+        return self._said.from_server(data, now)
+
+    def reads(self, content: bytes, status: int) -> bool:
+        """See `Judged`: whoever waits for an answer gets one, whatever it is that has come."""
+        return may_speak(content) or (self._asks and 200 <= status < 300)
+
+    def drop(self, idents: Iterable[str | int]) -> list[str | int]:
+        """See `Judged`."""
+        return self._said.drop(idents)
 
 
 class RpcExchange:
@@ -131,7 +162,7 @@ class RpcExchange:
             return self._stream
 
         def answered(content: bytes) -> Ruling | None:
-            if not may_speak(content) and not (self._ids and 200 <= head.status < 300):
+            if not self._conversation.reads(content, head.status):
                 return None
             return self._conversation.from_server(content, self._judge.now)
 
