@@ -10,6 +10,7 @@ import pytest
 from interceptor.decide.mcp.conversation import ANSWER_SECONDS, Conversation, Ruling
 from interceptor.decide.mcp.ruling import REFUSED
 from interceptor.verdict import Reason
+from tests import conversations
 from tests.pure.decide.mcp.conftest import Talk
 
 POISON = (
@@ -178,7 +179,7 @@ def test_the_end_of_a_server_answers_all(talk: Talk) -> None:
 
 
 def test_credentials_do_not_leave(talk: Talk) -> None:
-    key = "".join(["AKIA", "Q7ZP", "3KLM", "TREWVX2A"])
+    key = conversations.key("conversation")
     one = talk()
     told = refused(one.from_client(call(1, "search", query=f"who uses {key}?"), 0), Reason.SECRET)
     assert key not in json.dumps(told)
