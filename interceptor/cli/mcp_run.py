@@ -146,7 +146,8 @@ def _serve(
     if timeout is not None:
         conversation.answer_seconds = timeout
     origin = Origin(run, "f1", "", 0, name)
-    session = Session(conversation, evidence, pins, origin, time.time, tell)
+    debug = os.environ.get("EGRESSGUARD_DEBUG") == "1"
+    session = Session(conversation, evidence, pins, origin, time.time, tell, debug=debug)
     # Seconds since the epoch, as pins are kept with them, of a clock that only goes forward.
     ahead = time.time() - time.monotonic()
     relay = Relay(

@@ -68,6 +68,7 @@ class Session:
         origin: whose session it is.
         wall: seconds since the epoch.
         tell: shows a line to the operator.
+        debug: faults of our own end the session, with all that is known of them.
     """
 
     def __init__(
@@ -78,6 +79,8 @@ class Session:
         origin: Origin,
         wall: Callable[[], float],
         tell: Callable[[str], None],
+        *,
+        debug: bool = False,
     ) -> None:
         self._conversation = conversation
         self._evidence = evidence
@@ -88,6 +91,7 @@ class Session:
         self._exchange = 0
         self._junk = 0
         self._silent = False
+        self._debug = debug
 
     @property
     def waits(self) -> bool:
@@ -173,6 +177,8 @@ class Session:
             detail = "the pins of tools cannot be read or kept"
         else:
             self._complain(f"a fault of egressguard's own: {type(error).__name__}")
+            if self._debug:
+                raise error
             detail = f"could not be judged ({type(error).__name__})"
         verdict = Verdict(Action.BLOCK, Reason.INTERNAL_ERROR, "", detail)
         self._wrote(Ruling(verdict))

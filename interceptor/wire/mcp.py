@@ -68,6 +68,14 @@ _URLS: Final = frozenset((
 ))
 # fmt: on
 
+_DIALECTS: Final = frozenset(
+    f"{scheme}://json-schema.org/{draft}/schema{end}"
+    for scheme in ("http", "https")
+    for draft in ("draft-04", "draft-06", "draft-07", "draft/2019-09", "draft/2020-12")
+    for end in ("", "#")
+)
+"""What `$schema` says in nearly every definition: names of dialects, no places to send to."""
+
 _BASE64: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=-_\r\n"
 _NAME_LENGTH: Final = 256
 _DEFINITIONS: Final = 4_096
@@ -196,6 +204,8 @@ def texts(value: Any, where: str = "", *, schema: bool = False) -> Iterator[Text
     while pending:
         place, found = pending.pop()
         if isinstance(found, str):
+            if found in _DIALECTS:
+                continue
             key = place.rpartition(".")[2]
             setting = Setting.LINK if key in _URLS else described
             yield Text(place, found, setting)
