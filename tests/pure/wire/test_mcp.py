@@ -147,5 +147,5 @@ def test_a_schema_may_have_a_property_named_type_and_its_dialect_is_no_text() ->
         "$schema": "http://json-schema.org/draft-07/schema#",
         "properties": {"type": {"type": "string", "description": "What kind."}},
     }
-    found = [text.text for text in mcp.texts(schema, schema=True) if not text.key]
+    found = [text.text for text in texts(schema, schema=True) if not text.key]
     assert found == ["string", "What kind."]
