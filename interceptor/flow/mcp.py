@@ -37,6 +37,7 @@ from interceptor.flow.mcp_recognition import (
     may_speak,
     recognise,
 )
+from interceptor.flow.mcp_socket import SocketConversation
 from interceptor.flow.request import Request
 from interceptor.model import Kind, Target
 from interceptor.policy.schema import Limits
@@ -279,6 +280,10 @@ class Conversations:
             _bound(self._sessions)
 
     # -- streams ---------------------------------------------------------------------------
+
+    def socket(self, target: Target) -> SocketConversation:
+        """Begin to listen to a WebSocket, which may be a conversation."""
+        return SocketConversation(self._judge, lambda: self._begin(target, _server(target)))
 
     def stream(
         self,
