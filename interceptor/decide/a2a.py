@@ -9,7 +9,7 @@ import msgspec
 from interceptor.decide.judge import Judge
 from interceptor.decide.mcp.arguments import Asked, asked
 from interceptor.decide.mcp.conversation import Conversation
-from interceptor.decide.mcp.outgoing import Said, url_verdict
+from interceptor.decide.mcp.outgoing import Said, chain_verdict, url_verdict
 from interceptor.decide.mcp.pins import PinBook, PinState, difference
 from interceptor.decide.mcp.poison import poisoned
 from interceptor.decide.mcp.session import Session, Waiting
@@ -71,14 +71,7 @@ class A2aConversation(Conversation):
             return verdict
         host = self._target.host
         hosts = [] if self._judge.named(self._target) else [host]
-        chains = self._session.chains
-        fault = chains.look(_NOTHING, (), hosts, now)
-        if fault is not None:
-            verdict = self._judge.tell(Reason.TOOL_CHAIN, fault.detail, f"mcp.chains:{fault.rule}")
-            if not verdict.allowed:
-                return verdict
-        chains.keep(_NOTHING, (), hosts)
-        return verdict
+        return chain_verdict(self._judge, self._session, _NOTHING, (), hosts, now)
 
     def heard(self, value: Any, data: bytes = b"") -> Verdict | None:
         """Judge what the agent says: a message, a task, an artifact, an update of one.

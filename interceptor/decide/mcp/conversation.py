@@ -7,7 +7,7 @@ nobody asked for does not pass; whoever waits for an answer gets one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import msgspec
@@ -148,7 +148,7 @@ class Conversation:
         bad = next((one for one in whole if one.verdict and not one.verdict.allowed), None)
         if bad is None and all(one.forward is not None for one in whole):
             noted = next((one.verdict for one in whole if one.verdict is not None), None)
-            return Ruling(noted, data)
+            return Ruling(noted, _as_batch(whole, batch, data))
         if client:
             for message in batch.messages:
                 if message.kind is _REQUEST:
@@ -213,7 +213,7 @@ class Conversation:
             said = self._call(message, data, now, client=client)
         except JsonRpcError as error:
             return self._no(message, self._judge.refuse(Reason.RPC_MALFORMED, str(error)))
-        verdict, tool, note = said
+        verdict, tool, note, forward = said
         if verdict is not None and not verdict.allowed:
             return self._no(message, verdict, tool)
         if message.kind is _REQUEST and message.id is not None:
@@ -221,7 +221,7 @@ class Conversation:
             asked.begin(message.id, waiting)
         else:
             self._told(message, now, client=client)
-        return Ruling(verdict, data, None, message.method, tool)
+        return Ruling(verdict, forward or data, None, message.method, tool)
 
     def _told(self, message: Message, now: float, *, client: bool) -> None:
         """Take note of a notification that passes."""
@@ -304,3 +304,11 @@ def _joined(messages: list[object], batch: Batch) -> bytes | None:
     if not messages:
         return None
     return _ENCODE(messages[0] if batch.single else messages)
+
+
+def _as_batch(whole: Sequence[Ruling], batch: Batch, data: bytes) -> bytes:
+    """Return a batch that passes; the same object where no message in it was changed."""
+    parts = [one.forward or b"" for one in whole]
+    if all(part == one.encode() for part, one in zip(parts, batch.messages, strict=True)):
+        return data
+    return b"[" + b",".join(parts) + b"]"

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-import msgspec
-
 from interceptor.decide.judge import Judge
-from interceptor.decide.mcp.pins import PinBook, PinState, difference
+from interceptor.decide.mcp.impostors import Impostors
+from interceptor.decide.mcp.pins import PinBook, PinState, difference, visible
 from interceptor.decide.mcp.poison import poisoned
 from interceptor.decide.mcp.session import Server, Session
 from interceptor.decide.mcp.texts import texts_as_passages
-from interceptor.model import Target
+from interceptor.decide.mcp.tool_policy import globbed
+from interceptor.model import Passage, Target
 from interceptor.verdict import Reason, Verdict
 from interceptor.wire import mcp
 from interceptor.wire.mcp import Tool
@@ -49,12 +49,24 @@ class Definitions:
             What is to be said of the first that is refused, and those that are not.
         """
         shows = self._judge.shows(data)
+        policy = self._judge.policy.mcp.definitions
         server = self._server
+        others = [
+            (one.name, name) for one in self._session.others(server.name) for name in one.tools
+        ]
+        others += self._pins.tools_of_others(server.name)
+        impostors = Impostors([tool.name for tool in listed], others)
         first: Verdict | None = None
         kept: list[Tool] = []
         for tool in listed:
-            verdict = self._poison(tool, shows=shows)
-            if verdict is None or verdict.allowed:
+            verdict: Verdict | None = None
+            found: list[Passage] = []
+            if policy.findings != "off" and not self._exempt(tool.name):
+                found = texts_as_passages(mcp.texts(tool.value, schema=True))
+                verdict = self._poison(tool, found, shows=shows)
+            if (verdict is None or verdict.allowed) and policy.names != "off":
+                verdict = self._impostor(tool, impostors) or verdict
+            if (verdict is None or verdict.allowed) and policy.changes != "off":
                 verdict = self._changed(tool, now) or verdict
             if verdict is not None and not verdict.allowed:
                 server.refused[tool.name] = verdict
@@ -67,12 +79,30 @@ class Definitions:
                 first = verdict
         return first, kept
 
-    def _poison(self, tool: Tool, *, shows: bool) -> Verdict | None:
-        found = texts_as_passages(mcp.texts(tool.value, schema=True))
+    def _exempt(self, tool: str) -> bool:
+        return any(
+            globbed(entry).fullmatch(f"{self._server.name}/{tool}") is not None
+            for entry in self._judge.policy.mcp.definitions.exempt
+        )
+
+    def _poison(self, tool: Tool, found: list[Passage], *, shows: bool) -> Verdict | None:
         verdict = poisoned(self._judge, self._target, found, "tool definition", shows=shows)
         if verdict is None or verdict.reason not in _POISON:
             return verdict
-        return msgspec.structs.replace(verdict, detail=f"tool {tool.name}: {verdict.detail}")
+        detail = f"tool {tool.name}: {verdict.detail}"
+        record = self._judge.policy.mcp.definitions.findings == "record"
+        return self._judge.tell(Reason.TOOL_POISONED, detail, verdict.rule, record=record)
+
+    def _impostor(self, tool: Tool, impostors: Impostors) -> Verdict | None:
+        found = impostors.name(tool.name)
+        if found is None:
+            described = tool.value.get("description")
+            found = impostors.says(described) if isinstance(described, str) else None
+        if found is None:
+            return None
+        detail = f"tool {visible(tool.name, 80)}: {found.detail}"
+        record = self._judge.policy.mcp.definitions.names == "record"
+        return self._judge.tell(Reason.TOOL_IMPOSTOR, detail, found.rule, record=record)
 
     def _changed(self, tool: Tool, now: float) -> Verdict | None:
         name = self._server.name
@@ -84,4 +114,5 @@ class Definitions:
         if pin is not None and pin.pending is not None:
             lines = difference(pin.approved, pin.pending)
         detail = "\n".join([f"tool {tool.name} of {name} has changed", *lines])[:DETAIL]
-        return self._judge.tell(Reason.TOOL_CHANGED, detail)
+        record = self._judge.policy.mcp.definitions.changes == "record"
+        return self._judge.tell(Reason.TOOL_CHANGED, detail, record=record)

@@ -7,10 +7,9 @@ from typing import Any, Final
 import msgspec
 
 from interceptor.decide.judge import Judge
-from interceptor.decide.mcp.arguments import Asked
 from interceptor.decide.mcp.capabilities import Capability
 from interceptor.decide.mcp.definitions import Definitions
-from interceptor.decide.mcp.outgoing import Said
+from interceptor.decide.mcp.outgoing import Note, Said
 from interceptor.decide.mcp.pins import PinBook
 from interceptor.decide.mcp.session import Server, Session, Waiting
 from interceptor.decide.mcp.texts import passages
@@ -55,16 +54,32 @@ class Incoming:
         verdict = self._text(message.content, data, waiting.method)
         if verdict is None or verdict.allowed:
             self._remember(message, waiting, data)
+        note = waiting.note
+        if isinstance(note, Note):
+            content = message.content
+            failed = message.kind is MessageKind.ERROR or (
+                isinstance(content, dict) and content.get("isError") is True
+            )
+            spent = self._session.meter.result(
+                self._judge.policy.mcp.budgets,
+                self._server.name,
+                len(data),
+                note.same,
+                now,
+                failed=failed,
+            )
+            if spent is not None and (verdict is None or verdict.allowed):
+                verdict = self._judge.refuse(Reason.TOOL_BUDGET, spent.detail, spent.rule)
         return verdict, None
 
     def _remember(self, message: Message, waiting: Waiting, data: bytes) -> None:
         """Take note of what a result has told the agent."""
-        ask = waiting.note
+        ask = waiting.note.ask if isinstance(waiting.note, Note) else None
         reads = waiting.method == "resources/read"
-        if isinstance(ask, Asked):
+        if ask is not None:
             reads = reads or bool(ask.can & _READS) or not ask.can
         fetched = ""
-        if isinstance(ask, Asked) and ask.can & Capability.FETCH:
+        if ask is not None and ask.can & Capability.FETCH:
             fetched = "\n".join(
                 text.text for text in mcp.texts(message.content) if len(text.text) > _SHORT
             )

@@ -127,6 +127,25 @@ class PinBook:
         self._put(server, tool, Pin(pin.pending))
         return True
 
+    def granted(self, server: str, entry: str, value: dict[str, Any], now: float) -> bool:
+        """Tell whether a call was approved, which is good for one; note it for approval if not.
+
+        Args:
+            server: its name.
+            entry: name of the tool and digest of the call.
+            value: what is shown to who approves.
+            now: in seconds.
+        """
+        digest = digest_of(value)
+        pin = self.get(server, entry)
+        if pin is not None and pin.approved.digest == digest:
+            self.forget(server, entry)
+            return True
+        if pin is None and len(self._servers.get(server, ())) < TOOLS:
+            nothing = Definition("", now, {})
+            self._put(server, entry, Pin(nothing, _definition(digest, value, now)))
+        return False
+
     def forget(self, server: str, tool: str = "") -> int:
         """Drop the pins of a tool, or of a whole server; return how many there were."""
         tools = self._servers.get(server, {})

@@ -8,8 +8,11 @@ from typing import Any, Final
 import msgspec
 
 from interceptor.decide.mcp import command_rules, paths
+from interceptor.decide.mcp.budgets import Meter
 from interceptor.decide.mcp.chains import Chains
 from interceptor.decide.mcp.command_rules import CommandRules
+from interceptor.decide.mcp.tool_policy import ToolPolicy
+from interceptor.policy.schema import Policy
 from interceptor.verdict import Verdict
 
 PENDING: Final = 1024
@@ -96,7 +99,19 @@ class Session:
 
     def __init__(self) -> None:
         """Begin with nothing."""
+        self.meter = Meter()
         self._servers: dict[str, Server] = {}
+        self._policy: tuple[Policy, ToolPolicy] | None = None
+
+    def policy(self, policy: Policy) -> ToolPolicy:
+        """Return the rules of a policy on calls, compiled.
+
+        Raises:
+            ToolPolicyError: a regular expression that the engine does not take.
+        """
+        if self._policy is None or self._policy[0] is not policy:
+            self._policy = policy, ToolPolicy(policy.mcp.tools)
+        return self._policy[1]
 
     @functools.cached_property
     def rules(self) -> CommandRules:
