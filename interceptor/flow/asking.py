@@ -431,7 +431,7 @@ class Asking:
 
     def _finish(self, now: float, status: int, reason: str) -> None:
         if self._rpc is not None:
-            self._rpc.over()
+            self._rpc.over(accepted=self._status == 202)
         channel = self._channel
         carrier = self.body if channel is None else channel
         self._agent.steps.append(

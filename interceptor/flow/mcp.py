@@ -81,7 +81,7 @@ class Conversations:
         self._servers: set[str] = set()
         self._sessions: OrderedDict[tuple[Origin, bytes], _Kept] = OrderedDict()
         self._named: OrderedDict[tuple[Origin, str], _Kept] = OrderedDict()
-        self._endpoints: OrderedDict[tuple[Origin, str], str] = OrderedDict()
+        self._endpoints: OrderedDict[tuple[Origin, str], Conversation] = OrderedDict()
 
     def __len__(self) -> int:
         """Conversations that are remembered."""
@@ -171,12 +171,14 @@ class Conversations:
             conversation = self._begin(target, name)
         revision = fields.get(REVISION, b"").decode("latin-1")
         if not spoken.begins and not conversation.revision:
-            known = self._endpoints.get((origin, target.path.partition("?")[0]), "")
-            conversation.revision = revision if revision in REVISIONS else known
+            known = self._endpoints.get((origin, target.path.partition("?")[0]))
+            conversation.revision = (
+                revision if revision in REVISIONS else "" if known is None else known.revision
+            )
         said = conversation
 
         def passed(ident: bytes) -> None:
-            self._passed(target, said, ident)
+            self._passed(target, said, ident, begins=spoken.begins)
 
         return RpcExchange(
             self._judge,
@@ -267,11 +269,14 @@ class Conversations:
         _drop_old(self._sessions, now - SECONDS)
         _drop_old(self._named, now - SECONDS)
 
-    def _passed(self, target: Target, conversation: Conversation, ident: bytes) -> None:
+    def _passed(
+        self, target: Target, conversation: Conversation, ident: bytes, *, begins: bool
+    ) -> None:
         """A server has taken a request: its address is known, and the session id it has given."""
         origin = _origin(target)
         key = (origin, target.path.partition("?")[0])
-        self._endpoints[key] = conversation.revision or self._endpoints.get(key, "")
+        if begins or key not in self._endpoints:
+            self._endpoints[key] = conversation  # its revision is not known before its answer
         self._endpoints.move_to_end(key)
         _bound(self._endpoints)
         if 0 < len(ident) <= _SESSION:

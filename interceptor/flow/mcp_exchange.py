@@ -170,12 +170,16 @@ class RpcExchange:
             self._judge, head, codings_of(head), limits, answered, self._dropped, otherwise
         )
 
-    def over(self) -> None:
-        """The exchange has ended: what was not answered in it never will be, but by resuming."""
+    def over(self, *, accepted: bool = False) -> None:
+        """The exchange has ended: what was not answered in it never will be, but by resuming.
+
+        Args:
+            accepted: the server has answered 202: it may say more elsewhere.
+        """
         if not self._done:
             self._done = True
             resumable = self._stream is not None and self._stream.resumable
-            if self._ids and not resumable and not self._elsewhere:
+            if self._ids and not (resumable or accepted or self._elsewhere):
                 self._conversation.drop(self._ids)
 
     def _event(self, event: Event) -> Ruling:

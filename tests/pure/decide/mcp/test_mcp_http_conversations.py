@@ -1,7 +1,7 @@
 """All conversations of `tests/conversations` over HTTP: attacks stop, honest ones pass unchanged.
 
 Answers come on the POST that has asked, as a document or as a stream by turns; what a server says
-of its own comes on the stream that each session has open. (Here, because the scanners are made already.)
+of its own comes on the stream that each session has open. Here, as the scanners are made already.
 """
 
 from __future__ import annotations
