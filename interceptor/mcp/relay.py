@@ -99,6 +99,8 @@ class Relay:
         self._client_ended = False
         self._output_ended = False
         self._errors_ended = False
+        self._server_ended = False
+        self._state: tuple[object, ...] = ()
         self._signalled = 0
         self._step = 0
         self._step_at = 0.0
@@ -109,7 +111,7 @@ class Relay:
         with self._signals() as wakes:
             self._watch(wakes, select.POLLIN)
             self._watch(self._server.ended, select.POLLIN)
-            while self._server.code() is None:
+            while not self._server_ended:
                 self._interests()
                 for descriptor, events in self._poll.poll(self._timeout()):
                     self._serve(descriptor, events, wakes)
@@ -126,6 +128,21 @@ class Relay:
     # -- the loop ----------------------------------------------------------------------------
 
     def _interests(self) -> None:
+        state = (
+            self._client.waiting > 0,
+            self._client.waiting < _HIGH,
+            self._client.gone,
+            self._to_server.waiting > 0,
+            self._to_server.waiting < _HIGH,
+            self._errors.waiting > 0,
+            self._client_ended,
+            self._output_ended,
+            self._errors_ended,
+            self._server.input,
+        )
+        if state == self._state:
+            return
+        self._state = state
         room = self._client.waiting < _HIGH
         # A server that does not read is read all the same: it may wait for us to take what it says.
         output = room and not self._output_ended
@@ -171,6 +188,8 @@ class Relay:
             if events & (select.POLLERR | select.POLLHUP | select.POLLNVAL):
                 self._client.gone = True
             self._client.flush()
+        elif descriptor == self._server.ended:
+            self._server_ended = self._server.code() is not None
         elif descriptor == wakes:
             os.read(wakes, 64)
 

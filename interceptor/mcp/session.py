@@ -109,6 +109,8 @@ class Session:
             if self._pins.refresh():
                 changed = _CHANGED
             ruling = self._conversation.from_client(line, now)
+            if self._pins.changed:
+                self._pins.save()  # a call that waits for approval
             # What passes without a word is a decision, too, where something is asked for.
             asks = ruling.forward is not None and ruling.method
             if ruling.verdict is None and asks and not ruling.method.startswith("notifications/"):

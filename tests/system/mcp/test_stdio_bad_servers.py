@@ -69,7 +69,7 @@ BAD = [
 
 @pytest.mark.parametrize(("way", "reason", "written"), BAD)
 def test_the_client_gets_an_error(tmp_path: Path, way: str, reason: str, written: set[str]) -> None:
-    with wrapped(tmp_path, way, options=("--timeout", "2")) as (talk, log):
+    with wrapped(tmp_path, way, options=("--timeout", "1")) as (talk, log):
         talk.initialize()
         error = talk.call("echo", text="x")["error"]
         assert error["data"]["reason"] == reason
@@ -112,7 +112,7 @@ def test_junk_is_dropped_and_recorded_once_in_a_while(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("way", ["endless", "flood"])
 def test_a_flood_hurts_nobody(tmp_path: Path, way: str) -> None:
-    with wrapped(tmp_path, way, options=("--timeout", "2")) as (talk, log):
+    with wrapped(tmp_path, way, options=("--timeout", "1")) as (talk, log):
         talk.initialize()
         answer = talk.call("echo", text="x")
         if way == "endless":  # one line without an end
