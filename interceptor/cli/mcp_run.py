@@ -202,7 +202,9 @@ def _started(evidence: EvidenceLog, command: tuple[str, ...], policy: Policy) ->
 
 
 def _jailed(command: tuple[str, ...], policy_file: str | None) -> list[str]:
-    words = [*program(), "jail", "--quiet"]
+    # As this process was started itself, whichever way that was.
+    again = sys.orig_argv[: len(sys.orig_argv) - len(sys.argv) + 1]
+    words = [sys.executable, *again[1:], "jail", "--quiet"]
     if os.geteuid() != 0:
         words.append("--rootless")
     if policy_file:

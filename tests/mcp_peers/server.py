@@ -11,6 +11,8 @@ import os
 import signal
 import sys
 import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -108,10 +110,22 @@ def called(ident: Any, name: Any, said: str) -> None:
     if "noisy" in WAYS:
         sys.stderr.write("\x1b]0;owned\x07\x1b[31mred\x9b\n" + "x" * (8 << 20) + "\n")
         sys.stderr.flush()
-    if name == "big":
+    if name == "fetch" and "fetches" in WAYS:
+        text(ident, fetched(said))
+    elif name == "big":
         text(ident, "lorem ipsum " * (int(said) // 12))
     else:
         text(ident, said)
+
+
+def fetched(url: str) -> str:
+    try:
+        with urllib.request.urlopen(url, timeout=20) as response:
+            return f"status {response.status}"
+    except urllib.error.HTTPError as error:
+        return f"status {error.code}"
+    except OSError as error:
+        return f"failed: {type(error).__name__}"
 
 
 def main() -> None:
