@@ -141,8 +141,13 @@ def judge_card(
         card = a2a.card(value)
     except JsonRpcError as error:
         return judge.refuse(Reason.RPC_MALFORMED, str(error))
-    found = texts_as_passages(a2a.texts(card.value, schema=True))
-    verdict = poisoned(judge, target, found, "agent card", shows=judge.shows(_ENCODE(card.value)))
+    verdict = poisoned(
+        judge,
+        target,
+        _ENCODE(card.value),
+        lambda: texts_as_passages(a2a.texts(card.value, schema=True)),
+        "agent card",
+    )
     if verdict is not None and not verdict.allowed:
         return verdict
     for url in a2a.urls(card.value):

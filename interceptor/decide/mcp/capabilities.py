@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import functools
 import re
 from collections.abc import Mapping
 from typing import Any, Final
@@ -99,6 +100,16 @@ def words_of(name: str) -> list[str]:
     return [word.lower() for word in _WORD.findall(name)]
 
 
+@functools.lru_cache(maxsize=1024)
+def _named(name: str) -> tuple[Capability, frozenset[str]]:
+    """What the words of a name say."""
+    words = words_of(name)
+    found = Capability.NONE
+    for word in words:
+        found |= _VERBS.get(word, Capability.NONE)
+    return found, frozenset(words)
+
+
 def capabilities(
     name: str, arguments: Mapping[str, Any], definition: Mapping[str, Any] | None = None
 ) -> Capability:
@@ -109,10 +120,7 @@ def capabilities(
         arguments: of the call.
         definition: as its server has it, where it is known.
     """
-    found = Capability.NONE
-    words = words_of(name)
-    for word in words:
-        found |= _VERBS.get(word, Capability.NONE)
+    found, words = _named(name)
     keys = {key.lower() for key in arguments}
     if keys & _COMMANDS:
         found |= Capability.EXECUTE

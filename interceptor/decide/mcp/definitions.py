@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+import msgspec
+
 from interceptor.decide.judge import Judge
 from interceptor.decide.mcp.impostors import Impostors
 from interceptor.decide.mcp.pins import PinBook, PinState, difference, visible
@@ -12,13 +14,16 @@ from interceptor.decide.mcp.poison import poisoned
 from interceptor.decide.mcp.session import Server, Session
 from interceptor.decide.mcp.texts import texts_as_passages
 from interceptor.decide.mcp.tool_policy import globbed
-from interceptor.model import Passage, Target
+from interceptor.model import Target
 from interceptor.verdict import Reason, Verdict
 from interceptor.wire import mcp
 from interceptor.wire.mcp import Tool
 
 DETAIL: Final = 2000
 """Characters of a difference in the detail of a verdict."""
+CLEAN: Final = 4096
+"""Definitions of one server that are not read again."""
+_ENCODE: Final = msgspec.json.Encoder().encode
 _POISON: Final = frozenset((Reason.TOOL_POISONED, Reason.WOULD_BLOCK))
 
 
@@ -48,8 +53,8 @@ class Definitions:
         Returns:
             What is to be said of the first that is refused, and those that are not.
         """
-        shows = self._judge.shows(data)
         policy = self._judge.policy.mcp.definitions
+        shows = self._judge.shows(data)
         server = self._server
         others = [
             (one.name, name) for one in self._session.others(server.name) for name in one.tools
@@ -60,14 +65,16 @@ class Definitions:
         kept: list[Tool] = []
         for tool in listed:
             verdict: Verdict | None = None
-            found: list[Passage] = []
-            if policy.findings != "off" and not self._exempt(tool.name):
-                found = texts_as_passages(mcp.texts(tool.value, schema=True))
-                verdict = self._poison(tool, found, shows=shows)
+            digest = tool.digest
+            known = policy.findings == "off" or (policy.exempt and self._exempt(tool.name))
+            if not known and (self._judge.epoch, digest) not in server.clean:
+                verdict = self._poison(tool, shows=shows)
+                if verdict is None and len(server.clean) < CLEAN:
+                    server.clean.add((self._judge.epoch, digest))
             if (verdict is None or verdict.allowed) and policy.names != "off":
                 verdict = self._impostor(tool, impostors) or verdict
             if (verdict is None or verdict.allowed) and policy.changes != "off":
-                verdict = self._changed(tool, now) or verdict
+                verdict = self._changed(tool, digest, now) or verdict
             if verdict is not None and not verdict.allowed:
                 server.refused[tool.name] = verdict
                 server.tools.pop(tool.name, None)
@@ -85,8 +92,15 @@ class Definitions:
             for entry in self._judge.policy.mcp.definitions.exempt
         )
 
-    def _poison(self, tool: Tool, found: list[Passage], *, shows: bool) -> Verdict | None:
-        verdict = poisoned(self._judge, self._target, found, "tool definition", shows=shows)
+    def _poison(self, tool: Tool, *, shows: bool) -> Verdict | None:
+        verdict = poisoned(
+            self._judge,
+            self._target,
+            _ENCODE(tool.value),
+            lambda: texts_as_passages(mcp.texts(tool.value, schema=True)),
+            "tool definition",
+            shows=shows,
+        )
         if verdict is None or verdict.reason not in _POISON:
             return verdict
         detail = f"tool {tool.name}: {verdict.detail}"
@@ -104,9 +118,9 @@ class Definitions:
         record = self._judge.policy.mcp.definitions.names == "record"
         return self._judge.tell(Reason.TOOL_IMPOSTOR, detail, found.rule, record=record)
 
-    def _changed(self, tool: Tool, now: float) -> Verdict | None:
+    def _changed(self, tool: Tool, digest: str, now: float) -> Verdict | None:
         name = self._server.name
-        state = self._pins.check(name, tool.name, tool.value, now, tool.digest)
+        state = self._pins.check(name, tool.name, tool.value, now, digest)
         if state is not PinState.CHANGED:
             return None
         pin = self._pins.get(name, tool.name)

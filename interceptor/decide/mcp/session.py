@@ -92,6 +92,8 @@ class Server:
         """Tools that were taken out of its list, and why."""
         self.tools: dict[str, dict[str, Any]] = {}
         """Definitions that the agent has seen."""
+        self.clean: set[tuple[int, str]] = set()
+        """(epoch of the judge, digest) of definitions in which nothing was found."""
 
 
 class Session:
