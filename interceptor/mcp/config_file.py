@@ -50,7 +50,9 @@ class ConfigFile:
         self._rows = rows
         self._real = Path(os.path.realpath(path))
         try:
-            with self._real.open("rb") as file:
+            # O_NONBLOCK: opening a FIFO would wait for its writer.
+            flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+            with open(os.open(self._real, flags), "rb") as file:
                 self._status = os.fstat(file.fileno())
                 if not stat.S_ISREG(self._status.st_mode):
                     raise ConfigError(f"{path}: is not an ordinary file")

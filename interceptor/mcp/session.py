@@ -16,10 +16,10 @@ from interceptor.flow.steps import Finished, Record
 from interceptor.mcp.lines import TooLong
 from interceptor.mcp.pin_store import PinStoreError
 from interceptor.mcp.relay import Out
-from interceptor.model import Origin, Target
+from interceptor.model import Kind, Origin, Target
 from interceptor.verdict import Action, Reason, Verdict
 
-KIND: Final = "mcp_message"
+KIND: Final = Kind.MCP_MESSAGE
 """Kind of the unit in evidence."""
 SCHEME: Final = "stdio"
 

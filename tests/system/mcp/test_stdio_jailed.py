@@ -66,3 +66,17 @@ def test_a_jailed_server_reaches_what_its_own_policy_allows(clean_lab: Lab) -> N
     texts, code, said = talk(clean_lab, urls=urls)
     assert texts == ["status 200", "status 200"], said
     clean_lab.path(LOG).unlink()
+
+
+def test_a_jail_says_which_servers_nobody_judges(clean_lab: Lab) -> None:
+    config = clean_lab.path(f"{DEV_HOME}/.cursor/mcp.json")
+    config.parent.mkdir(exist_ok=True)
+    try:
+        config.write_text('{"mcpServers": {"a": {"command": "x"}}}')
+        done = clean_lab.jail(["true"])
+        assert b"1 MCP server is configured without a judge" in done.stderr
+        config.write_text('{"mcpServers": {}}')
+        assert b"MCP" not in clean_lab.jail(["true"]).stderr
+    finally:
+        config.unlink()
+        config.parent.rmdir()
