@@ -28,6 +28,10 @@ _RUNNERS: Final = frozenset(
     ("npx", "bunx", "uvx", "pipx", "uv", "node", "deno", "bun", "pnpm", "yarn", "docker", "podman")
 )
 _WORDS: Final = frozenset(("run", "exec", "dlx", "tool", "x", "-m"))
+GATE: Final = "/run/egressguard/gate.py"
+"""`netns.launch.GATE`, which only jails have; importing that would cost a third of our start."""
+_OWN: Final = Path("~/.egressguard")
+"""Where evidence, pins and compiled rules lie within a jail, which hides the usual places."""
 _SERVER: Final = re.compile(r"[^\s\x00-\x1f\x7f/\\][^\x00-\x1f\x7f/\\]{0,63}")
 
 EPILOG = """\b
@@ -78,7 +82,7 @@ def command(
     says why, and written to the evidence.
     """
     from interceptor.evidence.log import EvidenceError, EvidenceLog
-    from interceptor.evidence.place import default_path, directory, open_evidence
+    from interceptor.evidence.place import directory, open_evidence
     from interceptor.mcp.pin_store import PinStore, PinStoreError
     from interceptor.mcp.process import ServerError, ServerProcess
     from interceptor.policy.loading import PolicyError, load
@@ -99,8 +103,10 @@ def command(
     name = server or server_name(command)
     run = f"mcp-{_slug(name)}-{secrets.token_hex(4)}"
     began = time.monotonic()
+    within = _within_a_jail()
+    folder = _OWN.expanduser() if within else directory()
     try:
-        descriptor = open_evidence(Path(log).absolute() if log else default_path(run))
+        descriptor = open_evidence(Path(log).absolute() if log else folder / f"{run}.jsonl")
         evidence = EvidenceLog(descriptor, run, digest(policy))
         _started(evidence, command, policy)
         words = _jailed(command, jail_policy or policy_file) if jailed else list(command)
@@ -111,7 +117,9 @@ def command(
         raise Fault(str(error), error.code) from None
     try:
         # The server starts while the judge is made; nothing is relayed before that is done.
-        pins = PinStore(Path(state) if state else directory())
+        if within:
+            os.environ.setdefault("XDG_CACHE_HOME", str(folder))
+        pins = PinStore(Path(state) if state else folder)
         code = _serve(process, evidence, pins, policy, policy_file, name, run, timeout)
     except PinStoreError as error:
         raise Fault(str(error), EXIT_SETUP) from None
@@ -210,6 +218,10 @@ def _jailed(command: tuple[str, ...], policy_file: str | None) -> list[str]:
     if policy_file:
         words += ["--policy", policy_file]
     return [*words, "--", *command]
+
+
+def _within_a_jail() -> bool:
+    return os.path.exists(GATE)  # noqa: PTH110 - does not raise
 
 
 def program() -> tuple[str, ...]:
