@@ -20,6 +20,8 @@ class Kind(enum.StrEnum):
     HTTP_RESPONSE = "http_response"
     WS_MESSAGE = "ws_message"
     GRPC_MESSAGE = "grpc_message"
+    MCP_MESSAGE = "mcp_message"
+    A2A_MESSAGE = "a2a_message"
     TCP_STREAM = "tcp_stream"
     QUIC = "quic"
     PACKET = "packet"

@@ -51,6 +51,18 @@ class Reason(enum.StrEnum):
     INJECTION = "injection"
     UNTRUSTED = "untrusted"  # it passed: marked, stripped or only noted
     TAINTED = "tainted"  # refused outbound, because of what the agent has just received
+    # tools and other agents: MCP and A2A
+    RPC_MALFORMED = "rpc_malformed"  # no JSON-RPC 2.0, or such as parsers read in different ways
+    RPC_UNEXPECTED = "rpc_unexpected"  # nobody asked for it, or the wrong side says it
+    TOOL_POISONED = "tool_poisoned"  # its definition gives orders to the agent
+    TOOL_CHANGED = "tool_changed"  # its definition is no longer the one that was pinned
+    TOOL_IMPOSTOR = "tool_impostor"  # it looks like another server's tool, or speaks for it
+    TOOL_DENIED = "tool_denied"
+    TOOL_UNAPPROVED = "tool_unapproved"  # the policy asks before it is called
+    TOOL_COMMAND = "tool_command"  # it destroys, persists, steals, or phones home
+    TOOL_CHAIN = "tool_chain"  # calls that are harmless alone, together they are not
+    TOOL_BUDGET = "tool_budget"
+    CARD_CHANGED = "card_changed"  # an agent's card is no longer the one that was pinned
     # names and identity
     NAME_INVALID = "name_invalid"
     NAME_MISMATCH = "name_mismatch"  # lease, SNI, Host, absolute-form or CONNECT disagree

@@ -237,6 +237,7 @@ class Conversation:
         leases: Mapping[str, str] | None = None,
         answer: Callable[[bytes], bytes] | None = None,
         pooled: bool = False,
+        conversations: Any = None,
     ) -> None:
         self.now = 1000.0
         self.steps: list[Step] = []
@@ -252,6 +253,7 @@ class Conversation:
             cast("Judge", judge or ScriptedJudge()),
             limits or Limits(),
             lambda text, now: leased.get(text, ""),
+            conversations=conversations,
         )
         self.flow = TcpFlow(context, self.now)
 

@@ -189,6 +189,7 @@ class Http2Talk:
         cut: int = 0,
         tls: bool = False,
         patient: bool = False,
+        conversations: object | None = None,
     ) -> None:
         """Upstream answers by `serve` in HTTP/2, or by `old` in HTTP/1.1.
 
@@ -219,6 +220,7 @@ class Http2Talk:
             cast("Judge", judge or ScriptedJudge()),
             limits or Limits(),
             lambda text, now: "",
+            conversations=conversations,
         )
         self.flow = TcpFlow(context, self.now)
         self.agent = UpstreamHttp2(agent_limits or Http2Limits(), self.now)

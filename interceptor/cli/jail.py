@@ -235,7 +235,17 @@ def _run(plan: Plan, entry: Registration) -> int:
     if not plan.quiet:
         with contextlib.suppress(OSError):  # nobody can read it: the command's code still counts
             _show(plan.evidence, reader, start)
+        _hint(plan)
     return code
+
+
+def _hint(plan: Plan) -> None:
+    """Say that the agent has servers of MCP whose messages nobody judges."""
+    from interceptor.cli import mcp_hint
+
+    line = "" if plan.home == "private" else mcp_hint.line(plan.identity, plan.cwd, plan.environ)
+    if line:
+        tell(line)
 
 
 def _show(path: Path, reader: int, start: int) -> None:

@@ -92,7 +92,8 @@ def _told(event: Event) -> str:
     if isinstance(event, schema.Decision):
         what = f"{event.method} " if event.method else ""
         host = f"[{event.host}]" if ":" in event.host else event.host
-        where = f"{event.scheme}://{host}:{event.port}{event.path}"
+        port = f":{event.port}" if event.port else ""  # what speaks on a pipe has none
+        where = f"{event.scheme}://{host}{port}{event.path}"
         said = f"{when} {event.action.upper():6} {event.kind:13} {what}{where}"
         if event.action != "allow" or event.reason != "allowed":
             said += f"  {event.reason}" + (f" ({event.rule})" if event.rule else "")

@@ -79,6 +79,7 @@ COMMANDS: dict[str, Entry] = {
     ),
     "kill": Entry("interceptor.cli.kill", "End live jails."),
     "logs": Entry("interceptor.cli.logs", "Show a jail's evidence for people, live or afterwards."),
+    "mcp": Entry("interceptor.cli.mcp", "Run a tool server (MCP) so that no message is unjudged."),
     "proxy": Entry(
         "interceptor.cli.proxy", "Serve programs that use HTTPS_PROXY: a weaker guarantee."
     ),

@@ -133,6 +133,33 @@ class InboundJudge(PlaceJudge):
             self._inbound, self._inbound_rules, place, where, self._received, apart=apart
         )
 
+    def shows(self, data: bytes) -> bool:
+        """Tell whether text needs a closer look before it goes to an agent."""
+        return self._inbound is not None and shows(self._inbound, data)
+
+    def passages(
+        self, target: Target, where: str, passages: Sequence[Passage]
+    ) -> tuple[float, Verdict | None]:
+        """Judge texts that stand together as a whole.
+
+        Args:
+            target: where they come from.
+            where: what findings say of their place.
+            passages: in their order.
+
+        Returns:
+            Their score, 0 to 100, and what is to be said of them by the policy's bands.
+        """
+        place = self._inbound_rules.place(target)
+        if self._inbound is None or place is None or not passages:
+            return 0.0, None
+        assessment = self._inbound.scan(passages)
+        if not assessment.findings:
+            return 0.0, None
+        counted = self._inbound_rules.counted(assessment, place, where, passages)
+        judged = self._inbound_rules.judge(assessment.score, counted, place)
+        return assessment.score, None if judged is None else self._received(judged)
+
     def holds_content(self, target: Target) -> bool | None:
         """Tell whether content of `target` may be refused or changed; None: it is not read."""
         place = self._inbound_rules.place(target)
@@ -208,6 +235,10 @@ class InboundJudge(PlaceJudge):
             return
         distrusted = target.host if received.score >= at.high else ""
         self.taint.begin(self._now, policy.taint.seconds, flow, distrusted)
+
+    def named(self, target: Target) -> bool:
+        """Tell whether the operator has named a place, or trusts it otherwise."""
+        return self._trusts(target) or self._names(target)
 
     def _trusts(self, target: Target) -> bool:
         """Tell whether a place is reached as ever, whatever the agent has received."""

@@ -59,6 +59,11 @@ class PlaceJudge(Verdicts):
         """Take the time, in seconds that only grow: what was sent long ago is forgotten by it."""
         self._now = now
 
+    @property
+    def now(self) -> float:
+        """The time it was told last."""
+        return self._now
+
     def _anew(self) -> None:
         """What was judged so far does not settle anything any more."""
         self.epoch = next(_EPOCHS)

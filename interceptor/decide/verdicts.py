@@ -49,6 +49,20 @@ class Verdicts:
             return Verdict(Action.BLOCK, Reason.INTERNAL_ERROR, rule, detail)
         return Verdict(Action.BLOCK, reason, rule, detail)
 
+    def tell(
+        self, reason: Reason, detail: str = "", rule: str = "", *, record: bool = False
+    ) -> Verdict:
+        """Refuse for what was found; where the policy only records, note it and let it pass.
+
+        Args:
+            reason: why.
+            detail: one clause for people.
+            rule: what decided.
+            record: the part of the policy that is about this only records.
+        """
+        refused = self.refuse(reason, detail, rule)
+        return self._only_noted(refused, ()) if record or self._record_only else refused
+
     def passed(self, findings: tuple[Finding, ...]) -> Verdict:
         """Return the verdict on findings that a window let pass: at home, warned or recorded."""
         home = tuple(finding for finding in findings if finding.home)

@@ -6,7 +6,9 @@ which precedes `ToUpstream`. Everything that leaves is written from what was par
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 from interceptor.flow.body import Body
 from interceptor.flow.channel import Channel
@@ -22,6 +24,9 @@ from interceptor.flow.way import dial, refused_again
 from interceptor.model import Kind
 from interceptor.verdict import Reason, Verdict
 from interceptor.wire.http1 import Field, Framing, HttpError, ResponseHead
+
+if TYPE_CHECKING:
+    from interceptor.flow.mcp_exchange import RpcExchange
 
 QUIET_SECONDS: Final = 0.1
 """A streaming body that stays quiet for so long is waiting for an answer: what the window holds
@@ -42,13 +47,14 @@ class Asking:
         phase: where it stands.
         deadline: monotonic time at which `timer` should be called.
         started: the response's head was given to the agent.
+        reply: content of a refusal in the request's own terms, JSON; empty: the usual one.
     """
 
     __slots__ = (
         *("_address", "_agent", "_body_deadline", "_channel", "_context", "_held_head"),
-        *("_inbound", "_length_known", "_outlet", "_received", "_reused", "_since", "_status"),
-        *("_tries", "body", "deadline", "lane", "number", "phase", "request", "started"),
-        "stream",
+        *("_inbound", "_keeps", "_length_known", "_outlet", "_received", "_reused", "_rpc"),
+        *("_since", "_status", "_tries", "body", "deadline", "lane", "number", "phase", "reply"),
+        *("request", "started", "stream"),
     )
 
     def __init__(
@@ -82,6 +88,9 @@ class Asking:
         self._received = 0
         self._tries = 0
         self._reused = False
+        self._rpc: RpcExchange | None = None
+        self._keeps = False
+        self.reply = b""
 
     # -- the agent's side ------------------------------------------------------------------
 
@@ -162,7 +171,7 @@ class Asking:
         if end:
             body.end(trailers)
             self._judge(body.readable(), now)
-        elif body.payload > limits.body_hold:
+        elif body.payload > limits.body_hold and not self._is_kept(body):
             # Too long to be judged whole: the head now, the body through the window.
             self._judge(b"", now)
         else:
@@ -170,6 +179,24 @@ class Asking:
             if self.request.head.framing is not Framing.LENGTH:
                 wait = _HOLD_QUIET_SECONDS
             self.deadline = min(now + wait, self._body_deadline)
+
+    def _is_kept(self, body: Body, *, quiet: bool = False) -> bool:
+        """Tell whether a body is held on: a message of MCP is judged whole, or not at all.
+
+        Args:
+            body: which is long.
+            quiet: it is not, but nothing more has come for a while.
+
+        Raises:
+            HttpError: LIMIT_EXCEEDED, it is too long for that.
+        """
+        conversations = self._context.conversations
+        if not self._keeps and conversations is not None:
+            begin = body.readable()
+            self._keeps = conversations.keeps(self.request, begin, quiet=quiet)
+        if self._keeps and body.payload > self._context.limits.message_bytes:
+            raise HttpError(Reason.LIMIT_EXCEEDED, "a message over limits.message_bytes")
+        return self._keeps
 
     def _stream(
         self, body: Body, data: bytes, now: float, *, end: bool, trailers: tuple[Field, ...]
@@ -227,6 +254,10 @@ class Asking:
     def _judge(self, readable: bytes, now: float) -> None:
         """Judge head and body; the only way on to upstream."""
         judge, body = self._context.judge, self.body
+        rpc: RpcExchange | None = None
+        conversations = self._context.conversations
+        if conversations is not None:
+            self._rpc = rpc = conversations.exchange(self.request, readable, now)
         verdict = self.request.judge(judge, readable)
         if verdict.allowed and body is not None and body.done and body.trailers:
             trailers = judge.trailers(
@@ -234,10 +265,37 @@ class Asking:
             )
             verdict = verdict if trailers.allowed else trailers
         if not verdict.allowed:
+            if rpc is not None:
+                self.reply = rpc.refused(verdict)
             self.refuse(verdict, now)
+            return
+        if rpc is not None and not self._converse(rpc, now):
             return
         self._record(verdict, Kind.HTTP_REQUEST)
         self._ask(now, fresh=False)
+
+    def _converse(self, rpc: RpcExchange, now: float) -> bool:
+        """Judge a message as a part of its conversation; False where it may not leave."""
+        ruling = rpc.ask(now)
+        verdict = ruling.verdict
+        if verdict is not None and not verdict.allowed:
+            self.reply = ruling.answer or b""
+            self._record(verdict, rpc.kind)
+            self._answer(verdict, now, close=False)
+            return False
+        if verdict is not None:
+            self._record(verdict, rpc.kind)
+        if rpc.forward is not None:
+            request = self.request
+            dropped = (b"content-encoding", b"content-length")
+            request.head = msgspec.structs.replace(
+                request.head,
+                framing=Framing.LENGTH,
+                length=len(rpc.forward),
+                codings=None,
+                fields=tuple(field for field in request.head.fields if field[1] not in dropped),
+            )
+        return True
 
     def _record(self, verdict: Verdict, kind: Kind) -> None:
         self._agent.steps.append(Record(verdict, self.request.target, kind, self.number))
@@ -317,8 +375,15 @@ class Asking:
         request, body = self.request, self.body
         if body is None:
             outlet.request(request, b"", end=True)
-        elif body.done and body.payload <= self._context.limits.body_hold and not body.streaming:
-            outlet.request(request, body.held_body(), end=True, trailers=body.trailers)
+        elif (
+            body.done
+            and not body.streaming
+            and (body.payload <= self._context.limits.body_hold or self._rpc is not None)
+        ):
+            content = body.held_body()
+            if self._rpc is not None and self._rpc.forward is not None:
+                content = self._rpc.forward
+            outlet.request(request, content, end=True, trailers=body.trailers)
         else:
             try:
                 out = body.stream(self._context.judge, request.target)
@@ -365,6 +430,8 @@ class Asking:
     # -- ends ------------------------------------------------------------------------------
 
     def _finish(self, now: float, status: int, reason: str) -> None:
+        if self._rpc is not None:
+            self._rpc.over(accepted=self._status == 202)
         channel = self._channel
         carrier = self.body if channel is None else channel
         self._agent.steps.append(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
@@ -48,6 +49,8 @@ class FlowContext(msgspec.Struct, frozen=True, gc=False):
     """Path of the program that has opened the connection; empty while that is not known."""
     door: Door | None = None
     """Set where the agent was told to use us; in a jail no connection is to a proxy of ours."""
+    conversations: Any = None
+    """`interceptor.flow.mcp.Conversations` of the agent; None: nobody looks for MCP and A2A."""
 
 
 class Identity(msgspec.Struct, frozen=True, gc=False):

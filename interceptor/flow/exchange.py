@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, cast
 
 from interceptor.flow.asking import QUIET_SECONDS, Asking
 from interceptor.flow.channel import Passed
@@ -30,20 +30,39 @@ class Exchange(Asking):
         self._moved(now)
         if head.framing is not Framing.NONE:
             self._length_known = head.framing is Framing.LENGTH
-            context, target = self._context, self.request.target
-            self._inbound = inbound = open_inbound(context, target, head, self._tag)
-            if inbound is not None and inbound.holds_head:
-                self._held_head = head  # until its content has passed once
-                return
+            self._inbound = inbound = self._read(head)
+            if inbound is not None:
+                if inbound.holds_head:
+                    self._held_head = head  # until its content has passed once
+                    return
+                head = inbound.begin()
         self.started = True
         self._agent.answer(self, head, end=end)
+
+    def _read(self, head: ResponseHead) -> Inbound | None:
+        """Begin to read the response's content, as what it is."""
+        context, request = self._context, self.request
+
+        def otherwise(told: ResponseHead = head) -> Inbound | None:
+            return open_inbound(context, request.target, told, self._tag)
+
+        if self._rpc is not None:
+            return self._rpc.inbound(head, context.limits, otherwise)
+        if context.conversations is not None and request.head.method == "GET":
+            return cast(
+                "Inbound | None",
+                context.conversations.stream(request, head, context.limits, otherwise),
+            )
+        return otherwise()
 
     def whole_response(self, head: ResponseHead, content: bytes, now: float) -> bool:
         """Take a response that is there as a whole, as most are; a seventh of a request's cost.
 
         Returns False, and nothing has happened, where it is to be taken in its parts.
         """
-        if not is_clean(self._context.judge, self.request.target, head, content):
+        if self._rpc is not None or not is_clean(
+            self._context.judge, self.request.target, head, content
+        ):
             return False
         self._status = head.status
         self._received = len(content)
@@ -115,21 +134,25 @@ class Exchange(Asking):
 
     def _cut_response(self, inbound: Inbound, now: float) -> bool:
         """Record what was found in the response; cut it, and return True, where that blocks."""
+        rpc = self._rpc
+        kind = Kind.HTTP_RESPONSE if rpc is None else rpc.kind
         for noted in inbound.noted:
-            self._record(noted, Kind.HTTP_RESPONSE)
-            self._came_back(noted, seen=True)
+            self._record(noted, kind)
+            self._came_back(noted, seen=noted.allowed)
         inbound.noted.clear()
         verdict = inbound.verdict
         if verdict is None:
             return False
-        self._record(verdict, Kind.HTTP_RESPONSE)
+        if rpc is not None and not self.started:
+            self.reply = rpc.refused(verdict)
+        self._record(verdict, kind)
         self._came_back(verdict, seen=self.started)
-        self._finish(now, status_of(verdict.reason), verdict.reason.value)
-        self._drop_lane()
         farewell = None
         if self.started and not self._length_known:
             flow = self._context.origin.flow
             farewell = inbound.farewell(explain(verdict, self.request.target, flow))
+        self._finish(now, status_of(verdict.reason), verdict.reason.value)
+        self._drop_lane()
         if farewell is None:
             self._end_visibly(verdict, now, close=not self.uploaded)
             return True
@@ -208,7 +231,7 @@ class Exchange(Asking):
     def _quiet(self, now: float) -> None:
         """A body of unknown length is waiting for an answer: it streams from here on."""
         assert self.body is not None  # noqa: S101
-        if self.body.payload:
+        if self.body.payload and not self._is_kept(self.body, quiet=True):
             self._judge(b"", now)
         else:
             self.deadline = self._body_deadline

@@ -144,7 +144,8 @@ class Http1Answers:
     def _explain(self, exchange: Asking, verdict: Verdict, *, close: bool) -> None:
         """Answer with the reason; without a body where the request was a HEAD."""
         method = exchange.request.head.method
-        head, content = refusal(verdict, exchange.request.target, self._context.origin.flow)
+        target, flow = exchange.request.target, self._context.origin.flow
+        head, content = refusal(verdict, target, flow, reply=exchange.reply)
         persist = not exchange.request.head.minor and not close
         out = write_response(head, head.framing, close=close, method=method, persist=persist)
         self.steps.append(ToClient(out if method == "HEAD" else out + content))

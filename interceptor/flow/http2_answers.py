@@ -154,6 +154,7 @@ class Http2Answers:
             self._context.origin.flow,
             status=status,
             grpc=is_grpc(request.head, web=False),
+            reply=exchange.reply,
         )
         stream = self._forget(exchange.stream, now)
         over = exchange.uploaded or (stream is not None and stream.request_over)

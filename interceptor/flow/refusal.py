@@ -61,7 +61,13 @@ def status_of(reason: Reason) -> int:
 
 
 def refusal(
-    verdict: Verdict, target: Target, flow: str, *, status: int = 0, grpc: bool = False
+    verdict: Verdict,
+    target: Target,
+    flow: str,
+    *,
+    status: int = 0,
+    grpc: bool = False,
+    reply: bytes = b"",
 ) -> tuple[ResponseHead, bytes]:
     """Make the response for a verdict that is not ALLOW: its head and its content.
 
@@ -71,6 +77,8 @@ def refusal(
         flow: id to find the event by.
         status: HTTP status if it is not that of the reason code.
         grpc: answer a call of gRPC: its status stands in the head, and there is no content.
+        reply: the content in the request's own terms, JSON: an error of JSON-RPC, which is an
+            answer as any other (200).
     """
     status = status or status_of(verdict.reason)
     reason = verdict.reason.value.encode("ascii")
@@ -78,7 +86,8 @@ def refusal(
     if grpc:
         fields += [_field(b"Content-Type", b"application/grpc"), *grpc_status(verdict)]
         return _head(200, fields, Framing.NONE, 0), b""
-    content = msgspec.json.encode(explain(verdict, target, flow)) + b"\n"
+    content = reply or msgspec.json.encode(explain(verdict, target, flow)) + b"\n"
+    status = 200 if reply else status
     fields.append(_field(b"Content-Type", b"application/json"))
     return _head(status, fields, Framing.LENGTH, len(content)), content
 

@@ -8,7 +8,7 @@ agent's are judged as well, since they are bytes that it sends out.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from interceptor.decide.judge import Judge
 from interceptor.decide.messages import RememberingWindow
@@ -27,8 +27,11 @@ from interceptor.wire.websocket_close import (
     WebSocketError,
 )
 from interceptor.wire.websocket_deflate import Deflate, Inflater
-from interceptor.wire.websocket_frames import CLOSE, Masks
+from interceptor.wire.websocket_frames import CLOSE, TEXT, Masks
 from interceptor.wire.websocket_handshake import upgrade_request, verify_response, write_upgrade
+
+if TYPE_CHECKING:
+    from interceptor.flow.mcp_socket import SocketConversation
 
 _WHERE = "ws_message"
 _CONTROL = 8  # bit of the opcodes of control frames
@@ -71,15 +74,17 @@ class WebSocketUpgrade:
         """See `interceptor.flow.channel.Upgrade`."""
         agreed = verify_response(self._wish, head)
         inbound = self._inbound(target) if self._inbound is not None else None
+        conversations = context.conversations
+        rpc = None if conversations is None else conversations.socket(target)
         return WebSocketChannel(
-            context.judge, target, context.limits, context.random, agreed, inbound
+            context.judge, target, context.limits, context.random, agreed, inbound, rpc
         )
 
 
 class WebSocketChannel:
     """An open WebSocket; an `interceptor.flow.channel.Channel`."""
 
-    __slots__ = ("_in", "_judge", "_out", "_over", "reason", "received", "sent")
+    __slots__ = ("_in", "_judge", "_out", "_over", "_rpc", "reason", "received", "sent")
 
     def __init__(
         self,
@@ -89,6 +94,7 @@ class WebSocketChannel:
         random: Callable[[int], bytes],
         agreed: Deflate | None = None,
         inbound: Window | None = None,
+        rpc: SocketConversation | None = None,
     ) -> None:
         """Begin after the handshake.
 
@@ -99,8 +105,10 @@ class WebSocketChannel:
             random: source of unpredictable bytes, for masks.
             agreed: permessage-deflate as agreed upon, if it was.
             inbound: judges what upstream sends; None: that is not judged.
+            rpc: judges what is said where it is MCP.
         """
         self._judge = judge
+        self._rpc = rpc
         self._out = _Direction(
             _reader(limits, agreed, from_client=True),
             MessageWriter(Masks(random)),
@@ -133,11 +141,15 @@ class WebSocketChannel:
         if self._over or way.closed:  # nothing may follow a close frame (RFC 6455 section 5.5.1)
             return NOTHING
         out: list[bytes] = []
+        back: list[bytes] = []
         records: list[tuple[Verdict, Kind]] = []
         code = 0
         refused: Verdict | None = None
         try:
-            for message in way.reader.feed(data):
+            for received in way.reader.feed(data):
+                message = self._converse(way, received, back, records)
+                if message is None:
+                    continue
                 verdict = way.judge(message)
                 if verdict is not None:
                     records.append((verdict, Kind.WS_MESSAGE))
@@ -152,10 +164,33 @@ class WebSocketChannel:
             records.append((refused, Kind.WS_MESSAGE))
         if refused is not None:
             return self._refuse(way, b"".join(out), refused, code, tuple(records))
-        if not out:
+        if not out and not records:
             return NOTHING
         self._over = self._out.closed and self._in.closed
-        return self._passed(way, b"".join(out), b"", tuple(records))
+        return self._passed(way, b"".join(out), b"".join(back), tuple(records))
+
+    def _converse(
+        self,
+        way: _Direction,
+        message: Message,
+        back: list[bytes],
+        records: list[tuple[Verdict, Kind]],
+    ) -> Message | None:
+        """Judge a message that may be one of MCP; None: it does not go on."""
+        if self._rpc is None or message.opcode & _CONTROL:
+            return message
+        ruling = self._rpc.judge(message.payload, client=way is self._out)
+        if ruling is None:
+            return message
+        if ruling.verdict is not None:
+            records.append((ruling.verdict, Kind.MCP_MESSAGE))
+        other = self._in if way is self._out else self._out
+        if ruling.answer is not None and not other.closed:
+            back.append(other.write(Message(TEXT, ruling.answer, ruling.answer)))
+        if ruling.forward is None:
+            return None
+        # Never deflated: what was left out would be missed by what is deflated after it.
+        return Message(message.opcode, ruling.forward, ruling.forward)
 
     def _refuse(
         self,

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from interceptor.policy import mcp as mcp_section
 from interceptor.policy.inbound_checks import check_inbound
 from interceptor.policy.patterns import parse_network, parse_pattern, parse_service
 from interceptor.policy.schema import Policy, PresetName, RuleAt
@@ -177,6 +178,12 @@ def _check(policy: Policy, source: Any) -> None:
         patterns += [(("inbound", "sources", key, i), text) for i, text in enumerate(texts)]
     exempt = inbound.exempt
     patterns += [(("inbound", "exempt", i, "host"), e.host) for i, e in enumerate(exempt) if e.host]
+    for i, rule in enumerate(policy.mcp.tools):
+        for key, conditions in (("when", rule.when), ("unless", rule.unless)):
+            for j, one in enumerate(conditions):
+                at: tuple[str | int, ...] = ("mcp", "tools", i, key, j, "host")
+                hosts = [(k, text) for k, text in enumerate(one.host) if text != "policy"]
+                patterns += [((*at, k), text) for k, text in hosts]
     for path, text in patterns:
         try:
             pattern = parse_pattern(text)
@@ -187,6 +194,8 @@ def _check(policy: Policy, source: Any) -> None:
             raise source.error(path, f"{text!r} names a port", "write it as `port:` of the entry")
     _check_services(policy, source)
     check_inbound(policy.inbound, source)
+    for spot, cause, fix in mcp_section.faults(policy.mcp):
+        raise source.error(("mcp", *spot), cause, fix)
     for i, text in enumerate(policy.addresses.allow):
         try:
             parse_network(text)

@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from interceptor.policy.inbound import Inbound
+from interceptor.policy.mcp import Mcp
 from interceptor.policy.section import Pattern, RuleId, Section
 
 Count = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
@@ -227,6 +228,7 @@ class Policy(Section, frozen=True):
     """What an agent that offers both versions gets: `auto` is HTTP/1.1, which is faster here."""
     dns: Dns = Dns()
     inbound: Inbound = Inbound()
+    mcp: Mcp = Mcp()
     addresses: Addresses = Addresses()
     rules: RuleTuning = RuleTuning()
     secrets: Secrets = Secrets()

@@ -41,6 +41,9 @@ class Service:
         attribution: Attribution | None = None,
     ) -> None:
         """Serve `jail`. `record` raises EvidenceError when the evidence cannot be written."""
+        # Late, as start-up has other work to do first; see `worker`.
+        from interceptor.flow.mcp import Conversations
+
         self.attribution = attribution
         self.jail = jail
         self.loop = loop
@@ -54,6 +57,7 @@ class Service:
         self.finished = finished
         self.open: set[Droppable] = set()
         self.lingering: set[Droppable] = set()
+        self.conversations = Conversations(judge)
         self._flows = 0
 
     def next_flow(self) -> str:

@@ -111,6 +111,7 @@ class AgentConnection(asyncio.BufferedProtocol):
             service.judge.policy.hosts.sni,
             lambda: self._process,
             door,
+            service.conversations,
         )
         self._flow = TcpFlow(context, now)
         if len(service.open) > service.limits.connections:

@@ -196,7 +196,8 @@ def report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:  #
 
 def import_what_is_imported_late() -> None:
     """Import what is imported at first use: later no file may be readable."""
-    import interceptor.flow.http2_agent  # noqa: F401
+    import interceptor.flow.http2_agent
+    import interceptor.flow.mcp  # noqa: F401
     from interceptor.decide.suffixes import public_suffixes
     from interceptor.decide.tunnels import shared_domains
     from interceptor.scan.naming import words

@@ -133,9 +133,29 @@ def read(data: bytes) -> Batch:
     encoded = batch.encode()
     if encoded != data and encoded != data.strip(_BLANKS):
         _read_closely(data)
-    if _too_deep(batch, encoded):
+    if _too_deep([message.value for message in batch.messages], encoded):
         raise JsonRpcError(PARSE_ERROR, f"more than {MAX_DEPTH} levels")
     return batch
+
+
+def read_value(data: bytes) -> Any:
+    """Read JSON that is no message, as strictly.
+
+    Raises:
+        JsonRpcError: `PARSE_ERROR`, not JSON, or such as parsers may read differently.
+    """
+    try:
+        value = _DECODE(data)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise JsonRpcError(PARSE_ERROR, "not JSON") from None
+    except RecursionError:
+        raise JsonRpcError(PARSE_ERROR, f"more than {MAX_DEPTH} levels") from None
+    encoded = _ENCODE(value)
+    if encoded not in (data, data.strip(_BLANKS)):
+        _read_closely(data)
+    if _too_deep([value], encoded):
+        raise JsonRpcError(PARSE_ERROR, f"more than {MAX_DEPTH} levels")
+    return value
 
 
 def _message(value: Any) -> Message:
@@ -236,11 +256,10 @@ def _constant(_text: str) -> NoReturn:
     raise JsonRpcError(PARSE_ERROR, "not a number of JSON")
 
 
-def _too_deep(batch: Batch, encoded: bytes) -> bool:
+def _too_deep(level: list[Any], encoded: bytes) -> bool:
     """Say whether there are more than `MAX_DEPTH` levels."""
     if encoded.count(b"{") + encoded.count(b"[") <= MAX_DEPTH:
         return False  # not even if each stood within the one before
-    level: list[Any] = [message.value for message in batch.messages]
     for _ in range(MAX_DEPTH):
         level = [
             inner

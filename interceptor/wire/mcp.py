@@ -68,6 +68,14 @@ _URLS: Final = frozenset((
 ))
 # fmt: on
 
+_DIALECTS: Final = frozenset(
+    f"{scheme}://json-schema.org/{draft}/schema{end}"
+    for scheme in ("http", "https")
+    for draft in ("draft-04", "draft-06", "draft-07", "draft/2019-09", "draft/2020-12")
+    for end in ("", "#")
+)
+"""What `$schema` says in nearly every definition: names of dialects, no places to send to."""
+
 _BASE64: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=-_\r\n"
 _NAME_LENGTH: Final = 256
 _DEFINITIONS: Final = 4_096
@@ -172,7 +180,7 @@ def is_name(name: object) -> TypeGuard[str]:
     return isinstance(name, str) and 0 < len(name) <= _NAME_LENGTH and name.isprintable()
 
 
-def _is_base64(data: object) -> bool:
+def is_base64(data: object) -> bool:
     """Tell whether it is what the data of a picture is: nothing that could be read."""
     if not isinstance(data, str) or not data.isascii():
         return False
@@ -196,11 +204,14 @@ def texts(value: Any, where: str = "", *, schema: bool = False) -> Iterator[Text
     while pending:
         place, found = pending.pop()
         if isinstance(found, str):
+            if found in _DIALECTS:
+                continue
             key = place.rpartition(".")[2]
             setting = Setting.LINK if key in _URLS else described
             yield Text(place, found, setting)
         elif isinstance(found, dict):
-            media = found.get("type") in _MEDIA and _is_base64(found.get("data"))
+            kind = found.get("type")  # anything: a schema has properties of that name
+            media = isinstance(kind, str) and kind in _MEDIA and is_base64(found.get("data"))
             below = f"{place}." if place else ""
             inner = []
             for name, item in found.items():

@@ -23,6 +23,7 @@ examples:
   sudo scripts/bench --only keep-alive --rounds 9
   scripts/bench scan [--quick]             what a scan costs: no root, no lab; two minutes
   scripts/bench dns [--quick]              what an answer of the DNS shim costs; half a minute
+  scripts/bench mcp [--quick]              what the wrapper of MCP servers adds; half a minute
   sudo scripts/bench gateway [--quick]     what many idle guests cost; half a minute
   sudo scripts/bench guest [--quick]       a client behind a NIC beside one in a jail; a minute
   sudo scripts/bench containment [--quick] enclosure, attribution, a flood; three minutes
@@ -45,6 +46,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from tests.bench import dns
 
         return dns.main(words[1:])
+    if words[:1] == ["mcp"]:
+        from tests.bench import mcp
+
+        return mcp.main(words[1:])
     if words[:1] == ["guest"]:
         from tests.bench import guest
 

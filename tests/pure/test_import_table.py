@@ -27,7 +27,9 @@ ROOMS: dict[str, set[str]] = {
     "gateway": _CORE | {"tls", "evidence", "serve", "netns"},
     "kubernetes": {"verdict", "netns"},
     "containers": {"verdict", "gateway", "netns"},
-    "cli": _CORE | {"tls", "evidence", "serve", "gateway", "containers", "kubernetes", "netns"},
+    "mcp": _CORE | {"evidence", "netns"},
+    "cli": _CORE
+    | {"tls", "evidence", "serve", "gateway", "containers", "kubernetes", "mcp", "netns"},
     "netns": {"verdict"},
 }
 """Room: what it may import of ours, besides itself. `flow.steps` allows that module alone."""

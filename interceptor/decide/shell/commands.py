@@ -67,7 +67,7 @@ class Command(msgspec.Struct, frozen=True, gc=False):
     """A simple command as it would run."""
 
     name: str
-    """Of the program, without its folder."""
+    """Of the program, without its folder; empty where only redirections are left."""
     words: tuple[str, ...]
     """The words behind it."""
     redirections: tuple[tuple[str, str], ...] = ()
@@ -147,6 +147,9 @@ class _Shell:
             elif operator == "<":
                 stdin = UNKNOWN if target == UNKNOWN else None
         if not fields:
+            if redirections:  # of a loop, or a file that is only opened
+                noted = Command("", (), tuple(redirections), tuple(before), stdin, within)
+                self.found.append(noted)
             return ""
         out = self._act(fields, tuple(redirections), before, stdin, depth, within=within)
         to_file = any(op.startswith((">", "&>")) and op != ">&" for op, _ in redirections)

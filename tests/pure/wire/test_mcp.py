@@ -140,3 +140,12 @@ def strings(value: Any) -> list[str]:
 @given(JSON)
 def test_no_text_is_left_out(value: Any) -> None:
     assert sorted(text.text for text in texts(value)) == sorted(strings(value))
+
+
+def test_a_schema_may_have_a_property_named_type_and_its_dialect_is_no_text() -> None:
+    schema = {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "properties": {"type": {"type": "string", "description": "What kind."}},
+    }
+    found = [text.text for text in texts(schema, schema=True) if not text.key]
+    assert found == ["string", "What kind."]

@@ -1,0 +1,1 @@
+"""Judging what agents and their tools say to each other over MCP."""

@@ -1,0 +1,41 @@
+"""Texts of messages as the scanner of instructions reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+import msgspec
+
+from interceptor.decide.judge import Judge
+from interceptor.model import Passage
+from interceptor.wire import mcp
+
+_ENCODE: Final = msgspec.json.Encoder().encode
+_NAMES: Final = 24
+"""Characters of a key that may be more than a name."""
+
+
+def passages(
+    value: Any, judge: Judge, *, schema: bool = False, data: bytes | None = None
+) -> list[Passage]:
+    """Return the texts of a value, none where a glance says that nothing is in them.
+
+    Args:
+        value: decoded JSON.
+        judge: of the agent.
+        schema: it defines something: only agents read it.
+        data: the same as JSON, where it is there.
+    """
+    if not judge.shows(_ENCODE(value) if data is None else data):
+        return []
+    return texts_as_passages(mcp.texts(value, schema=schema))
+
+
+def texts_as_passages(texts: Iterable[mcp.Text]) -> list[Passage]:
+    """Return texts as the scanner reads them; keys, where they are more than names."""
+    return [
+        Passage(text.text.encode("utf-8", "replace"), text.setting)
+        for text in texts
+        if not text.key or len(text.text) > _NAMES
+    ]
