@@ -30,6 +30,7 @@ class RpcAnswer:
     )
 
     waiting: Final = False
+    patience = 0.0
 
     def __init__(
         self,

@@ -163,6 +163,7 @@ class RpcEvents:
     )
 
     waiting: Final = False
+    patience = 0.0
 
     def __init__(
         self,

@@ -25,7 +25,7 @@ class FirstEvent:
 
     __slots__ = (
         *("_begin", "_content", "_decided", "_head", "_other", "_otherwise", "_reader", "_rpc"),
-        *("holds_head", "noted", "verdict"),
+        *("holds_head", "noted", "patience", "verdict"),
     )
 
     def __init__(
@@ -53,6 +53,7 @@ class FirstEvent:
         self._decided = False
         self._reader = EventReader()
         self.holds_head = self._other is not None and self._other.holds_head
+        self.patience = 0.0 if self._other is None else self._other.patience
         self.verdict: Verdict | None = None
         self.noted: list[Verdict] = []
         if codings:
