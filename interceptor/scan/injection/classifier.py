@@ -22,6 +22,8 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from interceptor.scan.injection.cues import Meeting
+
 SINGLES: Final = 1 << 15
 """Weights of stems; the other tables follow in `rules/injection.dat`."""
 
@@ -85,6 +87,8 @@ class Weights(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Kind of word: its stems, with spaces between them."""
     together: list[float]
     """Weight of each kind, then of each two kinds (0 1, 0 2, ..., 1 2, ...)."""
+    meeting: Meeting
+    """What cues count that stand together: see `interceptor.scan.injection.cues`."""
 
 
 def stems(text: bytes) -> list[bytes]:
@@ -159,6 +163,7 @@ class Classifier:
 
     Attributes:
         kinds: for each stem that is of a kind, its kinds, a bit each.
+        meeting: what cues count that stand together.
     """
 
     def __init__(self, data: bytes) -> None:
@@ -178,6 +183,7 @@ class Classifier:
         self._skips = table[SINGLES + PAIRS : SINGLES + 2 * PAIRS]
         self._chains = table[SINGLES + 2 * PAIRS :]
         self.kinds = stems_of_kinds(weights.kinds)
+        self.meeting = weights.meeting
         self._weights = weights
         self._mixed = _mixed(weights)
 

@@ -54,37 +54,12 @@ class Combiner:
     def __init__(self, book: RuleBook) -> None:
         numbers = {name: number for number, name in enumerate(book.parts)}
         self._bits = [1 << number for number in range(len(numbers))]
-        self._slots = [_slots(index, intent, numbers) for index, intent in enumerate(book.intents)]
-        self._possible: dict[int, tuple[_Slots, ...]] = {}
-        self._needed = [
-            slots.masks[: intent.anchors]
-            for slots, intent in zip(self._slots, book.intents, strict=True)
+        self._slots = [
+            _slots(index, intent, numbers)
+            for index, intent in enumerate(book.intents)
+            if not intent.opinion
         ]
-        self._enough: dict[int, bool] = {}
-
-    def places(self, hits: Sequence[Hit]) -> list[int]:
-        """Give where anchors stand that call for a closer look, in order.
-
-        Args:
-            hits: (number of the part, offset where it ends) of anchors.
-        """
-        masks: dict[int, int] = {}
-        bits = self._bits
-        for part, end in hits:
-            cell = end >> _CELL
-            masks[cell] = masks.get(cell, 0) | bits[part]
-        found: list[int] = []
-        for cell in sorted(masks):
-            mask = masks[cell] | masks.get(cell + 1, 0)
-            enough = self._enough.get(mask)
-            if enough is None:
-                if len(self._enough) >= _KEPT:
-                    self._enough.clear()
-                enough = any(all(mask & slot for slot in needed) for needed in self._needed)
-                self._enough[mask] = enough
-            if enough:
-                found += [cell << _CELL, (cell + 2) << _CELL]
-        return found
+        self._possible: dict[int, tuple[_Slots, ...]] = {}
 
     def firings(self, hits: list[Hit]) -> list[Firing]:
         """Find the intents.

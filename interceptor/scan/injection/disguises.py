@@ -181,6 +181,21 @@ def _split(text: bytes) -> Iterator[bytes]:
     yield _PIECES.sub(lambda found: found[0].translate(None, _NO_LETTERS), text[: 1 << 17])
 
 
+_ANSI: Final = re.compile(
+    rb"\x1b(?:\[[0-9;:?]{0,24}[ -/]?[@-~]|\][^\x07\x1b]{0,200}(?:\x07|\x1b\\))"
+)
+_SKELETON: Final = re.compile(rb"[A-Za-z]{2,12}")
+
+
+def _ansi(text: bytes) -> bytes:
+    return _ANSI.sub(b"", text)
+
+
+def _vowelless(text: bytes) -> bytes:
+    words = keywords.SKELETONS
+    return _SKELETON.sub(lambda found: words.get(found[0].lower(), found[0]), text[: 1 << 17])
+
+
 _GLUED: Final = re.compile(rb"[A-Za-z_]{16,400}")
 
 
@@ -237,6 +252,8 @@ DISGUISES: Final[tuple[Disguise, ...]] = (
     Disguise("reversed", keywords.turned_gates(), _turned, caseless=True),
     Disguise("rot13", keywords.rot13_gates(), _rot13, caseless=True),
     Disguise("leet", keywords.leet_gates(), _leet, caseless=True, weight=1.8),
+    Disguise("ansi", (r"\x1b\[", r"\x1b\]"), _one(_ansi), weight=1.3),
+    Disguise("vowelless", keywords.vowelless_gates(), _one(_vowelless), caseless=True, weight=1.4),
     Disguise("spaced", keywords.spaced_gates(), _spaced, caseless=True, bare=True),
     Disguise("split", keywords.split_gates(), _split, caseless=True, weight=1.2),
     Disguise("glued", keywords.glued_gates(), _glued, caseless=True, weight=1.2, bare=True),

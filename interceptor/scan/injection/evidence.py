@@ -15,10 +15,14 @@ from interceptor.model import Setting
 HALF: Final = 1500
 """Bytes after which evidence counts half."""
 _MILD_LIMIT: Final = 0.38
-"""What quoted text comes to at most."""
-_TALKED: Final = 0.62
-"""Of a firing next to words that speak about injections."""
-_QUOTED: Final = 0.45
+"""What is quoted or code, next to words that speak about it, comes to at most."""
+_QUOTE_LIMIT: Final = 0.66
+"""What is quoted where nothing speaks about it comes to at most."""
+_TALKED: Final = 0.75
+"""Of a firing next to words that speak about attacks."""
+_QUOTED: Final = 0.7
+_CITED: Final = 0.45
+"""Of one that is quoted next to such words."""
 _CODE: Final = 0.55
 _HEADING: Final = 0.75
 _LINK: Final = 0.4
@@ -33,20 +37,23 @@ class Weighed(NamedTuple):
 
     strength: float
     mild: bool
-    """It is quoted, code, or talked about."""
+    """It is code, or quoted and talked about."""
     hidden: bool
 
 
 def weigh(
-    strength: float, setting: Setting, *, quoted: bool, talked: bool, markup: bool, disguise: float
-) -> Weighed:
+    strength: float, setting: Setting, *, quoted: bool, talked: bool, sample: bool, value: bool,
+    markup: bool, disguise: float,
+) -> Weighed:  # fmt: skip
     """Weigh a firing.
 
     Args:
         strength: 0..1 by itself.
         setting: of the passage it stands in; what all of its passages have in common.
         quoted: it stands within quotation marks.
-        talked: words next to it speak about injections.
+        talked: words next to it speak about attacks.
+        sample: words next to it say that an example or somebody's words follow.
+        value: it is a value of structured text.
         markup: it is made of markup, so code is no excuse.
         disguise: how much it counts that it had to be decoded or folded; 1.0 if not.
     """
@@ -57,7 +64,13 @@ def weigh(
         return Weighed(_raised(strength, _HIDDEN), mild=False, hidden=True)
     mild = False
     if quoted or setting & Setting.QUOTE:
-        strength *= _QUOTED
+        if talked or sample:
+            strength *= _CITED
+            mild = True
+        else:
+            strength = min(_QUOTE_LIMIT, strength * _QUOTED)
+    elif value and talked:
+        strength *= _CITED
         mild = True
     elif setting & Setting.CODE:
         strength *= 0.8 if markup else _CODE
@@ -67,9 +80,8 @@ def weigh(
         mild = True
     if setting & Setting.HEADING:
         strength *= _HEADING
-    if talked:
+    if talked and not mild:
         strength *= _TALKED
-        mild = True
     if mild:
         return Weighed(strength, mild=True, hidden=concealed)
     if setting & Setting.COMMENT:

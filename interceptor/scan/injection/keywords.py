@@ -124,22 +124,95 @@ def _either(letter: str) -> str:
     return f"[{letter}{signs}]" if signs else letter
 
 
+_APART: Final = (
+    "the",
+    "you",
+    "all",
+    "send",
+    "user",
+    "from",
+    "with",
+    "this",
+    "ignore",
+    "your",
+    "key",
+)
+_BETWEEN: Final = (
+    " ",
+    "-",
+    ".",
+    "_",
+    "*",
+    "|",
+    "/",
+    "+",
+    "~",
+    ",",
+    "  ",
+    " - ",
+    " . ",
+    " _ ",
+    "\n",
+)
+_BROKEN: Final = (" ", "-", "_", ".", "*", "\n", "+", "/", "|", "~", " - ", "- ", "  ")
+
+
 def spaced_gates() -> tuple[str, ...]:
-    """Words whose letters stand apart."""
-    return tuple(r"[^A-Za-z0-9]{1,4}".join(word[:7]) for word in _SPACED)
+    """Words whose letters stand apart: next to literals, which cost nothing."""
+    return tuple(
+        r"\b" + _escaped(sign.join(word).encode()) + r"(?:\b|_)"
+        for word in (*_APART, *(word[:5] for word in _SPACED))
+        for sign in _BETWEEN
+    )
 
 
 def split_gates() -> tuple[str, ...]:
-    """Words with a gap at one place or two."""
+    """Words with a gap at one place."""
     return tuple(
-        word[:at] + r"[^A-Za-z0-9]{1,3}" + word[at : at + 2]
+        _escaped((word[:at] + sign + word[at:]).encode())
         for word in WORDS
-        if len(word) > 5
-        for at in range(3, len(word) - 1)
-    ) + tuple(
-        word[max(0, at - 3) : at] + r"[^A-Za-z0-9]{1,3}" + word[at:]
-        for word in WORDS
-        for at in (2,)
+        for at in range(2, len(word) - 1)
+        for sign in _BROKEN
+    )
+
+
+_SKELETONS: Final = (
+    *("ignore", "disregard", "forget", "previous", "prior", "instruction", "instructions"),
+    *("password", "passwords", "secret", "secrets", "credentials", "token", "tokens", "send"),
+    *("upload", "forward", "contents", "execute", "conversation", "environment", "variables"),
+    *("system", "prompt", "reveal", "assistant", "agent", "agents", "model", "language", "user"),
+    *("without", "asking", "telling", "tell", "never", "mention", "confirmation", "command"),
+    *("remember", "future", "always", "private", "customer", "before", "after", "following"),
+    *("immediately", "everything", "override", "your", "from", "message", "terminal", "token"),
+    *("delete", "files", "transfer", "account", "address", "recommend", "hidden", "include"),
+    *("personal", "session", "cookie", "wallet", "recovery", "phrase", "database", "history"),
+    *("attach", "deliver", "answer", "every", "request", "these", "rules", "orders", "task"),
+    *("that", "this", "with", "them", "must", "then", "into", "what", "which", "open", "post"),
+    *("print", "show", "output", "chat", "tool", "call", "link", "image", "silently", "quietly"),
+    *("secretly", "inform", "notify", "administrator", "developer", "approved", "restrictions"),
+    *("restricted", "pretend", "urgent", "emergency", "deleted", "share", "email", "write", "read"),
+    *("download", "install", "script", "server", "webhook", "the", "and", "key", "keys", "all"),
+)
+
+
+def _skeleton(word: str) -> str:
+    return word[0] + "".join(letter for letter in word[1:] if letter not in "aeiou")
+
+
+SKELETONS: Final = {
+    _skeleton(word).encode(): word.encode()
+    for word in _SKELETONS
+    if len(_skeleton(word)) >= 2 and _skeleton(word) != word
+}
+"""English words by what is left of them without vowels."""
+
+
+def vowelless_gates() -> tuple[str, ...]:
+    """Words without their vowels that no other word looks like."""
+    return tuple(
+        rf"\b{_skeleton(word)}\b"
+        for word in dict.fromkeys(_SKELETONS)
+        if len(_skeleton(word)) >= 5 and _skeleton(word) != word
     )
 
 

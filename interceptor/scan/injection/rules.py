@@ -15,9 +15,10 @@ from typing import Annotated, Final, Literal, TypeVar
 import msgspec
 
 from interceptor.scan import cache
+from interceptor.scan.injection.cues import CueFile, Cues, cues_of
 from interceptor.scan.injection.words import WordError, pattern
 
-_LAYOUT: Final = 2  # of `RuleBook` in the cache: another number for another layout
+_LAYOUT: Final = 3  # of `RuleBook` in the cache: another number for another layout
 _FOLDER: Final = "rules/inbound"
 
 _Name = Annotated[str, msgspec.Meta(pattern=r"\A[a-z0-9]+(-[a-z0-9]+)*\Z", max_length=64)]
@@ -55,12 +56,12 @@ class Intent(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True, 
     """What it counts by itself, in shown text with all parts next to each other."""
     needs: tuple[tuple[str, ...], ...] = ()
     """One of each tuple's parts occurs; a tuple is a slot. Rare ones come first."""
-    anchors: Annotated[int, msgspec.Meta(ge=1, le=3)] = 1
-    """Slots, from the first, that the first pass looks for: more where the first is not rare."""
     leads: bool = False
     """The part of the first slot comes before the others."""
     pattern: str = ""
     """Instead of `needs`: bytes pattern in what Vectorscan and `re` share; bounded."""
+    opinion: bool = False
+    """Instead of both: the classifier finds it."""
     within: Annotated[int, msgspec.Meta(ge=1, le=256)] = 120
     """Bytes from the end of the first part to the end of the last."""
     code: bool = False
@@ -77,7 +78,8 @@ class RuleBook(msgspec.Struct, frozen=True):
     patterns: tuple[PartPattern, ...]
     intents: tuple[Intent, ...]
     bare: tuple[tuple[int, str], ...]
-    """(part, word) of plain English words, for text whose blanks or vowels are gone."""
+    """(part, word) of plain English words, for text whose blanks are gone."""
+    cues: Cues = Cues()
 
 
 class _PartFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -108,7 +110,7 @@ def load_rule_book(folder: Path | None = None) -> RuleBook:
     Raises:
         InjectionRuleError: a broken file, a word that cannot be read, a part nobody defines.
     """
-    texts = [*_texts("parts"), *_texts("intents")]
+    texts = [*_texts("parts"), *_texts("intents"), _cue_file()]
     key = ""
     if folder is not None:
         digest = hashlib.blake2b(b"injection %d\n" % _LAYOUT, digest_size=16)
@@ -133,7 +135,7 @@ def parse_rule_book(texts: list[tuple[str, bytes]]) -> RuleBook:
     """Make a rule book of files.
 
     Args:
-        texts: (name that begins with `parts/` or `intents/`, TOML) of each.
+        texts: (name that begins with `parts/` or `intents/`, or `cues.toml`; TOML) of each.
 
     Raises:
         InjectionRuleError: as of `load_rule_book`.
@@ -142,12 +144,18 @@ def parse_rule_book(texts: list[tuple[str, bytes]]) -> RuleBook:
     patterns: list[PartPattern] = []
     intents: dict[str, Intent] = {}
     bare: list[tuple[int, str]] = []
-    for file, text in texts:
-        if file.startswith("parts/"):
+    listed: list[tuple[str, str, str]] = []
+    cues = Cues()
+    for file, text in sorted(texts, key=lambda one: one[0] == "cues.toml"):
+        if file == "cues.toml":
+            cues = cues_of(_converted(text, file, CueFile), listed)
+        elif file.startswith("parts/"):
             words = _converted(text, file, _PartFile)
             for name, found in _patterns(words, file):
                 number = parts.setdefault(name, len(parts))
                 patterns.append(PartPattern(number, words.language, found))
+            for name, some in words.words.items():
+                listed += [(name, word, _written(word, words)) for word in some]
             for name, plain in words.bare.items():
                 bare += [(parts.setdefault(name, len(parts)), word) for word in plain]
         else:
@@ -155,21 +163,26 @@ def parse_rule_book(texts: list[tuple[str, bytes]]) -> RuleBook:
                 if intents.setdefault(intent.id, intent) is not intent:
                     raise InjectionRuleError(f"{file}: the intent {intent.id} stands twice")
     for intent in intents.values():
-        if bool(intent.pattern) is bool(intent.needs):
-            raise InjectionRuleError(f"{intent.id}: either a pattern or what it needs")
+        if bool(intent.pattern) + bool(intent.needs) + intent.opinion != 1:
+            raise InjectionRuleError(f"{intent.id}: a pattern, what it needs, or an opinion")
         if intent.pattern:
             number = parts.setdefault(f"intent {intent.id}", len(parts))
             patterns.append(PartPattern(number, "", intent.pattern))
         for name in (name for slot in intent.needs for name in slot):
             if name not in parts:
                 raise InjectionRuleError(f"{intent.id}: there is no part {name!r}")
-    return RuleBook(tuple(parts), tuple(patterns), tuple(intents.values()), tuple(bare))
+    return RuleBook(tuple(parts), tuple(patterns), tuple(intents.values()), tuple(bare), cues)
 
 
 def _texts(name: str) -> list[tuple[str, bytes]]:
     entries = resources.files("interceptor").joinpath(*_FOLDER.split("/"), name).iterdir()
     files = sorted((e for e in entries if e.name.endswith(".toml")), key=lambda entry: entry.name)
     return [(f"{name}/{entry.name}", entry.read_bytes()) for entry in files]
+
+
+def _cue_file() -> tuple[str, bytes]:
+    file = resources.files("interceptor").joinpath(*_FOLDER.split("/"), "cues.toml")
+    return file.name, file.read_bytes()
 
 
 def _converted(text: bytes, file: str, kind: type[_File]) -> _File:

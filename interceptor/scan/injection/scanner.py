@@ -1,8 +1,8 @@
 """Finding prompt injection in what an agent is about to read.
 
-Two passes of Vectorscan. The first looks for anchors, the rarest part of each intent, and for
-disguises; ordinary text has none of either. Only around anchors the second looks for all parts, and
-only disguised text is decoded.
+Two passes of Vectorscan. The first looks for cues, which are next to literals, and for disguises.
+Only where cues meet the second looks for all parts, and the classifier reads; only disguised text
+is decoded.
 """
 
 from __future__ import annotations
@@ -15,23 +15,26 @@ from interceptor.model import Passage
 from interceptor.scan.database import Hit, Pattern, collect_hit, open_database
 from interceptor.scan.injection.classifier import Classifier
 from interceptor.scan.injection.combine import Combiner, Firing
-from interceptor.scan.injection.context import Joined, quoted, talked
+from interceptor.scan.injection.context import Joined, enclosure, talked
+from interceptor.scan.injection.cues import CELL, Gathering, Meeting
 from interceptor.scan.injection.disguises import DISGUISES, PLAIN, Disguise, bare_patterns, views
 from interceptor.scan.injection.evidence import Evidence, Weighed, weigh
 from interceptor.scan.injection.model import NOTHING, Assessment, InjectionFinding
-from interceptor.scan.injection.opinion import Opinion
+from interceptor.scan.injection.opinion import LEAST, Opinion
 from interceptor.scan.injection.rules import Intent, RuleBook, load_rule_book
 
 _GATE: Final = 1024
-"""Gates of disguises are numbered from here on, parts below."""
-_BEFORE: Final = 640
-_BEHIND: Final = 512
-"""Bytes around an anchor where the other parts are looked for."""
-_SHORT: Final = 2048
-"""A text of so many bytes is looked at whole."""
+"""Gates of disguises are numbered from here on, kinds of cues below."""
+_AROUND: Final = 320
+"""Bytes before and behind a place where cues meet that the rules look at."""
+_SHORT: Final = 640
+"""A text of so many bytes is looked at whole if it has any cue."""
 _DEPTH: Final = 2
 """Disguises within a disguise."""
 _TALK_PART: Final = "discuss"
+_SAMPLE_PART: Final = "sample"
+_ANY: Final = Meeting(9.0, {}, {})
+"""Of rules without cues: each of their parts calls for a closer look."""
 
 
 class _Seen(NamedTuple):
@@ -47,16 +50,20 @@ class InjectionScanner:
     """Finds and weighs prompt injection; one for each thread."""
 
     def __init__(
-        self, book: RuleBook, anchors: Any, others: Any, bare: Any, opinion: Opinion | None
-    ) -> None:
+        self, book: RuleBook, first: Any, second: Any, bare: Any, classifier: Classifier,
+        opinion: Opinion | None,
+    ) -> None:  # fmt: skip
         """Use `InjectionScanner.build`."""
         self.book = book
-        self._anchors = anchors
-        self._others = others
+        self._first = first
+        self._second = second
         self._bare = bare
         self._opinion = opinion
+        self._gathering = Gathering(book.cues, classifier.meeting if book.cues.kinds else _ANY)
         self._combiner = Combiner(book)
-        self._talk = book.parts.index(_TALK_PART)
+        numbers = {name: number for number, name in enumerate(book.parts)}
+        self._talk = numbers.get(_TALK_PART, -1)
+        self._sample = numbers.get(_SAMPLE_PART, -1)
         self._markup = [intent.code for intent in book.intents]
 
     @classmethod
@@ -68,21 +75,25 @@ class InjectionScanner:
         Args:
             cache_dir: directory of the cache; None compiles each time, in some seconds.
             book: the rules; None: those that ship.
-            second: ask the classifier about what the rules that ship find.
+            second: ask the classifier about what the rules that ship find, and where cues meet.
 
         Raises:
             InjectionRuleError: a broken rule file.
             RulePatternError: a pattern that Vectorscan refuses.
         """
-        opinion = Opinion(Classifier.load()) if second and book is None else None
+        classifier = Classifier.load()
+        ask = second and book is None
         book = load_rule_book(cache_dir) if book is None else book
-        rare = _anchor_parts(book)
-        every = [
+        rules = [
             Pattern(
                 one.pattern.encode("ascii"), book.parts[one.part], caseless=True, number=one.part
             )
             for one in book.patterns
         ]
+        cues = [
+            Pattern(one.encode("ascii"), book.cues.kinds[kind], caseless=True, number=kind)
+            for kind, one in book.cues.patterns
+        ] or [one._replace(number=0) for one in rules]
         gates = [
             Pattern(
                 gate.encode("ascii"),
@@ -94,13 +105,13 @@ class InjectionScanner:
             for number, disguise in enumerate(DISGUISES)
             for gate in disguise.gates
         ]
-        anchors = [pattern for pattern in every if pattern.number in rare]
         return cls(
             book,
-            open_database([*anchors, *gates], cache_dir),
-            open_database([one for one in every if one.number not in rare], cache_dir),
+            open_database([*cues, *gates], cache_dir),
+            open_database(rules, cache_dir),
             open_database(bare_patterns(book.bare), cache_dir),
-            opinion,
+            classifier,
+            Opinion(classifier, book) if ask else None,
         )
 
     def glance(self, data: bytes) -> bool:
@@ -109,11 +120,11 @@ class InjectionScanner:
         Args:
             data: content as received, decoded from its Content-Encoding.
         """
-        hits = _hits(self._anchors, data)
+        hits = _hits(self._first, data)
         if not hits:
             return False
-        gates, anchors = _sorted_out(hits)
-        return bool(gates) or bool(self._combiner.places(anchors))
+        gates, cues = _sorted_out(hits)
+        return bool(gates) or bool(self._gathering.places(cues, LEAST))
 
     def scan(self, passages: Sequence[Passage], weight: float = 1.0) -> Assessment:
         """Find and weigh what passages of one document hold.
@@ -160,65 +171,77 @@ class InjectionScanner:
 
     def _look(self, joined: Joined) -> list[_Seen]:
         text = joined.text
-        hits = _hits(self._anchors, text)
+        hits = _hits(self._first, text)
         if not hits:
             return []
-        gates, anchors = _sorted_out(hits)
+        gates, cues = _sorted_out(hits)
         seen: list[_Seen] = []
-        places = self._combiner.places(anchors)
-        if places:
-            found = self._around(text, places, anchors)
-            seen += self._weighed(joined, self._combiner.firings(found), found)
+        if cues:
+            parts, firings = self._firings(text, cues, joined)
+            seen += self._weighed(joined, firings, parts)
         if gates:
             seen += self._disguised(joined, text, gates, 0)
         return seen
 
-    def _around(self, text: bytes, places: list[int], anchors: list[Hit]) -> list[Hit]:
-        """Look for the other parts around places, which are in order."""
+    def _firings(
+        self, text: bytes, cues: list[Hit], joined: Joined | None
+    ) -> tuple[list[Hit], list[Firing]]:
+        """Parts and firings where cues meet, those of the classifier among them."""
         if len(text) <= _SHORT:
-            return anchors + _hits(self._others, text)
-        hits = list(anchors)
+            parts = _hits(self._second, text)
+            places = [(0, LEAST)]
+        else:
+            places = self._gathering.places(cues, LEAST)
+            if not places:
+                return [], []
+            parts = self._around(text, places)
+        firings = self._combiner.firings(parts) if parts else []
+        if self._opinion is not None:
+            firings = self._opinion.swayed(text, firings, places, joined)
+        return parts, firings
+
+    def _around(self, text: bytes, places: list[tuple[int, float]]) -> list[Hit]:
+        """Look for parts around places, which are in order."""
+        hits: list[Hit] = []
         start = end = -1
-        for place in places:
-            if place - _BEFORE <= end:
-                end = place + _BEHIND
-                continue
-            if end >= 0:
-                hits += self._within(text, start, end)
-            start, end = place - _BEFORE, place + _BEHIND
+        for cell, _ in places:
+            begin = (cell << CELL) - _AROUND
+            if begin > end:
+                if end >= 0:
+                    hits += self._within(text, start, end)
+                start = begin
+            end = (cell + 2 << CELL) + _AROUND
         return hits + self._within(text, start, end)
 
     def _within(self, text: bytes, start: int, end: int) -> list[Hit]:
         if start <= 0:
-            return _hits(self._others, text[:end])
+            return _hits(self._second, text[:end])
         # A letter before it, so that the text does not seem to begin there.
         shift = start - 1
-        return [(part, at + shift) for part, at in _hits(self._others, b"x" + text[start:end])]
+        return [(part, at + shift) for part, at in _hits(self._second, b"x" + text[start:end])]
 
     def _weighed(self, joined: Joined, firings: list[Firing], hits: list[Hit]) -> list[_Seen]:
         if not firings:
             return []
-        if self._opinion is not None:
-            firings = self._opinion.swayed(joined.text, firings)
-        talk = self._talk
-        places = sorted([end for part, end in hits if part == talk])
+        about = sorted([end for part, end in hits if part == self._talk])
+        samples = sorted([end for part, end in hits if part == self._sample])
         text = joined.text
-        return [
-            _Seen(
-                firing,
-                weigh(
-                    firing.strength,
-                    joined.setting(firing.first, firing.last),
-                    quoted=quoted(text, firing.first, firing.last),
-                    talked=bool(places) and talked(places, firing.first, firing.last),
-                    markup=self._markup[firing.intent],
-                    disguise=PLAIN,
-                ),
-                firing.last,
-                "",
+        seen = []
+        for firing in firings:
+            first, last = firing.first, firing.last
+            within = enclosure(text, first, last)
+            weighed = weigh(
+                firing.strength,
+                joined.setting(first, last),
+                quoted=within is not None and within.quoted,
+                talked=bool(about) and talked(about, first, last, within),
+                sample=bool(samples) and talked(samples, first, last, within),
+                value=within is not None and not within.quoted,
+                markup=self._markup[firing.intent],
+                disguise=PLAIN,
             )
-            for firing in firings
-        ]
+            seen.append(_Seen(firing, weighed, last, ""))
+        return seen
 
     def _disguised(
         self, joined: Joined, text: bytes, gates: Mapping[int, int], depth: int
@@ -235,16 +258,14 @@ class InjectionScanner:
         for view in views(text, gates):
             disguise = view.disguise
             place = gates[DISGUISES.index(disguise)]
-            gates_within, hits = _sorted_out(_hits(self._anchors, view.text))
-            hits += _hits(self._others, view.text)
-            firings = [
-                one for one in self._combiner.firings(hits) if not _stands_in(text, view.text, one)
-            ]
+            gates_within, cues = _sorted_out(_hits(self._first, view.text))
+            firings: list[Firing] = []
+            if cues:
+                _, firings = self._firings(view.text, cues, None)
+                firings = [one for one in firings if not _stands_in(text, view.text, one)]
             if disguise.bare and not firings:
                 firings = self._combiner.firings(_hits(self._bare, view.text))
             if firings:
-                if self._opinion is not None:
-                    firings = self._opinion.swayed(view.text, firings)
                 seen += self._told(joined, firings, place, disguise)
             elif depth < _DEPTH and gates_within:
                 inner = dict.fromkeys(gates_within, place)
@@ -256,17 +277,20 @@ class InjectionScanner:
     ) -> list[_Seen]:
         """Weigh what was disguised, by what stands around it."""
         text = joined.text
-        around = _hits(self._others, text[max(0, place - _BEFORE) : place + _BEHIND])
-        talk = any(part == self._talk for part, _ in around)
+        around = _hits(self._second, text[max(0, place - _AROUND) : place + _AROUND])
+        beside = {part for part, _ in around}
         setting = joined.setting(place, place)
+        within = enclosure(text, place, place)
         return [
             _Seen(
                 firing,
                 weigh(
                     firing.strength,
                     setting,
-                    quoted=quoted(text, place, place),
-                    talked=talk,
+                    quoted=within is not None and within.quoted,
+                    talked=self._talk in beside,
+                    sample=self._sample in beside,
+                    value=within is not None and not within.quoted,
                     markup=self._markup[firing.intent],
                     disguise=disguise.weight,
                 ),
@@ -278,14 +302,14 @@ class InjectionScanner:
 
 
 def _sorted_out(hits: list[Hit]) -> tuple[dict[int, int], list[Hit]]:
-    """Tell gates, as disguise and the first place of it, from anchors."""
-    anchors = [hit for hit in hits if hit[0] < _GATE]
+    """Tell gates, as disguise and the first place of it, from cues."""
+    cues = [hit for hit in hits if hit[0] < _GATE]
     gates: dict[int, int] = {}
-    if len(anchors) < len(hits):
+    if len(cues) < len(hits):
         for number, end in hits:
             if number >= _GATE:
                 gates.setdefault(number - _GATE, end)
-    return gates, anchors
+    return gates, cues
 
 
 def _stands_in(text: bytes, view: bytes, firing: Firing) -> bool:
@@ -297,15 +321,6 @@ def _hits(database: Any, text: bytes) -> list[Hit]:
     hits: list[Hit] = []
     database.scan(text, collect_hit, context=hits, scratch=database.scratch)
     return hits
-
-
-def _anchor_parts(book: RuleBook) -> frozenset[int]:
-    numbers = {name: number for number, name in enumerate(book.parts)}
-    names: set[str] = set()
-    for intent in book.intents:
-        for slot in intent.needs[: intent.anchors] or ((f"intent {intent.id}",),):
-            names.update(slot)
-    return frozenset(numbers[name] for name in names)
 
 
 def _place(one: _Seen) -> int:

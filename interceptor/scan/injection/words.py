@@ -67,10 +67,10 @@ def pattern(word: str, *, boundary: bool) -> str:
         elif char == "'":
             out.append(_APOSTROPHE)
         elif char == "\\":
-            out.append(_literal(word[at : at + 1]))
+            out.append(literal(word[at : at + 1]))
             at += 1
         else:
-            out.append(_literal(char))
+            out.append(literal(char))
     text = "".join(out)
     if depth or not text:
         raise WordError(f"cannot read {word!r}")
@@ -83,7 +83,8 @@ def pattern(word: str, *, boundary: bool) -> str:
     return f"{edge}{text}{after}"
 
 
-def _literal(char: str) -> str:
+def literal(char: str) -> str:
+    """Write one character out, with its forms in other cases and without marks."""
     if char.isascii():
         return f"\\{char}" if char in _SPECIAL else char
     forms = {char, char.lower(), char.upper()}

@@ -8,9 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from interceptor.scan.injection.classifier import Classifier
 from interceptor.scan.injection.model import NOTABLE
-from interceptor.scan.injection.scanner import InjectionScanner
 from tests.corpora.injection import calibration, measure
 from tests.corpora.injection.bases import HALVES, HELDOUT, bases
 from tests.corpora.injection.benign import benign, hard
@@ -61,10 +59,10 @@ def _measure(
     made: list[Document], ordinary: list[Document], hardest: list[Document], cache: Path | None,
     misses: int,
 ) -> int:  # fmt: skip
-    scanner, classifier = InjectionScanner.build(cache), Classifier.load()
-    attacks = measure.judge(made, scanner, classifier, alone=True)
-    clean = measure.judge(ordinary, scanner, classifier, alone=True)
-    tricky = measure.judge(hardest, scanner, classifier, alone=True)
+    by_what = measure.scanners(cache)
+    attacks = measure.judge(made, by_what)
+    clean = measure.judge(ordinary, by_what)
+    tricky = measure.judge(hardest, by_what)
     strong = [r for r in attacks if r.document.label == "strong"]
     weak = [r for r in attacks if r.document.label == "weak"]
     plain = [r for r in strong if r.document.disguise == "plain"]
@@ -73,8 +71,6 @@ def _measure(
         "strong": strong, "plain": plain, "weak": weak, "ordinary": clean, "hard": tricky,
     }  # fmt: skip
     _print(measure.curve(groups))
-    print("\nThe classifier alone, on every passage:\n")
-    _print(measure.odds_curve(groups))
     for head in ("family", "carrier", "disguise", "language"):
         print(f"\nStrong injections by {head}:\n")
         _print(measure.table(strong, lambda d, head=head: str(getattr(d, head)), head))  # type: ignore[misc]
@@ -97,13 +93,15 @@ def _misses(
     print("\nStrong injections that were missed:")
     missed = [r for r in strong if r.both < NOTABLE]
     for result in missed[:most]:
-        print(f"  {result.rules:.0f} {_name(result.document)}: {result.document.payload!r}")
+        scores = f"{result.rules:.0f} {result.both:.0f}"
+        print(f"  {scores} {_name(result.document)}: {result.document.payload!r}")
     for title, results in (("ordinary", clean), ("hard", tricky)):
         print(f"\nFalse alarms, {title}:")
         false = sorted((r for r in results if r.both >= NOTABLE), key=lambda r: -r.both)
         for r in false[:most]:
-            odds = "-" if r.odds is None else f"{r.odds:.1f}"
-            print(f"  {r.rules:.0f} {odds} {r.rule} {r.document.family} {r.document.name[-80:]}")
+            print(
+                f"  {r.rules:.0f} {r.both:.0f} {r.rule} {r.document.family} {r.document.name[-80:]}"
+            )
 
 
 def _goals(
@@ -117,7 +115,6 @@ def _goals(
     ways = {
         "rules": measure.rules_alone,
         "both": measure.with_classifier,
-        f"both, and log-odds >= {measure.RAISING:.0f} of any passage": measure.with_raising,
     }
     for what, how in ways.items():
         found = measure.share(strong, at, how)

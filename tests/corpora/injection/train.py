@@ -20,6 +20,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
+import msgspec
+
 from interceptor.scan.injection.classifier import (
     CHAINS,
     PAIRS,
@@ -28,14 +30,19 @@ from interceptor.scan.injection.classifier import (
     features,
     stems_of_kinds,
 )
+from interceptor.scan.injection.cues import Meeting
+from tests.corpora.injection import meetings
 from tests.corpora.injection.bases import DEV, FOLDER, bases
 from tests.corpora.injection.benign import benign
+from tests.corpora.injection.grammar import INJECTIONS
 from tests.corpora.injection.windows import (
     Window,
     imperatives,
     kept_out,
     of_bases,
+    of_benign_grammar,
     of_document,
+    of_grammar,
     of_hard_set,
 )
 
@@ -111,6 +118,8 @@ class Material(NamedTuple):
     injected: list[Window]
     ordinary: list[Window]
     hard: list[Window]
+    meeting: Meeting
+    """What cues count that stand together."""
 
 
 def material(seed: int, documents: int, fills: int) -> Material:
@@ -119,9 +128,10 @@ def material(seed: int, documents: int, fills: int) -> Material:
     rng = random.Random(seed)
     context = [window for window in ordinary if len(window.found) > 12]
     context = rng.sample(context, min(len(context), 20000))
-    injected = list(of_bases(seed, DEV, fills, context))
+    injected = [*of_bases(seed, DEV, fills, context), *of_grammar(seed, 900 * fills, context)]
     hard = [*of_hard_set(seed, DEV, 4.0, 40), *imperatives(seed, DEV, fills, 2.0)]
-    return Material(injected, ordinary, hard)
+    hard += of_benign_grammar(seed, 350 * fills)
+    return Material(injected, ordinary, hard, meetings.learn(seed, documents, fills))
 
 
 def train(seed: int, found: Material, rounds: int, ordinary: int) -> bytes:
@@ -168,9 +178,12 @@ def _only(each: Sample, allowed: bytearray) -> Sample:
 
 def _calibrated(model: Model, words: dict[str, str], found: Material, rng: random.Random) -> bytes:
     """Fit slope and offset on what was kept out, half of it injections by weight."""
-    plain = _packed(model, words, 1.0, 0.0)
+    meeting = msgspec.to_builtins(found.meeting)
+    plain = _packed(model, words, 1.0, 0.0, meeting)
     reader = Classifier(plain)
-    good = [w for w in found.injected if kept_out(w.source)]
+    # What the grammar makes is alike: phrases alone tell how sure it may be.
+    phrases = [w for w in found.injected if not w.source.startswith(INJECTIONS)]
+    good = [w for w in phrases if kept_out(w.source)]
     ordinary = [w for w in [*found.ordinary, *found.hard] if kept_out(w.source)]
     near = [w for w in ordinary if gate(w.found, stems_of_kinds(words))]
     rng.shuffle(near)
@@ -193,7 +206,7 @@ def _calibrated(model: Model, words: dict[str, str], found: Material, rng: rando
     print(
         f"calibration: {len(good)} and {len(near)} windows, slope {slope:.3f}, offset {offset:.3f}"
     )
-    return _packed(model, words, slope, offset)
+    return _packed(model, words, slope, offset, meeting)
 
 
 def gate(found: Sequence[bytes], kinds: dict[bytes, int]) -> bool:
@@ -204,7 +217,9 @@ def gate(found: Sequence[bytes], kinds: dict[bytes, int]) -> bool:
     return mask.bit_count() >= 3
 
 
-def _packed(model: Model, words: dict[str, str], slope: float, offset: float) -> bytes:
+def _packed(
+    model: Model, words: dict[str, str], slope: float, offset: float, meeting: object
+) -> bytes:
     values = model.weights[:_TABLES]
     values[SINGLES] = values[SINGLES + PAIRS] = 0.0  # stand for no pair
     scale = max(map(abs, values)) / 127 or 1.0
@@ -213,6 +228,7 @@ def _packed(model: Model, words: dict[str, str], slope: float, offset: float) ->
         "version": 1, "bias": round(model.bias, 4), "scale": scale, "slope": round(slope, 4),
         "offset": round(offset, 4), "kinds": words,
         "together": [round(v, 3) for v in model.weights[_TABLES:]],
+        "meeting": meeting,
     }  # fmt: skip
     title = (
         b"egressguard: weights of the inbound classifier, see tests/corpora/injection/train.py\n"

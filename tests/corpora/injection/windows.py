@@ -14,6 +14,7 @@ from interceptor.scan.injection.classifier import WINDOW, stems
 from tests.corpora.injection.bases import FOLDER, Base, bases, fill, halved
 from tests.corpora.injection.benign import hard, languages
 from tests.corpora.injection.documents import Document
+from tests.corpora.injection.grammar import BENIGN, sentences
 
 _BLANK: Final = re.compile(r"\n\s*\n")
 _CODE: Final = re.compile(r"(?is)<(script|style)\b.*?</\1>|<!--.*?-->")
@@ -95,6 +96,27 @@ def of_bases(seed: int, half: str, fills: int, context: list[Window]) -> Iterato
                 start = rng.randrange(len(found) - WINDOW + 1)
                 found = found[start : start + WINDOW]
             yield Window(found, injected=True, weight=1.0 if base.strong else 0.5, source=base.text)
+
+
+def of_grammar(seed: int, count: int, context: list[Window]) -> Iterator[Window]:
+    """Give windows of sentences made of parts, with and without ordinary text around them."""
+    for number, (source, text) in enumerate(sentences(seed, count)):
+        rng = random.Random(f"{seed}/{number}/window")
+        found = stems(text.encode())
+        if rng.random() < 0.3:
+            found = [stem for stem in found if rng.random() >= _DROPPED]
+        if rng.random() < _CONTEXT and context and len(found) < WINDOW - 4:
+            room = rng.randrange(4, WINDOW - len(found) + 1)
+            before = rng.randrange(room + 1)
+            first = rng.choice(context).found[:before] if before else []
+            found = [*first, *found, *rng.choice(context).found[: room - before]]
+        yield Window(found[:WINDOW], injected=True, weight=0.6, source=source)
+
+
+def of_benign_grammar(seed: int, count: int) -> Iterator[Window]:
+    """Give windows of sentences about injections, for agents and of manuals."""
+    for source, text in sentences(seed, count, BENIGN):
+        yield Window(stems(text.encode())[:WINDOW], injected=False, weight=1.0, source=source)
 
 
 @lru_cache(maxsize=1)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from interceptor.scan.injection.classifier import Classifier
 from interceptor.scan.injection.model import NOTABLE, STRONG
-from interceptor.scan.injection.scanner import InjectionScanner
-from tests.corpora.injection import measure
-from tests.corpora.injection.bases import HALVES, HELDOUT
+from tests.corpora.injection import measure, unseen
+from tests.corpora.injection.bases import HALVES, HELDOUT, bases
 from tests.corpora.injection.benign import benign, hard
 from tests.corpora.injection.documents import Document, injections
 
@@ -40,11 +38,11 @@ def test_the_hard_set_is_large_enough() -> None:
 
 @pytest.fixture(scope="module")
 def results() -> dict[str, list[measure.Result]]:
-    scanner, classifier = InjectionScanner.build(None), Classifier.load()
+    by_what = measure.scanners(None)
 
     def judged(documents: list[Document]) -> list[measure.Result]:
         small = [document for document in documents if len(document.body) < 40_000]
-        return measure.judge(small, scanner, classifier, alone=True)
+        return measure.judge(small, by_what)
 
     return {
         "strong": judged([d for d in injections(200, 1, HELDOUT) if d.label == "strong"]),
@@ -62,13 +60,24 @@ def test_nothing_ordinary_is_blocked_and_little_noted(
 
 def test_recall_does_not_fall(results: dict[str, list[measure.Result]]) -> None:
     # What was reached when this was written, less some; the goal is below.
-    assert measure.share(results["strong"], NOTABLE, measure.with_classifier) >= 0.2
+    assert measure.share(results["strong"], NOTABLE, measure.with_classifier) >= 0.55
     plain = [r for r in results["strong"] if r.document.disguise == "plain"]
-    assert measure.share(plain, 2.0, lambda r: r.alone) >= 0.5
+    assert measure.share(plain, NOTABLE, measure.with_classifier) >= 0.6
+    assert measure.share(plain, NOTABLE, measure.with_classifier) > measure.share(
+        plain, NOTABLE, measure.rules_alone
+    )
+
+
+def test_the_unseen_split_is_another_one() -> None:
+    texts = {base.text for base in bases()}
+    assert len(unseen.phrases()) >= 150
+    assert not texts & {text for _, _, text in unseen.phrases()}
+    assert len({document.body for document in unseen.injections(300, 1)}) >= 290
+    assert len(unseen.hard(1)) >= 90
 
 
 @pytest.mark.xfail(reason="not met: docs/classifier.md has the figures", strict=True)
 def test_goals(results: dict[str, list[measure.Result]]) -> None:
-    assert measure.share(results["strong"], NOTABLE, measure.with_raising) >= 0.9
-    assert measure.share(results["ordinary"], NOTABLE, measure.with_raising) <= 0.005
-    assert measure.share(results["hard"], NOTABLE, measure.with_raising) <= 0.02
+    assert measure.share(results["strong"], NOTABLE, measure.with_classifier) >= 0.9
+    assert measure.share(results["ordinary"], NOTABLE, measure.with_classifier) <= 0.005
+    assert measure.share(results["hard"], NOTABLE, measure.with_classifier) <= 0.02

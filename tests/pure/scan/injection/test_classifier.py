@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from interceptor.scan.injection.classifier import Classifier, features, stems
+from interceptor.scan.injection.cues import Meeting
 from tests.corpora.injection.bases import DEV, HELDOUT, bases
 from tests.corpora.injection.train import Material, train
 from tests.corpora.injection.windows import Window, imperatives, of_bases
@@ -80,7 +81,10 @@ def test_training_twice_gives_the_same_bytes_and_learns() -> None:
             for number, text in enumerate(_ORDINARY * 12)
         ]
         return Material(
-            list(of_bases(3, DEV, 1, ordinary)), ordinary, list(imperatives(3, DEV, 3, 1.0))
+            list(of_bases(3, DEV, 1, ordinary)),
+            ordinary,
+            list(imperatives(3, DEV, 3, 1.0)),
+            Meeting(-4.0, {}, {}),
         )
 
     first = train(3, material(), 4, 2000)

@@ -37,23 +37,30 @@ def rules() -> InjectionScanner:
     return InjectionScanner.build(None, book())
 
 
-def found(text: bytes) -> set[str]:
-    return {finding.rule for finding in rules().scan([Passage(text, Setting.SHOWN)]).findings}
+@functools.cache
+def shipped() -> InjectionScanner:
+    """The rules with it."""
+    return InjectionScanner.build(None)
+
+
+def found(text: bytes, by: InjectionScanner) -> set[str]:
+    return {finding.rule for finding in by.scan([Passage(text, Setting.SHOWN)]).findings}
 
 
 def test_every_intent_matches_its_examples_and_not_its_counter_examples() -> None:
     wrong = []
     for intent in book().intents:
+        by = shipped() if intent.opinion else rules()
         assert intent.match, intent.id
         assert intent.no_match, intent.id
         for number, parts in enumerate(intent.match):
             text = example(parts, f"{intent.id}/{number}")
             for spelt in (text, b"Welcome.\n\n" + text + b" Thank you."):
-                if intent.id not in found(spelt):
+                if intent.id not in found(spelt, by):
                     wrong.append((intent.id, spelt))
         for number, parts in enumerate(intent.no_match):
             text = example(parts, f"{intent.id}/{number}")
-            if intent.id in found(text):
+            if intent.id in found(text, by):
                 wrong.append((intent.id, b"NOT " + text))
     assert not wrong
 
@@ -61,7 +68,7 @@ def test_every_intent_matches_its_examples_and_not_its_counter_examples() -> Non
 def test_every_part_is_used_and_every_pattern_is_bounded() -> None:
     used = {name for intent in book().intents for slot in intent.needs for name in slot}
     named = {name for name in book().parts if not name.startswith("intent ")}
-    assert named - used - {"discuss"} <= UNUSED
+    assert named - used - {"discuss", "sample"} <= UNUSED
     for one in book().patterns:
         assert re.compile(one.pattern.encode("ascii"))
         without_classes = re.sub(r"\[\^?\]?(?:\\.|[^\]\\])*\]", "", one.pattern)
@@ -120,11 +127,10 @@ def test_ordinary_text_has_no_finding() -> None:
     text = b"""The previous instructions explain how to build. Ignore files listed in .gitignore.
     Do not show the prompt when stdin is not a terminal; more may be asked later. Print the
     system log. You can override all of these settings in the configuration file."""
-    shipped = InjectionScanner.build(None)
-    assert shipped.scan([Passage(text, Setting.SHOWN)]).score < NOTABLE
-    assert not shipped.glance(b"")
-    assert not shipped.glance(b"Releases are signed; the archive holds a list of digests.")
-    assert shipped.glance(b"Please " + OVERRIDE)
+    assert shipped().scan([Passage(text, Setting.SHOWN)]).score < NOTABLE
+    assert not shipped().glance(b"")
+    assert not shipped().glance(b"Releases are signed; the archive holds a list of digests.")
+    assert shipped().glance(b"Please " + OVERRIDE)
 
 
 def test_found_wherever_it_is_cut() -> None:
