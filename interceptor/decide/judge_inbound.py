@@ -135,7 +135,7 @@ class InboundJudge(PlaceJudge):
 
     def shows(self, data: bytes) -> bool:
         """Tell whether text needs a closer look before it goes to an agent."""
-        return self._inbound is not None and shows(self._inbound, data)
+        return self._inbound is not None and shows(self._inbound, data, "plain")
 
     def passages(
         self, target: Target, where: str, passages: Sequence[Passage]
