@@ -33,6 +33,7 @@ from interceptor.kubernetes.workloads import (
     BRIDGE,
     Workload,
     add_volumes,
+    default_seccomp,
     label,
     mount,
     set_variables,
@@ -77,6 +78,7 @@ def rewrite(workload: Workload, options: Options, trust: Mapping[str, str]) -> N
         capabilities["drop"] = drop
         context["capabilities"] = capabilities
         container["securityContext"] = context
+        default_seccomp(workload, container)
     spec["initContainers"] = [_bridge(workload.name, options), *(spec.get("initContainers") or ())]
     token = {"path": "token", "audience": AUDIENCE, "expirationSeconds": 3_600}
     # Readable by every uid, and mounted in the bridge alone: fsGroup would change the group of the

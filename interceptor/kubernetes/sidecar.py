@@ -32,6 +32,7 @@ from interceptor.kubernetes.workloads import (
     SIDECAR,
     Workload,
     add_volumes,
+    default_seccomp,
     label,
     mount,
     set_variables,
@@ -39,7 +40,6 @@ from interceptor.kubernetes.workloads import (
 )
 
 _AUTHORITY: Final = "/run/egressguard/authority"
-_UNCONFINED: Final = "Unconfined"
 
 
 def rewrite(workload: Workload, options: Options, trust: Mapping[str, str]) -> None:
@@ -50,11 +50,10 @@ def rewrite(workload: Workload, options: Options, trust: Mapping[str, str]) -> N
     """
     strip(workload, SIDECAR)
     ways_round.refuse(workload)
-    spec, path = workload.spec, (*workload.path, "spec")
+    spec = workload.spec
     label(workload)
     spec["automountServiceAccountToken"] = False
-    pod = dict(spec.get("securityContext") or {})
-    _check_seccomp(workload, (*path, "securityContext"), pod)
+    pod = spec.get("securityContext") or {}
     for where, container in workload.containers():
         _confine(workload, where, container, pod.get("runAsUser", options.agent_uid))
         set_variables(container, certificate(trust))
@@ -84,7 +83,6 @@ def _confine(
 ) -> None:
     """Take from a container of the agent's what could change the rules or pass for the sidecar."""
     context = dict(container.get("securityContext") or {})
-    _check_seccomp(workload, (*where, "securityContext"), context)
     path = (*where, "securityContext", "runAsUser")
     uid = context.get("runAsUser", fallback)
     if uid is None:
@@ -103,14 +101,8 @@ def _confine(
         "runAsNonRoot": True,
         "allowPrivilegeEscalation": False,
         "capabilities": {"drop": ["ALL"]},
-        "seccompProfile": context.get("seccompProfile") or {"type": "RuntimeDefault"},
     }
-
-
-def _check_seccomp(workload: Workload, path: Path, context: dict[str, Any]) -> None:
-    if (context.get("seccompProfile") or {}).get("type") == _UNCONFINED:
-        why = "the agent would have system calls that container engines keep from it"
-        raise workload.document.error((*path, "seccompProfile"), why, "use RuntimeDefault")
+    default_seccomp(workload, container)
 
 
 def around_workload(workload: Workload, options: Options) -> list[dict[str, Any]]:

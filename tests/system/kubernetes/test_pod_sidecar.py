@@ -171,6 +171,8 @@ def test_the_pod_has_one_way_out(pod: Lab) -> None:
     lab.clear()
     free = attempt(lab)
     assert free[f"tcp {ATTACKER[0]} 443"] == free[f"udp {ATTACKER[1]} 50000"] == "sent", free
+    for link in ("STREAM 443", "DGRAM 50000"):
+        assert free[f"by link SOCK_{link}"] == "sent", free
     assert {(each.protocol, each.family) for each in lab.oracle.records()} >= {
         ("tcp", 4), ("tcp", 6), ("udp", 4), ("udp", 6)
     }  # fmt: skip
@@ -188,7 +190,7 @@ def test_the_pod_has_one_way_out(pod: Lab) -> None:
     # Before there is a sidecar: nothing, and at once.
     lab.clear()
     before = attempt(lab)
-    assert "timeout" not in before.values(), before
+    assert not _slow(before), before
     assert lab.oracle.records() == []
     assert lab.dns_log() == []
 
@@ -203,7 +205,7 @@ def test_the_pod_has_one_way_out(pod: Lab) -> None:
         status, content = curl(lab, "http://lan.inward.example/")
         assert (status, json.loads(content)["reason"]) == (403, "address_private")
         held = attempt(lab)
-        assert "timeout" not in held.values(), held
+        assert not _slow(held), held
         assert held["ping"] != "sent"
         assert all(held[f"udp {address} 443"] != "sent" for address in ATTACKER)
         records = [each for each in lab.oracle.records() if b"marker" in each.data]
@@ -253,6 +255,11 @@ def test_the_pod_has_one_way_out(pod: Lab) -> None:
 _CONTEXT = {"capabilities": {"drop": ["ALL"]}, "allowPrivilegeEscalation": False}
 
 
+def _slow(found: dict[str, str]) -> list[str]:
+    """What was not refused at once; a socket bound to a link is let down by its routing."""
+    return [name for name, came in found.items() if came == "timeout" and "by link" not in name]
+
+
 def _worker(lab: Lab) -> int:
     """The process that serves: the youngest of the sidecar's."""
     found = [each.pid for each in lab.processes() if _uid(each.pid) == PROXY_UID]
@@ -281,12 +288,12 @@ def test_who_may_connect_to_the_pod(pod: Lab) -> None:
             assert done.returncode == 0, done.stderr
             came = lab.run([*probe, f"http://{HOST_V4}:9000/"], where="internet")
             assert came.returncode == expected, came.stderr
-            # And the agent that answers still has no way of its own.
-            lab.clear()
-            attempt(lab)
-            assert lab.oracle.records() == []
             # Itself it reaches.
             assert as_agent(lab, *probe, f"http://{HOST_V4}:9000/").returncode == 0
+        # And the agent that answers still has no way of its own.
+        lab.clear()
+        attempt(lab)
+        assert lab.oracle.records() == []
         server.kill()
 
 
