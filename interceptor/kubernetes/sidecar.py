@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from interceptor.kubernetes import ways_round
+from interceptor.kubernetes import known, ways_round
 from interceptor.kubernetes.documents import Path
 from interceptor.kubernetes.parts import (
     AGENT,
@@ -66,7 +66,7 @@ def rewrite(workload: Workload, options: Options, trust: Mapping[str, str]) -> N
     spec["dnsConfig"] = dns
     spec["initContainers"] = [
         _rules(options, closed=not options.ingress and not _probed(workload)),
-        _sidecar(workload.name, options),
+        _sidecar(workload.name, options, known.environment(workload, trust)),
         *(spec.get("initContainers") or ()),
     ]
     add_volumes(
@@ -105,7 +105,11 @@ def _confine(
     default_seccomp(workload, container)
 
 
-def around_workload(workload: Workload, options: Options) -> list[dict[str, Any]]:
+def around_workload(
+    workload: Workload,
+    options: Options,
+    trust: Mapping[str, str],  # noqa: ARG001 - as of the other form
+) -> list[dict[str, Any]]:
     """Return what the rewritten workload needs."""
     name, namespace = f"{workload.name}-egressguard", workload.namespace
     held: dict[str, Any] = {
@@ -141,7 +145,7 @@ def _rules(options: Options, *, closed: bool) -> dict[str, Any]:
     }
 
 
-def _sidecar(name: str, options: Options) -> dict[str, Any]:
+def _sidecar(name: str, options: Options, secrets: Mapping[str, Any]) -> dict[str, Any]:
     """Return the sidecar: listens on loopback, dials from the pod's network as its own uid."""
     return {
         "name": SIDECAR,
@@ -156,6 +160,7 @@ def _sidecar(name: str, options: Options) -> dict[str, Any]:
             f"--trust={TRUST}",
             "--evidence=-",
         ],
+        **secrets,
         "securityContext": confined(),
         # It writes the certificate when it serves.
         "startupProbe": {
