@@ -23,8 +23,12 @@ _ALL_ROUTERS: Final = "ff02::2"
 DHCP_PORT: Final = 67
 
 # Before the link is up: our address is fixed, nobody else may advertise or redirect.
+# `forwarding` of one link forwards nothing, for that takes the setting of all links: it makes our
+# neighbour advertisements say that we are a router, without which the guest forgets its default
+# route as soon as it has looked whether we are there (RFC 4861 section 7.3.3; ndisc.c,
+# ip6_output.c).
 _IPV6_SETTINGS: Final = {"addr_gen_mode": "1", "accept_ra": "0", "accept_redirects": "0",
-                         "accept_dad": "0", "dad_transmits": "0"}  # fmt: skip
+                         "accept_dad": "0", "dad_transmits": "0", "forwarding": "1"}  # fmt: skip
 _IPV4_SETTINGS: Final = {"accept_redirects": "0", "send_redirects": "0", "proxy_arp": "0",
                          "route_localnet": "0", "accept_source_route": "0"}  # fmt: skip
 

@@ -148,7 +148,7 @@ class Run:
                     plugging.unplug(self.wish.name, self.wish.run)
 
     def _by_ctr(self, folder: trust_files.Folder) -> tuple[int, bool]:
-        line, detached = self.line, self.line.is_set("detach") or self.line.is_set("d")
+        line, detached = self.line, self.line.is_set("detach")
         with tempfile.TemporaryDirectory(prefix="egressguard-") as place:
             pid_file = Path(place, "pid")
             words = engines.create(line, self._additions(folder), str(pid_file))

@@ -137,6 +137,7 @@ def serve(
             rootless=True,
             cache=cache_folder(),
             home="private",
+            environ=dict(os.environ),  # the agent's secrets are in it: interceptor.kubernetes.known
             policy_folder=folder,
             authority=authority,
         )

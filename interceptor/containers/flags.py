@@ -60,14 +60,14 @@ SHORT: Final = {
 
 CTR_SWITCHES: Final = frozenset(
     (
-        *("rm", "null-io", "detach", "d", "tty", "t", "read-only", "net-host", "privileged"),
+        *("rm", "null-io", "detach", "tty", "read-only", "net-host", "privileged"),
         *("cni", "no-pivot", "enable-cni", "rootfs", "seccomp", "allow-new-privs", "remap-labels"),
         *("cgroup-parent-ns", "isolated", "disable-apparmor"),
     )
 )
 CTR_VALUES: Final = frozenset(
     (
-        *("env", "env-file", "mount", "label", "cwd", "user", "u", "memory-limit", "cpus"),
+        *("env", "env-file", "mount", "label", "cwd", "user", "memory-limit", "cpus"),
         *(
             "cpu-quota",
             "cpu-period",
@@ -82,6 +82,9 @@ CTR_VALUES: Final = frozenset(
         *("fifo-dir", "uidmap", "gidmap", "oom-score-adj", "cpu-shares", "ip"),
     )
 )
+
+
+CTR_SHORT: Final = {"c": "config", "d": "detach", "t": "tty", "u": "user"}
 
 
 class Option(NamedTuple):
@@ -131,6 +134,7 @@ def _long(
     text: str, word: str, rest: list[str], switches: frozenset[str], values: frozenset[str]
 ) -> Option:
     name, equals, value = text.partition("=")
+    name = CTR_SHORT.get(name, name)  # of other engines a name of one letter is no long one
     if equals:
         return Option(name, value, (word,))
     if name in switches:

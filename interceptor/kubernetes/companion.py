@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from interceptor.kubernetes import ways_round
+from interceptor.kubernetes import known, ways_round
 from interceptor.kubernetes.parts import (
     AGENT,
     BRIDGE_PORT,
@@ -33,6 +33,7 @@ from interceptor.kubernetes.workloads import (
     BRIDGE,
     Workload,
     add_volumes,
+    default_seccomp,
     label,
     mount,
     set_variables,
@@ -77,6 +78,7 @@ def rewrite(workload: Workload, options: Options, trust: Mapping[str, str]) -> N
         capabilities["drop"] = drop
         context["capabilities"] = capabilities
         container["securityContext"] = context
+        default_seccomp(workload, container)
     spec["initContainers"] = [_bridge(workload.name, options), *(spec.get("initContainers") or ())]
     token = {"path": "token", "audience": AUDIENCE, "expirationSeconds": 3_600}
     # Readable by every uid, and mounted in the bridge alone: fsGroup would change the group of the
@@ -110,13 +112,22 @@ def secret_of(name: str, options: Options) -> str:
     return options.authority or f"{name}-{SECRET_SUFFIX}"
 
 
-def around_workload(workload: Workload, options: Options) -> list[dict[str, Any]]:
+def around_workload(
+    workload: Workload, options: Options, trust: Mapping[str, str]
+) -> list[dict[str, Any]]:
     """Return what stands around the rewritten workload; see `around`."""
     account = workload.spec["serviceAccountName"]
-    return around(workload.name, workload.namespace, account, options)
+    secrets = known.environment(workload, {*trust, *proxies(BRIDGE_PORT)})
+    return around(workload.name, workload.namespace, account, options, secrets)
 
 
-def around(name: str, namespace: str, account: str, options: Options) -> list[dict[str, Any]]:
+def around(
+    name: str,
+    namespace: str,
+    account: str,
+    options: Options,
+    secrets: Mapping[str, Any] | None = None,
+) -> list[dict[str, Any]]:
     """Return what stands around a workload, in the order to be applied.
 
     Args:
@@ -124,6 +135,7 @@ def around(name: str, namespace: str, account: str, options: Options) -> list[di
         namespace: of all.
         account: service account of the agent's pods.
         options: see there.
+        secrets: the agent's own, as `known.environment` has them.
     """
     full, proxy = f"{name}-egressguard", {PROXY: name}
     agents = f"{name} serviceaccount:{namespace}/{account}\n"
@@ -149,7 +161,7 @@ def around(name: str, namespace: str, account: str, options: Options) -> list[di
     }
     # Not minAvailable: with one replica no node could ever be drained.
     budget = {"maxUnavailable": 1, "selector": {"matchLabels": proxy}}
-    deployment = _deployment(name, options)
+    deployment = _deployment(name, options, secrets or {})
     return [
         *found,
         new_object("v1", "Service", namespace, full, spec=service),
@@ -182,7 +194,7 @@ def _policies(name: str, namespace: str, options: Options) -> list[dict[str, Any
     ]
 
 
-def _deployment(name: str, options: Options) -> dict[str, Any]:
+def _deployment(name: str, options: Options, secrets: Mapping[str, Any]) -> dict[str, Any]:
     labels = {PROXY: name}
     mounts = [
         {"name": "configuration", "mountPath": "/etc/egressguard", "readOnly": True},
@@ -209,6 +221,7 @@ def _deployment(name: str, options: Options) -> dict[str, Any]:
             "--evidence=-",
             "--quiet",
         ],
+        **secrets,
         "ports": [{"name": "proxy", "containerPort": PROXY_PORT, "protocol": "TCP"}],
         "readinessProbe": {"tcpSocket": {"port": "proxy"}, "periodSeconds": 5},
         "livenessProbe": {"tcpSocket": {"port": "proxy"}, "periodSeconds": 20},

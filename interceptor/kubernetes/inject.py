@@ -63,7 +63,7 @@ def inject(
     if not found:
         nothing = documents[0] if documents else Document(file, 1, "", None, {})
         raise nothing.error((), "no workload in the file", "give one with a Pod, Deployment...")
-    made = {id(each.document): room.around_workload(each, options) for each in found}
+    made = {id(each.document): room.around_workload(each, options, trust) for each in found}
     ours = {_identity(each, namespace) for objects in made.values() for each in objects}
     parts: list[str] = []
     for document in documents:

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from interceptor.kubernetes import ways_round
+from interceptor.kubernetes import known, ways_round
 from interceptor.kubernetes.documents import Path
 from interceptor.kubernetes.parts import (
     AGENT,
@@ -32,6 +32,7 @@ from interceptor.kubernetes.workloads import (
     SIDECAR,
     Workload,
     add_volumes,
+    default_seccomp,
     label,
     mount,
     set_variables,
@@ -39,7 +40,6 @@ from interceptor.kubernetes.workloads import (
 )
 
 _AUTHORITY: Final = "/run/egressguard/authority"
-_UNCONFINED: Final = "Unconfined"
 
 
 def rewrite(workload: Workload, options: Options, trust: Mapping[str, str]) -> None:
@@ -50,11 +50,10 @@ def rewrite(workload: Workload, options: Options, trust: Mapping[str, str]) -> N
     """
     strip(workload, SIDECAR)
     ways_round.refuse(workload)
-    spec, path = workload.spec, (*workload.path, "spec")
+    spec = workload.spec
     label(workload)
     spec["automountServiceAccountToken"] = False
-    pod = dict(spec.get("securityContext") or {})
-    _check_seccomp(workload, (*path, "securityContext"), pod)
+    pod = spec.get("securityContext") or {}
     for where, container in workload.containers():
         _confine(workload, where, container, pod.get("runAsUser", options.agent_uid))
         set_variables(container, certificate(trust))
@@ -67,7 +66,7 @@ def rewrite(workload: Workload, options: Options, trust: Mapping[str, str]) -> N
     spec["dnsConfig"] = dns
     spec["initContainers"] = [
         _rules(options, closed=not options.ingress and not _probed(workload)),
-        _sidecar(workload.name, options),
+        _sidecar(workload.name, options, known.environment(workload, trust)),
         *(spec.get("initContainers") or ()),
     ]
     add_volumes(
@@ -84,7 +83,6 @@ def _confine(
 ) -> None:
     """Take from a container of the agent's what could change the rules or pass for the sidecar."""
     context = dict(container.get("securityContext") or {})
-    _check_seccomp(workload, (*where, "securityContext"), context)
     path = (*where, "securityContext", "runAsUser")
     uid = context.get("runAsUser", fallback)
     if uid is None:
@@ -103,17 +101,15 @@ def _confine(
         "runAsNonRoot": True,
         "allowPrivilegeEscalation": False,
         "capabilities": {"drop": ["ALL"]},
-        "seccompProfile": context.get("seccompProfile") or {"type": "RuntimeDefault"},
     }
+    default_seccomp(workload, container)
 
 
-def _check_seccomp(workload: Workload, path: Path, context: dict[str, Any]) -> None:
-    if (context.get("seccompProfile") or {}).get("type") == _UNCONFINED:
-        why = "the agent would have system calls that container engines keep from it"
-        raise workload.document.error((*path, "seccompProfile"), why, "use RuntimeDefault")
-
-
-def around_workload(workload: Workload, options: Options) -> list[dict[str, Any]]:
+def around_workload(
+    workload: Workload,
+    options: Options,
+    trust: Mapping[str, str],  # noqa: ARG001 - as of the other form
+) -> list[dict[str, Any]]:
     """Return what the rewritten workload needs."""
     name, namespace = f"{workload.name}-egressguard", workload.namespace
     held: dict[str, Any] = {
@@ -149,7 +145,7 @@ def _rules(options: Options, *, closed: bool) -> dict[str, Any]:
     }
 
 
-def _sidecar(name: str, options: Options) -> dict[str, Any]:
+def _sidecar(name: str, options: Options, secrets: Mapping[str, Any]) -> dict[str, Any]:
     """Return the sidecar: listens on loopback, dials from the pod's network as its own uid."""
     return {
         "name": SIDECAR,
@@ -164,6 +160,7 @@ def _sidecar(name: str, options: Options) -> dict[str, Any]:
             f"--trust={TRUST}",
             "--evidence=-",
         ],
+        **secrets,
         "securityContext": confined(),
         # It writes the certificate when it serves.
         "startupProbe": {

@@ -75,6 +75,9 @@ def _check_context(document: Document, path: Path, context: dict[str, Any]) -> N
         raise document.error(
             (*path, "privileged"), "cannot be held: root on the node", "remove it; give a volume"
         )
+    if (context.get("seccompProfile") or {}).get("type") == "Unconfined":
+        why = "cannot be held: system calls and sockets (vsock) that engines keep from containers"
+        raise document.error((*path, "seccompProfile"), why, "remove it, or use RuntimeDefault")
     if context.get("procMount", "Default") != "Default":
         raise document.error((*path, "procMount"), "cannot be held: /proc unmasked", "remove it")
     if (context.get("windowsOptions") or {}).get("hostProcess"):

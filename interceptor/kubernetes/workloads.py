@@ -33,7 +33,8 @@ SIDECAR: Final = "egressguard"
 RULES: Final = "egressguard-rules"
 CONTAINERS: Final = ("initContainers", "containers")
 _OURS: Final = frozenset((BRIDGE, SIDECAR, RULES))
-_NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
+_NAME: Final = re.compile(r"[a-z](?:[a-z0-9-]{0,38}[a-z0-9])?")  # a Service's begins so
+_SPACE: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _OWN_PREFIX: Final = "egressguard"
 _LISTS: Final = {"container": ("env", "volumeMounts", "ports"), "pod": (*CONTAINERS, "volumes")}
 
@@ -94,11 +95,11 @@ def find(document: Document, namespace: str) -> Workload | None:
         fix = "give it metadata.name; names of what stands around it follow (no generateName)"
         raise document.error(("metadata", "name"), f"{kind} without a name", fix)
     if _NAME.fullmatch(name) is None:
-        fix = "a-z, 0-9 and hyphens, 40 at most, as names of ours follow"
+        fix = "a letter, then a-z, 0-9 and hyphens, 40 at most, as names of ours follow"
         raise document.error(("metadata", "name"), f"{name!r} cannot be used", fix)
     place_ = metadata.get("namespace") or namespace
-    if not isinstance(place_, str) or _NAME.fullmatch(place_) is None:
-        fix = "a-z, 0-9 and hyphens, 40 at most"
+    if not isinstance(place_, str) or _SPACE.fullmatch(place_) is None:
+        fix = "a-z, 0-9 and hyphens, 63 at most"
         raise document.error(("metadata", "namespace"), f"{place_!r} cannot be used", fix)
     workload = Workload(document, data, template, name, place_, path)
     _check_shape(workload)
@@ -216,6 +217,14 @@ def mount(container: dict[str, Any], name: str, path: str) -> None:
 def add_volumes(spec: dict[str, Any], *volumes: dict[str, Any]) -> None:
     """Add volumes of ours to a pod."""
     spec["volumes"] = [*(spec.get("volumes") or ()), *volumes]
+
+
+def default_seccomp(workload: Workload, container: dict[str, Any]) -> None:
+    """Give a container the engine's usual filter where nobody says one: kubelets set none."""
+    pod = workload.spec.get("securityContext") or {}
+    context = container["securityContext"]
+    if not context.get("seccompProfile") and not pod.get("seccompProfile"):
+        context["seccompProfile"] = {"type": "RuntimeDefault"}
 
 
 def label(workload: Workload) -> None:

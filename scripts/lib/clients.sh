@@ -16,6 +16,10 @@ prepare_clients() {
     # The C library of Alpine, whose resolver is its own: a program of the tests is linked with it.
     ! is_root || unpack musl-dev || true
     prepare_machines
+    # Containers. Podman's package may start its service: where a service manager runs, that is the
+    # operator's choice.
+    ensure_packages crun:crun newuidmap:uidmap || true
+    [ -d /run/systemd/system ] || ensure_packages podman:podman || true
     # Reads the Vagrantfile, no more: no machine of Vagrant's is started here.
     ensure_packages vagrant:vagrant-libvirt || true
     checks=${environment:-}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 from hypothesis import strategies as st
@@ -15,17 +16,29 @@ words = st.sampled_from(["a", "1e3", "y", "no", "0o17", "017", "1_000", "=", "~"
 labels = st.dictionaries(st.sampled_from(["app", "tier", "example.com/team"]), words, max_size=2)
 
 
+_plain = st.fixed_dictionaries(
+    {"name": st.sampled_from(["A", "HTTPS_PROXY", "no_proxy", "SSL_CERT_FILE", "ACME_URL"])},
+    optional={"value": words},
+)
+_secret = st.fixed_dictionaries(
+    {
+        "name": st.sampled_from(["ACME_TOKEN", "WORD", "LD_PRELOAD", "PATH", "SSL_CERT_FILE"]),
+        "valueFrom": st.builds(
+            lambda key: {"secretKeyRef": {"name": "keys", "key": key}}, st.sampled_from(["a", "b"])
+        ),
+    }
+)
+variables: st.SearchStrategy[dict[str, Any]] = st.one_of(_plain, _secret)
+
+
 def containers(prefix: str) -> st.SearchStrategy[dict[str, Any]]:
     """A container, with fields that nothing here knows."""
     optional = {
         "command": st.lists(words, min_size=1, max_size=3),
         "env": st.lists(
-            st.fixed_dictionaries(
-                {"name": st.sampled_from(["A", "HTTPS_PROXY", "no_proxy", "SSL_CERT_FILE"])},
-                optional={"value": words},
-            ),
+            variables,
             max_size=2,
-            unique_by=lambda each: each["name"],
+            unique_by=lambda each: str(each["name"]),
         ),
         "envFrom": st.just([{"secretRef": {"name": "keys"}}]),
         "volumeMounts": st.just([{"name": "data", "mountPath": "/data"}]),
@@ -47,31 +60,36 @@ def containers(prefix: str) -> st.SearchStrategy[dict[str, Any]]:
     return st.fixed_dictionaries(fixed, optional=optional)
 
 
+# Made once: a strategy takes longer to make than a workload.
+_kinds = st.sampled_from(KINDS)
+_mains = st.lists(containers("c"), min_size=1, max_size=2, unique_by=lambda each: each["name"])
+_others: tuple[tuple[str, st.SearchStrategy[Any]], ...] = (
+    ("initContainers", st.lists(containers("i"), max_size=1)),
+    ("serviceAccountName", st.sampled_from(["default", "worker"])),
+    ("automountServiceAccountToken", st.just(True)),
+    ("dnsPolicy", st.just("ClusterFirst")),
+    ("securityContext", st.just({"runAsUser": 1000, "fsGroup": 2000})),
+    ("nodeSelector", st.just({"disk": "ssd"})),
+)
+_any = st.booleans()
+
+
 @st.composite
 def workloads(draw: st.DrawFn) -> dict[str, Any]:
     """A workload of any kind, valid, and without a way round."""
-    kind = draw(st.sampled_from(KINDS))
+    kind = draw(_kinds)
     spec: dict[str, Any] = {
-        "containers": draw(
-            st.lists(containers("c"), min_size=1, max_size=2, unique_by=lambda each: each["name"])
-        ),
+        "containers": draw(_mains),
         "volumes": [{"name": "data", "emptyDir": {}}],
     }
-    for part, strategy in (
-        ("initContainers", st.lists(containers("i"), max_size=1)),
-        ("serviceAccountName", st.sampled_from(["default", "worker"])),
-        ("automountServiceAccountToken", st.just(True)),
-        ("dnsPolicy", st.just("ClusterFirst")),
-        ("securityContext", st.just({"runAsUser": 1000, "fsGroup": 2000})),
-        ("nodeSelector", st.just({"disk": "ssd"})),
-    ):
-        if draw(st.booleans()):
-            spec[part] = draw(strategy)
+    for part, strategy in _others:
+        if draw(_any):
+            spec[part] = copy.deepcopy(draw(strategy))
     if kind in ("Job", "CronJob"):
         spec["restartPolicy"] = "Never"
     own = {"app": "a"} | draw(labels)
     metadata = {"name": draw(names), "annotations": {"note": draw(words)}}
-    if draw(st.booleans()):
+    if draw(_any):
         metadata["namespace"] = draw(names)
     top: dict[str, Any] = {"apiVersion": _VERSIONS.get(kind, "apps/v1"), "kind": kind}
     top["metadata"] = metadata

@@ -271,3 +271,50 @@ def test_a_user_runs_podman_without_root(podman: Host) -> None:
     assert done.returncode == 0, done.stderr
     assert "/get?n=by-dev" in [request.target for request in lab.requests()]
     assert {event["jail"] for event in podman.events("box-dev")} == {"box-dev"}
+
+
+def test_a_detached_container_outlives_the_command_and_the_gateway(podman: Host) -> None:
+    """Its guest is bound to it: offline while no gateway is there, and gone when it has ended."""
+    lab = podman.lab
+    loop = (
+        "n=0; while sleep 0.2; do n=$((n+1));"
+        ' wget -qO- --tries=1 --timeout=3 "https://www.example.com/get?n=$n"; done'
+    )
+    place = "/run/gateway-again"
+    with gateways.running(lab, place) as run:
+        again = podman._replace(run=run)
+        done = _run(again, "box-stays", "--detach", "--name", "stays", IMAGE, "sh", "-c", loop)
+        assert done.returncode == 0, done.stderr
+        ends = _run(again, "box-ends", "--detach", "--name", "ends", IMAGE, "sh", "-c", "sleep 60")
+        assert ends.returncode == 0, ends.stderr
+        assert again.guests() == ["box-ends", "box-stays"]
+        lab.clear()
+        _until(lambda: len(lab.requests()) > 2, "it does not work")
+        served = json.loads(gateways.do(lab, "gateway", "status", "--json", "--run", run))
+        pids = [str(served["pid"]), *(str(worker["pid"]) for worker in served["workers"])]
+        lab.run(["kill", "-9", pids[0]])
+        _until(lambda: lab.run(["kill", "-0", *pids]).returncode, "a worker lives on")
+        podman.podman("rm", "--force", "--time", "0", "ends")
+        time.sleep(0.5)
+        lab.clear()
+        time.sleep(1.0)
+        assert not lab.requests()
+        with gateways.running(lab, place):
+            _until(lambda: lab.requests(), "it does not come back")
+            assert again.guests() == ["box-stays"]
+            podman.podman("rm", "--force", "--time", "0", "stays")
+            _until(lambda: again.guests() == [], "its guest stays")
+    causes = [event.get("cause") for event in podman.events("box-stays")]
+    assert "restart" in causes
+
+
+def test_a_terminal_and_the_exit_code_are_the_containers(podman: Host) -> None:
+    start = ("run", "--run", podman.run, "--policy", POLICY, "--quiet", "--")
+    command = ("podman", *STORE, "run", "-it", "--rm", *HERE, *SHARED, IMAGE)
+    script = "test -t 0 && test -t 1 && echo on-a-terminal; exit 5"
+    done = podman.lab.run(
+        [*gateways.START, "container", *start, *command, "sh", "-c", script],
+        env=JAIL_ENVIRONMENT, timeout=60, tty=True,
+    )  # fmt: skip
+    assert b"on-a-terminal" in done.stdout
+    assert done.returncode == 5

@@ -46,6 +46,23 @@ def datagram(address: str, port: int, source_port: int = 0) -> None:
             sending.sendto(b"marker of the pod", (address, port))
 
 
+def by_link(address: str, port: int, kind: socket.SocketKind) -> None:
+    """Bound to the pod's link, past the routing to loopback; needs no rights."""
+    with socket.socket(socket.AF_INET, kind) as dialling:
+        dialling.settimeout(0.2)
+        dialling.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"eth0")
+        dialling.connect((address, port))
+        dialling.send(b"marker of the pod\n")
+
+
+def other(address: str, kind: int, protocol: int) -> None:
+    """SCTP, DCCP, UDP-Lite, MPTCP: as far as the kernel has them."""
+    with socket.socket(socket.AF_INET, kind, protocol) as dialling:
+        dialling.settimeout(1)
+        dialling.connect((address, 50_000))
+        dialling.send(b"marker of the pod\n")
+
+
 def ping(address: str) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP) as sending:
         sending.sendto(b"\x08\0\0\0\0\0\0\1marker of the pod", (address, 0))
@@ -60,6 +77,13 @@ def main(v4: str, v6: str, resolver: str) -> None:
             found[f"udp {address} {port}"] = outcome(lambda a=address, p=port: datagram(a, p))  # type: ignore[misc]
     found["freebind"] = outcome(lambda: stream(v4, 443, v4))
     found["freebind dns"] = outcome(lambda: stream(resolver, 53, v4))
+    for port in (53, 443, 50_000):
+        for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+            name = f"by link {kind.name} {port}"
+            found[name] = outcome(lambda k=kind, p=port: by_link(v4, p, k))  # type: ignore[misc]
+    for protocol, number in ((132, 1), (33, 6), (136, 2), (262, 1)):
+        name = f"protocol {protocol}"
+        found[name] = outcome(lambda k=number, p=protocol: other(v4, k, p))  # type: ignore[misc]
     found["multicast"] = outcome(lambda: datagram("224.0.0.251", 5353))
     found["ping"] = outcome(lambda: ping(v4))
     print(json.dumps(found))

