@@ -298,7 +298,7 @@ def test_chromium_that_knows_of_http3_loads_the_page_over_tcp(browser: Lab) -> N
         (event["host"], event["detail"]) for event in quic_events(done.events())
     ]
     sent, closed = _session(browser.path(log).read_text("utf-8"))
-    # Unanswered, it tries for four seconds. An answer comes in 10 ms; a loaded machine takes longer.
+    # Unanswered, it tries for four seconds. An answer comes in 10 ms; a busy machine takes longer.
     assert closed - sent < 1_000, "milliseconds from the last packet of its hello"
 
 
