@@ -243,6 +243,21 @@ def test_content_without_a_known_end_goes_on_when_it_pauses() -> None:
     assert (False, "injection") in log.verdicts
 
 
+def test_what_is_read_as_a_whole_is_waited_for() -> None:
+    pdf = b"%PDF-1.7\n" + b"%" * 2000
+    for kind, first, least, most in (
+        ("text/plain", b"a line\n", 0.01, 0.1),
+        ("text/html", b"<p>a page</p>", 0.3, 1.0),
+        ("application/json", b'{"a": 1', 0.3, 1.0),
+        ("application/pdf", b"%", 5.0, 15.0),
+        ("application/octet-stream", pdf, 5.0, 15.0),
+        ("application/octet-stream", pdf[:5], 5.0, 15.0),
+    ):
+        log = talk().reply(head(kind), chunk(first))
+        wait = log.flow.deadline - log.now
+        assert least <= wait <= most, (kind, wait)
+
+
 def test_a_download_is_let_be() -> None:
     for kind in ("application/gzip", "video/mp4"):
         file = b"\0\1\2" * 700 + BAD
