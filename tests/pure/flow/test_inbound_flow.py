@@ -258,6 +258,18 @@ def test_what_is_read_as_a_whole_is_waited_for() -> None:
         assert least <= wait <= most, (kind, wait)
 
 
+def test_a_field_of_the_head_is_read_beside_the_content() -> None:
+    said = f"X-Note: a note for you: {STEERS}, and so on"
+    for content, kind in ((b"<p>hello</p>", "text/html"), (b"hello", "text/plain")):
+        page = talk().reply(sized(kind, content, said))
+        assert page.statuses == [403], kind
+        assert [(done, source) for done, source, _ in handlings(page)] == [("block", "web")]
+        page = talk().reply(head(kind, said), chunk(content), b"0\r\n\r\n")
+        assert page.statuses == [403], kind
+        honest = "Content-Security-Policy: default-src 'self' https: data: 'unsafe-inline'"
+        assert talk().reply(sized(kind, content, honest)).statuses == [200]
+
+
 def test_a_download_is_let_be() -> None:
     for kind in ("application/gzip", "video/mp4"):
         file = b"\0\1\2" * 700 + BAD
