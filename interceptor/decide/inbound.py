@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 from interceptor.decide.event_texts import EventTexts
 from interceptor.decide.inbound_rules import InboundRules, Judged, Place
-from interceptor.model import Passage
+from interceptor.model import Passage, Setting
 from interceptor.scan.injection.scanner import InjectionScanner
 from interceptor.scan.injection.window import InjectionWindow
 from interceptor.verdict import Finding, Verdict
@@ -180,6 +180,11 @@ class InboundDocument:
         self._take(self._reader.feed(data))
         if self._size > self._most:  # nothing is stripped any more
             self._reader.cuts.clear()
+
+    def beside(self, text: bytes) -> None:
+        """Take text that comes with the content, such as fields of its head."""
+        if self._scanner.glance(text):
+            self._take([Passage(text, Setting.ATTRIBUTE)])
 
     def finish(self) -> None:
         """The content has ended."""

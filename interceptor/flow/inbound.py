@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from interceptor.decide.inbound import InboundDocument
 from interceptor.decide.judge import Judge
 from interceptor.flow.context import FlowContext
 from interceptor.flow.inbound_document import Document
@@ -20,6 +21,8 @@ _LINES: Final = frozenset(
     (b"application/x-ndjson", b"application/ndjson", b"application/jsonl", b"application/json-seq")
 )
 _GRPC: Final = b"application/grpc"
+_FIELD, _BLANKS = 32, 3
+"""Bytes and blanks of a field's value that may be a sentence."""
 _KINDS: Final[dict[bytes, tuple[str, bytes]]] = {}
 """Content-Type values as received, to how they are read and the media type. Bounded."""
 
@@ -106,7 +109,7 @@ def open_inbound(
             kind,
             codings,
             limits,
-            lambda first: judge.inbound_document(target, value, first),
+            lambda first: _opened(judge, target, head, value, first),
             holds=holds,
             tag=tag,
         )
@@ -124,6 +127,25 @@ def open_inbound(
     return Events(judge, head, window, cutter, codings, limits)
 
 
+def _opened(
+    judge: Judge, target: Target, head: ResponseHead, value: bytes, first: bytes
+) -> InboundDocument | None:
+    """Begin to judge a document, and judge what its head says beside it."""
+    document = judge.inbound_document(target, value, first)
+    if document is not None and (prose := _prose(head)):
+        document.beside(prose)
+    return document
+
+
+def _prose(head: ResponseHead) -> bytes:
+    """What fields of a head say that are more than a name, a date or a number."""
+    return b"\n".join(
+        value
+        for _, _, value in head.fields
+        if len(value) >= _FIELD and value.count(b" ") >= _BLANKS
+    )
+
+
 def is_clean(judge: Judge, target: Target, head: ResponseHead, content: bytes) -> bool:
     """Tell whether content that is there as a whole may go on without a closer look."""
     value, codings = head.content or _content_of(head)
@@ -131,6 +153,9 @@ def is_clean(judge: Judge, target: Target, head: ResponseHead, content: bytes) -
     if not how:
         return True
     if how != "document" or codings:
+        return False
+    prose = _prose(head)
+    if prose and not judge.finds_nothing(target, b"text/plain", prose):
         return False
     return judge.finds_nothing(target, value, content)
 

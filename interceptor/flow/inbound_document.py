@@ -31,9 +31,19 @@ _PAUSE_SECONDS: Final = 0.02
 one that never ends, such as a log."""
 _PAGE_SECONDS: Final = 0.5
 _PAGES: Final = frozenset(
-    (b"text/html", b"application/xhtml+xml", b"text/markdown", b"text/x-markdown", b"image/svg+xml")
+    (
+        *(b"text/html", b"application/xhtml+xml", b"text/markdown", b"text/x-markdown"),
+        *(b"application/json", b"application/xml", b"text/xml", b"image/svg+xml"),
+    )
 )
-"""Types of pages, which end: whoever sends one slowly does not get a part of it through soon."""
+"""Types of what ends soon: whoever sends it slowly does not get a part of it through."""
+_FILE_SECONDS: Final = 10.0
+_FILES: Final = (b"%PDF-", b"PK\3\4", b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF")
+"""Begins of files whose text is known when a part of them, or all, is there; nobody reads less."""
+_FILE_TYPES: Final = (
+    *(b"application/pdf", b"application/vnd.openxmlformats-", b"application/vnd.oasis."),
+    *(b"application/epub+zip", b"image/", b"message/"),
+)
 
 Opened = Callable[[bytes], InboundDocument | None]
 """Begins to judge a content by its first bytes; None: it is nothing that is read."""
@@ -83,7 +93,7 @@ class Document:
         self._opened = opened
         self._tag = tag
         self.holds_head = holds
-        self.patience = _PAGE_SECONDS if kind in _PAGES else _PAUSE_SECONDS
+        self.patience = _patience(kind)
         self._document: InboundDocument | None = None
         self._started = False
         self._first = b""
@@ -198,6 +208,8 @@ class Document:
     def _look(self, piece: bytes) -> None:
         if not self._started:
             piece = self._first = self._first + piece
+            if piece.startswith(_FILES):
+                self.patience = _FILE_SECONDS
             if not self._holding or len(piece) >= LOOK:
                 self._start()
         elif self._document is not None:
@@ -296,3 +308,10 @@ class Document:
             return b"".join(ContentReader(self._codings, most, self._limits.expansion).feed(held))
         except HttpError:
             return None
+
+
+def _patience(kind: bytes) -> float:
+    """Seconds that content of a type may pause before it goes on piece by piece."""
+    if kind in _PAGES:
+        return _PAGE_SECONDS
+    return _FILE_SECONDS if kind.startswith(_FILE_TYPES) else _PAUSE_SECONDS

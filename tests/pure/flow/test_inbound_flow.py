@@ -243,6 +243,33 @@ def test_content_without_a_known_end_goes_on_when_it_pauses() -> None:
     assert (False, "injection") in log.verdicts
 
 
+def test_what_is_read_as_a_whole_is_waited_for() -> None:
+    pdf = b"%PDF-1.7\n" + b"%" * 2000
+    for kind, first, least, most in (
+        ("text/plain", b"a line\n", 0.01, 0.1),
+        ("text/html", b"<p>a page</p>", 0.3, 1.0),
+        ("application/json", b'{"a": 1', 0.3, 1.0),
+        ("application/pdf", b"%", 5.0, 15.0),
+        ("application/octet-stream", pdf, 5.0, 15.0),
+        ("application/octet-stream", pdf[:5], 5.0, 15.0),
+    ):
+        log = talk().reply(head(kind), chunk(first))
+        wait = log.flow.deadline - log.now
+        assert least <= wait <= most, (kind, wait)
+
+
+def test_a_field_of_the_head_is_read_beside_the_content() -> None:
+    said = f"X-Note: a note for you: {STEERS}, and so on"
+    for content, kind in ((b"<p>hello</p>", "text/html"), (b"hello", "text/plain")):
+        page = talk().reply(sized(kind, content, said))
+        assert page.statuses == [403], kind
+        assert [(done, source) for done, source, _ in handlings(page)] == [("block", "web")]
+        page = talk().reply(head(kind, said), chunk(content), b"0\r\n\r\n")
+        assert page.statuses == [403], kind
+        honest = "Content-Security-Policy: default-src 'self' https: data: 'unsafe-inline'"
+        assert talk().reply(sized(kind, content, honest)).statuses == [200]
+
+
 def test_a_download_is_let_be() -> None:
     for kind in ("application/gzip", "video/mp4"):
         file = b"\0\1\2" * 700 + BAD

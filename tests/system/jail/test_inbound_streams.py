@@ -93,3 +93,27 @@ def test_records_of_a_name(clean_lab: Lab) -> None:
     ran = run(clean_lab, ["sh", "-c", script], jailed=True, policy=OPENED + EXEMPT)
     assert "Ignore all" in ran.text
     assert ran.blocks() == []
+
+
+def test_the_end_of_a_long_page(clean_lab: Lab) -> None:
+    """Longer than what is held: it passes in pieces, up to the one before what steers begins."""
+    filler = "<p>The report of that day lists what was done, and by whom it was done.</p>\n"
+    many = filler * (1_500_000 // len(filler))
+    for version in ("never", "always"):
+        for text, jailed in ((GOOD, True), (BAD, False), (BAD, True)):
+            page = f"<!doctype html>{many}<p>{text}</p>{filler * 300}".encode()
+            clean_lab.set_page("long", "text/html", page)
+            fetch = "curl -sS --max-time 60 https://www.example.com/served/long; echo $? >&2"
+            policy = f"http2: {version}\n"
+            ran = run(
+                clean_lab, ["sh", "-c", fetch], jailed=jailed, policy=policy if jailed else ""
+            )
+            got = ran.stdout
+            if text == GOOD or not jailed:
+                assert got == page
+                continue
+            assert page.startswith(got)
+            assert 1_000_000 < len(got) < len(page)
+            assert b"Ignore" not in got
+            assert "curl: (" in ran.errors  # an end that nobody takes for the page's
+            assert [event["reason"] for event in ran.blocks()] == ["injection"]
