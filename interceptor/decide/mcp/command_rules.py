@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import re
+import shlex
 import tomllib
 import unicodedata
 from collections.abc import Sequence
@@ -12,6 +14,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from interceptor.decide.mcp.impostors import LOOKS
 from interceptor.decide.mcp.paths import Paths, vital
 from interceptor.decide.mcp.paths import load as load_paths
 from interceptor.decide.shell.commands import SHELLS, Command, commands
@@ -33,12 +36,60 @@ _RUNS: Final = SHELLS | {
     "node",
     UNKNOWN,
 }
+_CODE: Final = frozenset((
+    "python", "python2", "python3", "perl", "ruby", "node", "php", "lua", "deno", "bun", "awk",
+    "gawk",
+))  # fmt: skip
+_CALLS: Final = re.compile(
+    r"\b(?:system|exec\w*|popen\w*|run|call|check_\w+|spawn\w*|getoutput|shell_exec|passthru|sh)"
+    r"\s*\(?\s*[rbfu]?(?:(?P<q>[\"'`])(?P<text>.{1,2000}?)(?P=q)|\[(?P<list>[^\]]{1,2000})\])",
+    re.DOTALL | re.IGNORECASE,
+)
+_QUOTED: Final = re.compile(r"[\"']([^\"']{0,400})[\"']")
+_CODE_LENGTH: Final = 65_536
+_MOST_CALLS: Final = 32
+_DEEPEST: Final = 2
+_SENDS: Final = frozenset((
+    "curl", "wget", "nc", "ncat", "netcat", "socat", "telnet", "mail", "sendmail", "mutt", "scp",
+    "sftp", "rsync", "ftp", "http", "https", "dig", "nslookup", "host", "ping", "openssl", "ssh",
+))  # fmt: skip
+_QUIET: Final = frozenset((
+    "", "ls", "test", "[", "[[", "rm", "touch", "mkdir", "chmod", "chown", "stat", "git", "docker",
+    "kubectl", "npm", "export", "echo", "printf", "ssh-keygen", "ssh-add", "cd", "find",
+))  # fmt: skip
+_PRINTS: Final = re.compile(
+    r"^(?:env|printenv|export -p|declare -x|set)(?: |$)|^kubectl get secrets?\b.*-o|"
+    r"^aws (?:sts|configure (?:get|export)|secretsmanager get|ssm get-param)|"
+    r"^gcloud auth print|^gh auth token|^az account get-access|^vault (?:kv get|read)|^op read|"
+    r"^pass show|^secret-tool lookup|^git credential fill|^security find-"
+)
+_PIECES: Final = re.compile(r"[=@:]")
+_HOW: Final = {
+    "ssh": "i F", "scp": "i F", "sftp": "i F", "rsync": "e rsh", "mosh": "ssh",
+    "curl": "E key cert cacert netrc-file K", "wget": "private-key certificate ca-certificate",
+    "openssl": "key CAfile cert",
+}  # fmt: skip
 _INVISIBLE: Final = frozenset(("Cf", "Mn", "Me"))
 _BACKTICKS: Final = re.compile(r"`([A-Za-z][\w.-]{0,15})`(?=[ \t])")
 _KINDS: Final = ("{secret}", "{mild}", "{vital}")
 _OUTPUT: Final = re.compile(r"\A-[A-Za-z]*[oO]\Z|\A--output(?:-document)?\Z")
 _WORDS: Final = 4096
 """Characters of all words of a command, joined, in which a pattern is looked for."""
+
+
+class Refused(msgspec.Struct, frozen=True, gc=False):
+    """What a text does that is refused."""
+
+    rule: str
+    title: str
+    kind: str
+
+
+_LEAK: Final = Refused(
+    "send-what-was-read",
+    "Sends what a credential file or the environment holds to another machine",
+    "exfiltration",
+)
 
 
 class CommandRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -63,14 +114,6 @@ class CommandRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     version: int
     rule: tuple[CommandRule, ...]
-
-
-class Refused(msgspec.Struct, frozen=True, gc=False):
-    """What a text does that is refused."""
-
-    rule: str
-    title: str
-    kind: str
 
 
 class _Words:
@@ -142,6 +185,7 @@ class CommandRules:
             re.error: a pattern is malformed.
         """
         self.rules = tuple(rules)
+        self._paths = paths
         self._raw = [
             (re.compile(rule.raw), Refused(rule.id, rule.title, rule.kind))
             for rule in rules
@@ -158,8 +202,12 @@ class CommandRules:
             if not rule.programs:
                 self._of_all.append(compiled)
 
-    def judge(self, text: str) -> tuple[Refused | None, list[Command]]:
+    def judge(self, text: str, depth: int = 0) -> tuple[Refused | None, list[Command]]:
         """Judge a text; what cannot be followed to its end is refused.
+
+        Args:
+            text: commands of a shell.
+            depth: programs of other languages that it stands in.
 
         Returns:
             What it does that is refused, and the commands that it runs, as far as they were read.
@@ -179,10 +227,56 @@ class CommandRules:
             for rule in (*self._by_program.get(command.name, ()), *self._of_all):
                 if rule.fits(command):
                     return rule.refused, found
-        return _fetched_and_run(found), found
+            if command.name in _CODE and depth < _DEEPEST:
+                hidden = self._strings(" ".join(command.words), depth)
+                if hidden is not None:
+                    return hidden, found
+        return _fetched_and_run(found) or self._leaks(found), found
+
+    def _strings(self, code: str, depth: int) -> Refused | None:
+        """Judge what code gives to a shell: `os.system('...')`, `exec([...])`."""
+        for call in itertools.islice(_CALLS.finditer(code[:_CODE_LENGTH]), _MOST_CALLS):
+            text = call["text"]
+            if text is None:
+                text = shlex.join(_QUOTED.findall(call["list"]))
+            refused, _ = self.judge(text.replace("\\'", "'").replace('\\"', '"'), depth + 1)
+            if refused is not None and refused.kind != "unreadable":
+                return refused
+        return None
+
+    def _leaks(self, found: Sequence[Command]) -> Refused | None:
+        """Tell whether what is read from files of credentials goes to another machine."""
+        readers: set[str] = set()
+        files: set[str] = set()
+        inside = False
+        for command in found:
+            words = command.words
+            if command.name in _SENDS:
+                if not readers.isdisjoint(command.before) or (
+                    inside and any(UNKNOWN in word for word in words)
+                ):
+                    return _LEAK
+                named = {_last(piece) for word in words for piece in _PIECES.split(word)}
+                if not files.isdisjoint(named - {""}):
+                    return _LEAK
+            reads = _PRINTS.search(" ".join((command.name, *words))[:_WORDS]) is not None
+            if not reads and command.name not in _QUIET:
+                inputs = [to for sign, to in command.redirections if sign == "<"]
+                reads = any(self._paths.within(word) for word in (*words, *inputs))
+            reads = reads or not readers.isdisjoint(command.before)
+            if reads:
+                readers.add(command.name)
+                inside = inside or command.within
+                files.update(_last(to) for sign, to in command.redirections if ">" in sign)
+                if command.name in ("cp", "mv", "tar", "zip", "base64", "gzip") and len(words) > 1:
+                    files.update(_last(word) for word in words if "." in word or "/" in word)
+        return None
 
     def judge_code(self, code: str) -> Refused | None:
         """Judge a program in another language than the shell's."""
+        refused = self._strings(code, 0)
+        if refused is not None:
+            return refused
         command = Command("python3", ("-c", plain(code)[:_WORDS]))
         for rule in self._by_program.get("python3", ()):
             if not rule.rule.before and rule.fits(command):
@@ -201,8 +295,31 @@ def plain(text: str) -> str:
 
 
 def _folded(command: Command) -> Command:
+    """Fold a program's name, and leave out words that say how, not what."""
     name = command.name.casefold().removesuffix(".exe")
-    return command if name == command.name else msgspec.structs.replace(command, name=name)
+    if not name.isascii():
+        name = name.translate(LOOKS)
+    words = command.words
+    options = _HOW.get(name, "")
+    if options and any(options_of(word, options) for word in words):
+        kept: list[str] = []
+        skip = False
+        for word in words:
+            if not skip:
+                kept.append(word)
+            skip = not skip and options_of(word, options)
+        words = tuple(kept)
+    before = command.before
+    if before and not "".join(before).isascii():
+        before = tuple(one.casefold().translate(LOOKS) for one in before)
+    if name == command.name and words is command.words and before is command.before:
+        return command
+    return msgspec.structs.replace(command, name=name, words=words, before=before)
+
+
+def options_of(word: str, options: str) -> bool:
+    """Tell whether a word is one of the options (`i E --key`) whose value says only how."""
+    return word.startswith("-") and word.lstrip("-") in options.split()
 
 
 def _fetched_and_run(found: Sequence[Command]) -> Refused | None:
