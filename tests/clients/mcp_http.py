@@ -1,8 +1,8 @@
-"""Agents on the official SDKs of MCP and A2A, over HTTP.
+"""Agents on the official SDKs of MCP and A2A, over HTTP: `mcp_http.py JOBS`, JSON, a list of
 
-`mcp_http.py mcp MODE URL CALLS`: MODE is `auto` (what `Client` does by itself), `legacy` (with
-initialize) or `sse`; CALLS is JSON, a list of [tool, arguments].
-`mcp_http.py a2a BINDING URL TEXTS`: BINDING is `JSONRPC` or `HTTP+JSON`; URL has the card.
+- `["mcp", MODE, URL, CALLS]`: MODE is `auto` (what `Client` does by itself), `legacy` (with
+  initialize) or `sse`; CALLS is a list of [tool, arguments].
+- `["a2a", BINDING, URL, TEXTS]`: BINDING is `JSONRPC` or `HTTP+JSON`; URL has the card.
 """
 
 from __future__ import annotations
@@ -74,6 +74,10 @@ async def a2a(binding: str, url: str, texts: list[str]) -> Any:
     return said
 
 
-what, how, url, given = sys.argv[1:]
-found = (mcp if what == "mcp" else a2a)(how, url, json.loads(given))
-print(json.dumps(asyncio.run(found)))
+async def main(jobs: list[list[Any]]) -> list[Any]:
+    return [
+        await (mcp if what == "mcp" else a2a)(how, url, given) for what, how, url, given in jobs
+    ]
+
+
+print(json.dumps(asyncio.run(main(json.loads(sys.argv[1])))))
