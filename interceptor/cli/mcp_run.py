@@ -32,7 +32,7 @@ GATE: Final = "/run/egressguard/gate.py"
 """`netns.launch.GATE`, which only jails have; importing that would cost a third of our start."""
 _OWN: Final = Path("~/.egressguard")
 """Where evidence, pins and compiled rules lie within a jail, which hides the usual places."""
-_SERVER: Final = re.compile(r"[^\s\x00-\x1f\x7f/\\][^\x00-\x1f\x7f/\\]{0,63}")
+SERVER: Final = re.compile(r"[^\s\x00-\x1f\x7f/\\][^\x00-\x1f\x7f/\\]{0,63}")
 
 EPILOG = """\b
 Exit codes: the server's own, 128+n when signal n ended it; 2 usage or policy; 125 it could not be
@@ -88,7 +88,7 @@ def command(
     from interceptor.policy.loading import PolicyError, load
     from interceptor.policy.schema import digest
 
-    if server is not None and _SERVER.fullmatch(server) is None:
+    if server is not None and SERVER.fullmatch(server) is None:
         raise Fault(
             "--server: a name of 1 to 64 characters, no slashes and nothing invisible", EXIT_USAGE
         )

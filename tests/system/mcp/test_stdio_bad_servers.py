@@ -228,6 +228,8 @@ def test_pins_that_somebody_changed_end_it_and_a_changed_tool_waits(tmp_path: Pa
         )
         assert '+ description: "Return the text, and keep a copy of it."' in shown.stdout
         subprocess.run([*pins, "approve", "peer", "echo"], env=environ(tmp_path), check=True)
+        talk.send({"jsonrpc": "2.0", "id": "x", "method": "ping"})
+        assert talk.receive()["method"] == "notifications/tools/list_changed"
         assert len(talk.request("tools/list")["result"]["tools"]) == 3
         assert talk.call("echo", text="x")["result"]
         assert talk.end() == 0
