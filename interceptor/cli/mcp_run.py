@@ -100,6 +100,7 @@ def command(
             load(Path(jail_policy), None)
     except PolicyError as error:
         raise Fault(str(error), EXIT_USAGE) from None
+    _have_standard_streams()
     name = server or server_name(command)
     run = f"mcp-{_slug(name)}-{secrets.token_hex(4)}"
     began = time.monotonic()
@@ -218,6 +219,15 @@ def _jailed(command: tuple[str, ...], policy_file: str | None) -> list[str]:
     if policy_file:
         words += ["--policy", policy_file]
     return [*words, "--", *command]
+
+
+def _have_standard_streams() -> None:
+    """Open what the caller has closed: a pipe of ours must not get one of these numbers."""
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_RDWR), descriptor)
 
 
 def _within_a_jail() -> bool:
