@@ -15,7 +15,7 @@ from typing import Final, Literal
 import msgspec
 
 from interceptor.decide.mcp.impostors import LOOKS
-from interceptor.decide.mcp.paths import Paths, vital
+from interceptor.decide.mcp.paths import Paths, normal, vital
 from interceptor.decide.mcp.paths import load as load_paths
 from interceptor.decide.shell.commands import SHELLS, Command, commands
 from interceptor.decide.shell.expansion import UNKNOWN
@@ -270,6 +270,20 @@ class CommandRules:
                 files.update(_last(to) for sign, to in command.redirections if ">" in sign)
                 if command.name in ("cp", "mv", "tar", "zip", "base64", "gzip") and len(words) > 1:
                     files.update(_last(word) for word in words if "." in word or "/" in word)
+        return None
+
+    def judge_write(self, path: str, content: str) -> Refused | None:
+        """Judge a file that a tool writes: by where it is, and what runs it from there."""
+        path = normal(path)
+        written = (
+            Command("", (), ((">", path),)),
+            Command("echo", (plain(content)[:_WORDS],), ((">>", path),)),
+        )
+        for command in written:
+            for rule in (*self._by_program.get(command.name, ()), *self._of_all):
+                if rule.rule.writes and rule.fits(command):
+                    refused: Refused = rule.refused
+                    return refused
         return None
 
     def judge_code(self, code: str) -> Refused | None:

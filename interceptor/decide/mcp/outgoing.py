@@ -27,6 +27,7 @@ from interceptor.wire.mcp import ToolCall
 
 _URLS: Final = 64
 """URLs of one call that are looked at; a call with more is refused."""
+_FILES: Final = 16
 _NAME: Final = 80
 _ENCODE: Final = msgspec.json.Encoder().encode
 _STRANGERS: Final = Capability.FETCH | Capability.SEND
@@ -169,6 +170,10 @@ class Outgoing:
             yield self._command(text, commands, sure=False)
         for text in ask.code:
             yield self._refused(self._session.rules.judge_code(text))
+        if ask.can & Capability.WRITE and ask.content:
+            content = "\n".join(ask.content)
+            for path in ask.paths[:_FILES]:
+                yield self._refused(self._session.rules.judge_write(path, content))
         yield self._instructions(call.arguments)
 
     def _url(self, text: str, hosts: list[str]) -> Verdict | None:

@@ -218,8 +218,8 @@ def test_ordinary_definitions(scanner: Scanner, inbound: InjectionScanner) -> No
 def test_a_gate_stands_before_every_pattern() -> None:
     """What the patterns find, the gate lets through: they are tried on words of it alone."""
     for text in POISON:
-        plain = plain(text)
-        if poison._ORDER.search(plain) or poison._SECRETLY.search(plain):
+        seen = plain(text)
+        if poison._ORDER.search(seen) or poison._SECRETLY.search(seen):
             assert poison._orders(text.encode()) is not None, text
 
 
