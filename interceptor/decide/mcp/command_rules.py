@@ -73,7 +73,7 @@ _INVISIBLE: Final = frozenset(("Cf", "Mn", "Me"))
 _BACKTICKS: Final = re.compile(r"`([A-Za-z][\w.-]{0,15})`(?=[ \t])")
 _KINDS: Final = ("{secret}", "{mild}", "{vital}")
 _OUTPUT: Final = re.compile(r"\A-[A-Za-z]*[oO]\Z|\A--output(?:-document)?\Z")
-_WORDS: Final = 4096
+_WORDS: Final = 16_384
 """Characters of all words of a command, joined, in which a pattern is looked for."""
 
 
@@ -277,7 +277,7 @@ class CommandRules:
         path = normal(path)
         written = (
             Command("", (), ((">", path),)),
-            Command("echo", (plain(content)[:_WORDS],), ((">>", path),)),
+            Command("echo", (plain(content[:_WORDS]),), ((">>", path),)),
         )
         for command in written:
             for rule in (*self._by_program.get(command.name, ()), *self._of_all):
@@ -291,7 +291,7 @@ class CommandRules:
         refused = self._strings(code, 0)
         if refused is not None:
             return refused
-        command = Command("python3", ("-c", plain(code)[:_WORDS]))
+        command = Command("python3", ("-c", plain(code[:_WORDS])))
         for rule in self._by_program.get("python3", ()):
             if not rule.rule.before and rule.fits(command):
                 return rule.refused
@@ -303,9 +303,8 @@ def plain(text: str) -> str:
     if text.isascii():
         return text
     folded = unicodedata.normalize("NFKC", text)
-    return "".join(
-        char for char in folded if char == UNKNOWN or unicodedata.category(char) not in _INVISIBLE
-    )
+    dropped = [ord(char) for char in set(folded) if unicodedata.category(char) in _INVISIBLE]
+    return folded.translate(dict.fromkeys(dropped)) if dropped else folded
 
 
 def _folded(command: Command) -> Command:

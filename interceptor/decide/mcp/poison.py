@@ -19,6 +19,8 @@ from interceptor.model import Passage, Target
 from interceptor.scan.database import Hit, Pattern, collect_hit, open_database
 from interceptor.verdict import Reason, Verdict
 
+LONGEST: Final = 65_536
+"""Bytes of a definition; no agent reads more for one tool."""
 _AROUND: Final = 160
 _WEAK: Final = frozenset(("role-change",))
 """Rules of the scanner that modes of editors fit, too."""
@@ -143,6 +145,9 @@ def poisoned(
         least = judge.policy.inbound.thresholds.high if weak else _middle(judge)
         if verdict is not None and score >= least:
             return judge.tell(Reason.TOOL_POISONED, verdict.detail, verdict.rule)
+    if len(definition) > LONGEST:
+        detail = f"more than {LONGEST} bytes in {where}"
+        return judge.tell(Reason.TOOL_POISONED, detail, "definition-too-long")
     rule = _orders(definition)
     if rule is not None:
         return judge.tell(Reason.TOOL_POISONED, f"{rule[1]} in {where}", rule[0])
