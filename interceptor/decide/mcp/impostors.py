@@ -16,7 +16,7 @@ LOOKS: Final = str.maketrans(
     "\u03c4\u03c9\u03b7\u03b5\u0131\u0261\u0251\u1d0f\u0585\u0578\u057d\u0570\u01c0\u2223",
     "aeopcyxijsdqwhbkmhtrunzaopuviktwneigaoonuhll",
 )
-_ALIKE: Final = str.maketrans("10|!$5", "lollss")
+_ALIKE: Final = str.maketrans("10|!$5i", "lollssl")
 _DROPPED: Final = frozenset(("Cf", "Mn", "Me", "Cc", "Zs"))
 _WORD: Final = re.compile(r"[A-Za-z][\w.-]{4,}")
 _ORDERS: Final = re.compile(
