@@ -191,6 +191,7 @@ _PLACES = (
     ("url-metadata", "address_metadata", {"url": "http://169.254.169.254/latest/meta-data/"}),
     ("url-metadata-disguised", "address_metadata", {"url": "http://0xa9fea9fe/latest/"}),
     ("url-loopback", "address_private", {"url": "http://127.0.0.1:80/admin"}),
+    ("url-local-name", "address_private", {"url": "http://localhost/admin"}),
     ("url-private", "address_private", {"url": "http://192.168.7.1/"}),
     ("url-loopback-v6", "address_private", {"url": "http://[::1]/"}),
     ("url-mapped", "address_private", {"url": "http://[::ffff:10.0.0.1]/"}),

@@ -27,6 +27,10 @@ from interceptor.wire.mcp import ToolCall
 
 _URLS: Final = 64
 """URLs of one call that are looked at; a call with more is refused."""
+_LOCAL: Final = frozenset((
+    "localhost", "localhost6", "ip6-localhost", "ip6-loopback", "host.docker.internal",
+    "gateway.docker.internal", "host.containers.internal",
+))  # fmt: skip
 _FILES: Final = 16
 _NAME: Final = 80
 _ENCODE: Final = msgspec.json.Encoder().encode
@@ -234,12 +238,22 @@ def url_verdict(judge: Judge, text: str, hosts: list[str] | None = None) -> Verd
         reason = error.reason if isinstance(error, HttpError) else Reason.NAME_INVALID
         return judge.refuse(reason, "a URL that a tool or an agent is to ask")
     target = url.target
+    if _is_local(target.host) and not judge.named(target):
+        # Who resolves the name is the tool; it means the machine that the tool runs on.
+        refused = judge.connection(msgspec.structs.replace(target, host="127.0.0.1"))
+        if not refused.allowed:
+            return refused
     authority = target.authority.encode()
     head = b"GET %b HTTP/1.1\r\nHost: %b\r\n\r\n" % (target.path.encode(), authority)
     verdict = judge.request(target, head, ((b"host", authority),), b"")
     if hosts is not None and not judge.named(target):
         hosts.append(target.host)
     return None if verdict.reason is Reason.ALLOWED else verdict
+
+
+def _is_local(host: str) -> bool:
+    """Tell whether a name stands for the machine that resolves it (RFC 6761 section 6.3)."""
+    return host.endswith((".localhost", ".localdomain")) or host in _LOCAL
 
 
 def chain_verdict(
