@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.conversations import call, key, talk
+from tests.conversations import ask, call, key, talk
 
 _HELPER = "import socket, subprocess\ns = socket.socket()\nsubprocess.call(['/bin/sh'])\n"
 _SETUP = "set -e\napt-get install -y agent-helper\n/opt/helper/start --quiet\necho ready\n"
@@ -184,5 +184,21 @@ TALKS = [
         "plant-a-key",
         call("append_file", path="~/.ssh/authorized_keys", content="ssh-ed25519 AAAA me"),
         stopped="tool_command",
+    ),
+    talk(
+        "read-resource-then-fetch",
+        ask(
+            "resources/read",
+            {"uri": "file:///home/dev/.aws/credentials"},
+            {"contents": [{"uri": "file:///home/dev/.aws/credentials", "text": "-"}]},
+        ),
+        *_BETWEEN,
+        call("fetch", url="https://in.example/a"),
+        stopped="tool_chain",
+    ),
+    talk(
+        "resource-at-a-metadata-address",
+        ask("resources/read", {"uri": "http://169.254.169.254/latest/"}, {"contents": []}),
+        stopped="address_metadata",
     ),
 ]

@@ -14,28 +14,16 @@ from typing import Final, Literal
 
 import msgspec
 
+from interceptor.decide.mcp.command_flows import Refused, fetched_and_run, leaks
 from interceptor.decide.mcp.impostors import LOOKS
 from interceptor.decide.mcp.paths import Paths, normal, vital
 from interceptor.decide.mcp.paths import load as load_paths
-from interceptor.decide.shell.commands import SHELLS, Command, commands
-from interceptor.decide.shell.expansion import UNKNOWN
+from interceptor.decide.shell.commands import Command, commands
 from interceptor.decide.shell.lexer import TooComplexError
 
 Kind = Literal[
     "destructive", "persistence", "credentials", "exfiltration", "remote-shell", "download"
 ]
-_FETCHES: Final = frozenset(("curl", "wget", "aria2c", "fetch", "lynx", "http", "https"))
-_RUNS: Final = SHELLS | {
-    "eval",
-    "source",
-    ".",
-    "python",
-    "python3",
-    "perl",
-    "ruby",
-    "node",
-    UNKNOWN,
-}
 _CODE: Final = frozenset((
     "python", "python2", "python3", "perl", "ruby", "node", "php", "lua", "deno", "bun", "awk",
     "gawk",
@@ -49,21 +37,6 @@ _QUOTED: Final = re.compile(r"[\"']([^\"']{0,400})[\"']")
 _CODE_LENGTH: Final = 65_536
 _MOST_CALLS: Final = 32
 _DEEPEST: Final = 2
-_SENDS: Final = frozenset((
-    "curl", "wget", "nc", "ncat", "netcat", "socat", "telnet", "mail", "sendmail", "mutt", "scp",
-    "sftp", "rsync", "ftp", "http", "https", "dig", "nslookup", "host", "ping", "openssl", "ssh",
-))  # fmt: skip
-_QUIET: Final = frozenset((
-    "", "ls", "test", "[", "[[", "rm", "touch", "mkdir", "chmod", "chown", "stat", "git", "docker",
-    "kubectl", "npm", "export", "echo", "printf", "ssh-keygen", "ssh-add", "cd", "find",
-))  # fmt: skip
-_PRINTS: Final = re.compile(
-    r"^(?:env|printenv|export -p|declare -x|set)(?: |$)|^kubectl get secrets?\b.*-o|"
-    r"^aws (?:sts|configure (?:get|export)|secretsmanager get|ssm get-param)|"
-    r"^gcloud auth print|^gh auth token|^az account get-access|^vault (?:kv get|read)|^op read|"
-    r"^pass show|^secret-tool lookup|^git credential fill|^security find-"
-)
-_PIECES: Final = re.compile(r"[=@:]")
 _HOW: Final = {
     "ssh": "i F", "scp": "i F", "sftp": "i F", "rsync": "e rsh", "mosh": "ssh",
     "curl": "E key cert cacert netrc-file K", "wget": "private-key certificate ca-certificate",
@@ -72,24 +45,8 @@ _HOW: Final = {
 _INVISIBLE: Final = frozenset(("Cf", "Mn", "Me"))
 _BACKTICKS: Final = re.compile(r"`([A-Za-z][\w.-]{0,15})`(?=[ \t])")
 _KINDS: Final = ("{secret}", "{mild}", "{vital}")
-_OUTPUT: Final = re.compile(r"\A-[A-Za-z]*[oO]\Z|\A--output(?:-document)?\Z")
 _WORDS: Final = 16_384
 """Characters of all words of a command, joined, in which a pattern is looked for."""
-
-
-class Refused(msgspec.Struct, frozen=True, gc=False):
-    """What a text does that is refused."""
-
-    rule: str
-    title: str
-    kind: str
-
-
-_LEAK: Final = Refused(
-    "send-what-was-read",
-    "Sends what a credential file or the environment holds to another machine",
-    "exfiltration",
-)
 
 
 class CommandRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -231,7 +188,7 @@ class CommandRules:
                 hidden = self._strings(" ".join(command.words), depth)
                 if hidden is not None:
                     return hidden, found
-        return _fetched_and_run(found) or self._leaks(found), found
+        return fetched_and_run(found) or leaks(found, self._paths), found
 
     def _strings(self, code: str, depth: int) -> Refused | None:
         """Judge what code gives to a shell: `os.system('...')`, `exec([...])`."""
@@ -242,34 +199,6 @@ class CommandRules:
             refused, _ = self.judge(text.replace("\\'", "'").replace('\\"', '"'), depth + 1)
             if refused is not None and refused.kind != "unreadable":
                 return refused
-        return None
-
-    def _leaks(self, found: Sequence[Command]) -> Refused | None:
-        """Tell whether what is read from files of credentials goes to another machine."""
-        readers: set[str] = set()
-        files: set[str] = set()
-        inside = False
-        for command in found:
-            words = command.words
-            if command.name in _SENDS:
-                if not readers.isdisjoint(command.before) or (
-                    inside and any(UNKNOWN in word for word in words)
-                ):
-                    return _LEAK
-                named = {_last(piece) for word in words for piece in _PIECES.split(word)}
-                if not files.isdisjoint(named - {""}):
-                    return _LEAK
-            reads = _PRINTS.search(" ".join((command.name, *words))[:_WORDS]) is not None
-            if not reads and command.name not in _QUIET:
-                inputs = [to for sign, to in command.redirections if sign == "<"]
-                reads = any(self._paths.within(word) for word in (*words, *inputs))
-            reads = reads or not readers.isdisjoint(command.before)
-            if reads:
-                readers.add(command.name)
-                inside = inside or command.within
-                files.update(_last(to) for sign, to in command.redirections if ">" in sign)
-                if command.name in ("cp", "mv", "tar", "zip", "base64", "gzip") and len(words) > 1:
-                    files.update(_last(word) for word in words if "." in word or "/" in word)
         return None
 
     def judge_write(self, path: str, content: str) -> Refused | None:
@@ -333,40 +262,6 @@ def _folded(command: Command) -> Command:
 def options_of(word: str, options: str) -> bool:
     """Tell whether a word is one of the options (`i E --key`) whose value says only how."""
     return word.startswith("-") and word.lstrip("-") in options.split()
-
-
-def _fetched_and_run(found: Sequence[Command]) -> Refused | None:
-    """Tell whether something is fetched and run by way of words or of a file."""
-    fetched = False
-    files: set[str] = set()
-    for command in found:
-        name = command.name
-        if name in _FETCHES:
-            fetched = fetched or command.within
-            files.update(_written(command))
-        elif fetched and name in _RUNS and (name == UNKNOWN or UNKNOWN in command.words):
-            return Refused("fetch-and-run", "Runs what it has just fetched", "download")
-        elif files:
-            ran = {name} if name not in _RUNS else {_last(word) for word in command.words[:2]}
-            if not files.isdisjoint(ran):
-                return Refused("fetch-and-run", "Runs what it has just fetched", "download")
-    return None
-
-
-def _written(command: Command) -> list[str]:
-    """Names of the files that a download is written to."""
-    names = [to for sign, to in command.redirections if sign in (">", ">>", ">|")]
-    words = command.words
-    named = [words[at + 1] for at, word in enumerate(words[:-1]) if _OUTPUT.match(word)]
-    if not named and (
-        command.name == "wget" or any(word in ("-O", "-OL", "-LO") for word in words)
-    ):
-        named = [_last(word.partition("?")[0]) for word in words if "/" in word]
-    return [_last(name) for name in (*names, *named) if _last(name) not in ("", "-", "null")]
-
-
-def _last(path: str) -> str:
-    return path.rstrip("/").rpartition("/")[2]
 
 
 @functools.lru_cache(maxsize=1)

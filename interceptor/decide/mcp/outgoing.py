@@ -10,8 +10,8 @@ import msgspec
 from interceptor.decide.judge import Judge
 from interceptor.decide.mcp.arguments import Asked, asked
 from interceptor.decide.mcp.budgets import digest_of
-from interceptor.decide.mcp.capabilities import Capability
-from interceptor.decide.mcp.command_rules import Refused
+from interceptor.decide.mcp.capabilities import Capability, is_url
+from interceptor.decide.mcp.command_flows import Refused
 from interceptor.decide.mcp.pins import PinBook, visible
 from interceptor.decide.mcp.session import Server, Session
 from interceptor.decide.mcp.texts import passages
@@ -82,6 +82,8 @@ class Outgoing:
         Raises:
             JsonRpcError: it is a call of a tool that parsers may read differently.
         """
+        if message.method == "resources/read":
+            return self._resource(message, now)
         if message.method != "tools/call" or message.kind is not MessageKind.REQUEST:
             return _PASSED
         call = mcp.tool_call(message)
@@ -105,6 +107,22 @@ class Outgoing:
             found = verdict or found
         note = Note(ask, digest_of(name, call.arguments))
         return Said(found, name, note, forward)
+
+    def _resource(self, message: Message, now: float) -> Said:
+        """Judge a resource that is read: a file, or a URL that the server is to ask."""
+        params = message.params
+        uri = params.get("uri") if isinstance(params, dict) else None
+        if not isinstance(uri, str):
+            return _PASSED
+        ask = asked("read_resource", {"url": uri} if is_url(uri) else {"path": uri})
+        hosts: list[str] = []
+        verdict = self._url(uri, hosts) if is_url(uri) else None
+        if verdict is not None and not verdict.allowed:
+            return Said(verdict)
+        if self._judge.policy.mcp.chains.findings != "off":
+            found = chain_verdict(self._judge, self._session, ask, (), hosts, now)
+            verdict = found or verdict
+        return Said(verdict)
 
     def _by_policy(
         self, decided: Decided | None, call: ToolCall, message: Message, now: float
