@@ -489,4 +489,14 @@ TALKS = [
         ),
         stopped="tool_impostor",
     ),
+    talk(
+        "method-in-another-case",
+        ask("Tools/Call", {"name": "run_command", "arguments": {"command": "cat /etc/shadow"}}),
+        stopped="rpc_unexpected",
+    ),
+    talk(
+        "method-with-a-blank",
+        ask("tools/call ", {"name": "run_command", "arguments": {"command": "cat /etc/shadow"}}),
+        stopped="rpc_unexpected",
+    ),
 ]

@@ -27,8 +27,8 @@ CARD: dict[str, Any] = {
 
 
 @pytest.fixture(scope="module")
-def seeing(scanner: Scanner) -> Judge:
-    return Judge(Policy(), scanner, b"k" * 16, InjectionScanner.build(None))
+def seeing(scanner: Scanner, inbound: InjectionScanner) -> Judge:
+    return Judge(Policy(), scanner, b"k" * 16, inbound)
 
 
 def reason(judge: Judge, card: Any, pins: PinBook | None = None) -> str:
