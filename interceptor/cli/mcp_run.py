@@ -32,7 +32,7 @@ GATE: Final = "/run/egressguard/gate.py"
 """`netns.launch.GATE`, which only jails have; importing that would cost a third of our start."""
 _OWN: Final = Path("~/.egressguard")
 """Where evidence, pins and compiled rules lie within a jail, which hides the usual places."""
-_SERVER: Final = re.compile(r"[^\s\x00-\x1f\x7f/\\][^\x00-\x1f\x7f/\\]{0,63}")
+SERVER: Final = re.compile(r"[^\s\x00-\x1f\x7f/\\][^\x00-\x1f\x7f/\\]{0,63}")
 
 EPILOG = """\b
 Exit codes: the server's own, 128+n when signal n ended it; 2 usage or policy; 125 it could not be
@@ -88,7 +88,7 @@ def command(
     from interceptor.policy.loading import PolicyError, load
     from interceptor.policy.schema import digest
 
-    if server is not None and _SERVER.fullmatch(server) is None:
+    if server is not None and SERVER.fullmatch(server) is None:
         raise Fault(
             "--server: a name of 1 to 64 characters, no slashes and nothing invisible", EXIT_USAGE
         )
@@ -100,6 +100,7 @@ def command(
             load(Path(jail_policy), None)
     except PolicyError as error:
         raise Fault(str(error), EXIT_USAGE) from None
+    _have_standard_streams()
     name = server or server_name(command)
     run = f"mcp-{_slug(name)}-{secrets.token_hex(4)}"
     began = time.monotonic()
@@ -218,6 +219,15 @@ def _jailed(command: tuple[str, ...], policy_file: str | None) -> list[str]:
     if policy_file:
         words += ["--policy", policy_file]
     return [*words, "--", *command]
+
+
+def _have_standard_streams() -> None:
+    """Open what the caller has closed: a pipe of ours must not get one of these numbers."""
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_RDWR), descriptor)
 
 
 def _within_a_jail() -> bool:

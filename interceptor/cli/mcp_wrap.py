@@ -56,7 +56,8 @@ def command(
 def _named(prefix: str, name: str) -> str:
     """The name that tools are pinned under: that of a project's server names the project, too."""
     text = f"{prefix}.{name}" if prefix else name
-    return "".join(c if c.isprintable() and c not in "/\\" else "_" for c in text)[:64].strip()
+    shown = "".join(c if c.isprintable() and c not in "/\\" else "_" for c in text)
+    return shown.strip()[:64].strip() or "server"
 
 
 def change(

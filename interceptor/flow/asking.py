@@ -264,38 +264,52 @@ class Asking:
                 self.request.target, [(lower, value) for _, lower, value in body.trailers]
             )
             verdict = verdict if trailers.allowed else trailers
+        kind = Kind.HTTP_REQUEST
+        refused: Verdict | None = None
+        reply = b""
         if not verdict.allowed:
-            if rpc is not None:
-                self.reply = rpc.refused(verdict)
-            self.refuse(verdict, now)
-            return
-        if rpc is not None and not self._converse(rpc, now):
-            return
+            refused, reply = verdict, b"" if rpc is None else rpc.refused(verdict)
+        elif rpc is not None:
+            kind = rpc.kind
+            refused, reply = self._converse(rpc, now)
+        if refused is not None:
+            self._record(refused, kind)
+            stand_in = None if rpc is None else rpc.stand_in(reply)
+            if stand_in is None:
+                self.reply = reply
+                self._answer(refused, now, close=False)
+                return
+            self._replace(stand_in)
+            verdict = self.request.judge(judge, stand_in)
+            if not verdict.allowed:  # not for what was said, then: for where it goes
+                self.refuse(verdict, now)
+                return
         self._record(verdict, Kind.HTTP_REQUEST)
         self._ask(now, fresh=False)
 
-    def _converse(self, rpc: RpcExchange, now: float) -> bool:
-        """Judge a message as a part of its conversation; False where it may not leave."""
+    def _converse(self, rpc: RpcExchange, now: float) -> tuple[Verdict | None, bytes]:
+        """Judge a message as a part of its conversation: the refusal, and what answers it."""
         ruling = rpc.ask(now)
         verdict = ruling.verdict
         if verdict is not None and not verdict.allowed:
-            self.reply = ruling.answer or b""
-            self._record(verdict, rpc.kind)
-            self._answer(verdict, now, close=False)
-            return False
+            return verdict, ruling.answer or b""
         if verdict is not None:
             self._record(verdict, rpc.kind)
         if rpc.forward is not None:
-            request = self.request
-            dropped = (b"content-encoding", b"content-length")
-            request.head = msgspec.structs.replace(
-                request.head,
-                framing=Framing.LENGTH,
-                length=len(rpc.forward),
-                codings=None,
-                fields=tuple(field for field in request.head.fields if field[1] not in dropped),
-            )
-        return True
+            self._replace(rpc.forward)
+        return None, b""
+
+    def _replace(self, content: bytes) -> None:
+        """Say something else than the agent did."""
+        request = self.request
+        dropped = (b"content-encoding", b"content-length")
+        request.head = msgspec.structs.replace(
+            request.head,
+            framing=Framing.LENGTH,
+            length=len(content),
+            codings=None,
+            fields=tuple(field for field in request.head.fields if field[1] not in dropped),
+        )
 
     def _record(self, verdict: Verdict, kind: Kind) -> None:
         self._agent.steps.append(Record(verdict, self.request.target, kind, self.number))

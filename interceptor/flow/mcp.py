@@ -24,7 +24,7 @@ from interceptor.decide.mcp.session import Session
 from interceptor.flow.a2a import CardReading, RestConversation, fetches_card, may_ask
 from interceptor.flow.inbound import Inbound
 from interceptor.flow.mcp_events import Event, RpcEvents, codings_of, is_stream
-from interceptor.flow.mcp_exchange import Judged, RpcConversation, RpcExchange
+from interceptor.flow.mcp_exchange import Elsewhere, Judged, RpcConversation, RpcExchange
 from interceptor.flow.mcp_older import FirstEvent
 from interceptor.flow.mcp_recognition import (
     BEGINS,
@@ -64,6 +64,8 @@ class _Kept(msgspec.Struct, gc=False):
 
     conversation: Conversation
     used: float
+    elsewhere: Elsewhere | None = None
+    """Where answers come on another stream."""
 
 
 class Conversations:
@@ -189,7 +191,7 @@ class Conversations:
             Kind.MCP_MESSAGE,
             passed,
             refused,
-            elsewhere=kept is not None,
+            elsewhere=None if kept is None else kept.elsewhere,
         )
 
     # -- A2A -------------------------------------------------------------------------------
@@ -342,30 +344,36 @@ class Conversations:
 
         def begin(told: ResponseHead) -> RpcEvents:
             conversation = self._begin(target, _server(target))
+            elsewhere = Elsewhere()
 
             def converse(event: Event) -> Ruling:
                 data = event.data or b""
                 if event.kind == "endpoint":
-                    self._name(target, data, conversation)
+                    self._name(target, data, _Kept(conversation, self._judge.now, elsewhere))
                     return Ruling(None, data)
+                error = elsewhere.take(data)
+                if error is not None:
+                    return Ruling(None, error)
                 return conversation.from_server(data, self._judge.now)
 
             return RpcEvents(self._judge, told, (), limits, converse, lambda _: [])
 
         return FirstEvent(head, limits, begin, otherwise)
 
-    def _name(self, target: Target, data: bytes, conversation: Conversation) -> None:
-        """Take the address, perhaps relative, that the server has named."""
+    def _name(self, target: Target, data: bytes, kept: _Kept) -> None:
+        """Take the address, perhaps relative, that the server has named: at its own origin."""
         base = f"{target.scheme}://{target.authority}{target.path}"
         try:
             found = urlsplit(urljoin(base, data.decode("ascii").strip()))
             port = found.port or {"https": 443, "http": 80}.get(found.scheme, 0)
         except ValueError:
             return
-        host = (found.hostname or "").rstrip(".")
+        origin = (found.scheme, (found.hostname or "").rstrip("."), port)
+        if origin != _origin(target):
+            return
         path = found.path or "/"
-        key = ((found.scheme, host, port), f"{path}?{found.query}" if found.query else path)
-        self._named[key] = _Kept(conversation, self._judge.now)
+        key = (origin, f"{path}?{found.query}" if found.query else path)
+        self._named[key] = kept
         self._named.move_to_end(key)
         _bound(self._named)
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Final, Protocol
+
+import msgspec
 
 from interceptor.decide.judge import Judge
 from interceptor.decide.mcp.conversation import Conversation
@@ -17,6 +20,12 @@ from interceptor.policy.schema import Limits
 from interceptor.verdict import Reason, Verdict
 from interceptor.wire.http1 import ResponseHead
 
+_STAND_IN: Final = "egressguard-"
+"""Begin of the ids of what is asked in place of something else."""
+_ERRORS: Final = 64
+_ENCODE: Final = msgspec.json.Encoder().encode
+_ACCEPTED: Final = 202
+"""The answer comes on another stream; what stands here is for nobody."""
 _SAID: Final = frozenset(
     (
         *(Reason.SECRET, Reason.SPLIT_SECRET, Reason.CANARY, Reason.INCOMPLETE, Reason.TAINTED),
@@ -24,6 +33,15 @@ _SAID: Final = frozenset(
     )
 )
 """Reasons that lie in what was said, not in where it goes: they are answered in its own terms."""
+
+
+class _Ident(msgspec.Struct):
+    """The id of a message."""
+
+    id: str = ""
+
+
+_IDENT: Final = msgspec.json.Decoder(_Ident).decode
 
 
 class Judged(Protocol):
@@ -62,11 +80,46 @@ class RpcConversation:
 
     def reads(self, content: bytes, status: int) -> bool:
         """See `Judged`: whoever waits for an answer gets one, whatever it is that has come."""
-        return may_speak(content) or (self._asks and 200 <= status < 300)
+        waits = self._asks and 200 <= status < 300 and status != _ACCEPTED
+        return may_speak(content) or waits
 
     def drop(self, idents: Iterable[str | int]) -> list[str | int]:
         """See `Judged`."""
         return self._said.drop(idents)
+
+
+class Elsewhere:
+    """Errors for a client that reads no answer to what it posts, but a stream that is open.
+
+    Only the server writes there. It is asked something harmless in place of what was refused, and
+    its answer makes room for the error.
+    """
+
+    __slots__ = ("_errors", "_number")
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._errors: OrderedDict[str, bytes] = OrderedDict()
+        self._number = 0
+
+    def ask(self, error: bytes) -> bytes:
+        """Keep an error; return what is asked in place of what was refused."""
+        self._number += 1
+        ident = f"{_STAND_IN}{self._number}"
+        self._errors[ident] = error
+        if len(self._errors) > _ERRORS:
+            self._errors.popitem(last=False)
+        return _ENCODE({"jsonrpc": "2.0", "id": ident, "method": "ping"})
+
+    def take(self, data: bytes) -> bytes | None:
+        """Return the error for which an event makes room; None: it is none of those."""
+        if not self._errors or _STAND_IN.encode() not in data:
+            return None
+        try:
+            ident = _IDENT(data).id
+        except msgspec.DecodeError:
+            return None
+        return self._errors.pop(ident, None)
 
 
 class RpcExchange:
@@ -93,7 +146,7 @@ class RpcExchange:
         passed: Callable[[bytes], None],
         refused: Verdict | None = None,
         *,
-        elsewhere: bool = False,
+        elsewhere: Elsewhere | None = None,
     ) -> None:
         """Begin; nothing is judged yet.
 
@@ -106,7 +159,7 @@ class RpcExchange:
             kind: see there.
             passed: told when the answer begins, with the session id in it, perhaps empty.
             refused: what is to be refused whatever it says.
-            elsewhere: answers come on another stream.
+            elsewhere: where answers come on another stream.
         """
         self._judge = judge
         self._target = target
@@ -138,6 +191,13 @@ class RpcExchange:
         if verdict.reason not in _SAID:
             return b""
         return self._errors(self._ids, verdict) or b""
+
+    def stand_in(self, reply: bytes) -> bytes | None:
+        """Return what is asked in place of what was refused; None: `reply` answers it as it is."""
+        if self._elsewhere is None or not reply:
+            return None
+        self.forward = self._elsewhere.ask(reply)
+        return self.forward
 
     def inbound(
         self, head: ResponseHead, limits: Limits, otherwise: Callable[[], Inbound | None]
@@ -179,7 +239,7 @@ class RpcExchange:
         if not self._done:
             self._done = True
             resumable = self._stream is not None and self._stream.resumable
-            if self._ids and not (resumable or accepted or self._elsewhere):
+            if self._ids and not (resumable or accepted or self._elsewhere is not None):
                 self._conversation.drop(self._ids)
 
     def _event(self, event: Event) -> Ruling:

@@ -61,8 +61,8 @@ class PinStore:
         self._saved = 0
         self.refresh()
 
-    def refresh(self) -> bool:
-        """Take over what other processes have written since; True if anything was.
+    def refresh(self) -> frozenset[str]:
+        """Take over what other processes have written since; returns servers it is about.
 
         Raises:
             PinStoreError: see `__init__`.
@@ -75,7 +75,7 @@ class PinStore:
             raise PinStoreError(f"{self.path}: {error.strerror}") from None
         stamp = _stamp(status)
         if stamp == self._stamp:
-            return False
+            return frozenset()
         theirs = self._read() if status is not None else {}
         mine = {(server, tool): pin for server, tool, pin in self.book.pins()}
         before = self.book.revision
@@ -83,14 +83,15 @@ class PinStore:
         for key, pin in theirs.items():
             if pin != self._base.get(key) and pin != mine.get(key):
                 other.setdefault(key[0], {})[key[1]] = msgspec.to_builtins(pin)
-        for server, tool in self._base.keys() - theirs.keys():
+        gone = self._base.keys() - theirs.keys()
+        for server, tool in gone:
             self.book.forget(server, tool)
         if other:
             self.book.update(PinBook.from_data({"version": 1, "servers": other}))
         if self._saved == before:
             self._saved = self.book.revision  # nothing of ours waits to be written
         self._base, self._stamp = theirs, stamp
-        return self.book.revision != before
+        return frozenset((*other, *(server for server, _ in gone)))
 
     @property
     def changed(self) -> bool:

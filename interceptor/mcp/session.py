@@ -51,8 +51,8 @@ class Pins(Protocol):
     def changed(self) -> bool:
         """True while the book holds what the store does not."""
 
-    def refresh(self) -> bool:
-        """Take over what others have written; True if anything was."""
+    def refresh(self) -> frozenset[str]:
+        """Take over what others have written; returns servers it is about."""
 
     def save(self) -> None:
         """Write the book."""
@@ -106,7 +106,8 @@ class Session:
             return Out(encoded_error(line.ident, verdict) + b"\n")
         changed = b""
         try:
-            if self._pins.refresh():
+            about = self._pins.refresh()
+            if self._conversation.server in about and self._conversation.revision:
                 changed = _CHANGED
             ruling = self._conversation.from_client(line, now)
             if self._pins.changed:

@@ -61,6 +61,7 @@ FROM_SERVER: Final[dict[str, MessageKind]] = {
 }
 """What a server says."""
 
+_FOLDED: Final = frozenset(name.casefold() for name in (*FROM_CLIENT, *FROM_SERVER))
 _PARAMS: Final = frozenset(("name", "arguments", "uri", "_meta", "task"))
 _MEDIA: Final = frozenset(("image", "audio"))
 _URLS: Final = frozenset((
@@ -126,6 +127,8 @@ def misdirected(message: Message, *, client: bool) -> str:
     if kind is None:
         if message.method in other:
             return f"a {'client' if client else 'server'} does not say {message.method}"
+        if message.method.strip().casefold() in _FOLDED:
+            return "a method that differs from a known one in case only"
         return ""
     if kind is not message.kind:
         return f"{message.method} is a {kind.value}"

@@ -16,7 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tests.bench import machine
+from tests.bench import machine, mcp_core
 from tests.bench.goals import Goal, percentile
 from tests.mcp_peers.client import SERVER, Talk, environ, wrapper
 
@@ -42,8 +42,10 @@ def main(arguments: Sequence[str]) -> int:
     facts: dict[str, Any] = {"rounds": rounds, "number": number}
     with tempfile.TemporaryDirectory(prefix="bench-mcp-") as folder:
         facts |= measured(Path(folder), rounds, number)
+        facts["core"] = mcp_core.measure(Path(folder), number)
     facts["load"] = [before, machine.load_average()]
-    found = goals(facts)
+    found = goals(facts) + mcp_core.goals(facts["core"])
+    print(mcp_core.table(facts["core"]))
     print(table(facts, found))
     if chosen.json:
         text = json.dumps({**facts, "goals": [asdict(goal) for goal in found]}, indent=1)

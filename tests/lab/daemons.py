@@ -1,6 +1,6 @@
-"""The lab's daemons: gRPC, WebSocket, mail, ssh, PostgreSQL, Redis. Each starts once for each lab.
+"""The lab's daemons: gRPC, WebSocket, MCP, mail, ssh, databases. Each starts once for each lab.
 
-gRPC, WebSocket and mail run in the clients' environment; the others are the system's, or what
+gRPC, WebSocket, MCP and mail run in the clients' environment; the others are the system's, or what
 scripts/lib/clients.sh unpacked because installing them would start them on the machine.
 """
 
@@ -32,6 +32,11 @@ def grpc(lab: Lab) -> Daemon:
 def websocket(lab: Lab) -> Daemon:
     """ws.example.com: TLS on 443 and 8443, in clear on 80."""
     return _python(lab, "websocket", world.WEBSOCKET)
+
+
+def mcp(lab: Lab) -> Daemon:
+    """mcp.example.com: TLS on 443, in clear on 80; see servers/mcp_server.py for its paths."""
+    return _python(lab, "mcp", world.MCP)
 
 
 def mail(lab: Lab) -> Daemon:
@@ -185,7 +190,7 @@ def redis(lab: Lab) -> Daemon:
 
 def missing(name: str) -> str:
     """Why a daemon cannot run here, or an empty text."""
-    if name in ("grpc", "websocket", "mail"):
+    if name in ("grpc", "websocket", "mcp", "mail"):
         return no_environment()
     if name == "ssh":
         return _absent("sshd", "openssh-server") or _absent("ssh", "openssh-client")

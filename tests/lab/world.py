@@ -32,6 +32,8 @@ HTTP2 = ("11.22.33.20", "2d00:77::20")
 HTTP2_ONLY = ("11.22.33.21", "2d00:77::21")
 GRPC = ("11.22.33.30", "2d00:77::30")
 WEBSOCKET = ("11.22.33.31", "2d00:77::31")
+MCP = ("11.22.33.32", "2d00:77::32")
+"""MCP and A2A servers on the official SDKs."""
 GIT = ("11.22.33.40", "2d00:77::40")
 """The web sites, and ssh once `ssh_server.start` has started it."""
 DATABASE = ("11.22.33.50", "2d00:77::50")
@@ -41,6 +43,7 @@ WEB_PORTS = (80, 443, 8443)
 DAEMON_PORTS = {
     **dict.fromkeys(GRPC, (80, 443, 50051)),
     **dict.fromkeys(WEBSOCKET, (80, 443, 8443)),
+    **dict.fromkeys(MCP, (80, 443)),
     **dict.fromkeys(GIT, (22,)),
     **dict.fromkeys(DATABASE, (3306, 5432)),
     **dict.fromkeys(CACHE, (6379, 6380)),
@@ -94,6 +97,7 @@ NAMES: Mapping[str, Answer] = MappingProxyType(
         "h2only.example.com": Answer(HTTP2_ONLY),
         "grpc.example.com": Answer(GRPC),
         "ws.example.com": Answer(WEBSOCKET),
+        "mcp.example.com": Answer(MCP),
         "git.example.com": Answer(GIT),
         "db.example.com": Answer(DATABASE),
         "cache.example.com": Answer(CACHE),

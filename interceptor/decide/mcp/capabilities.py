@@ -59,11 +59,13 @@ _VERBS: Final[dict[str, Capability]] = {
         "reply", "broadcast", "export", "sync",
     ), Capability.SEND),
     **dict.fromkeys((
-        "env", "environ", "environment", "getenv", "printenv", "secret", "secrets", "credential",
+        "env", "environ", "getenv", "printenv", "secret", "secrets", "credential",
         "credentials", "keychain", "vault", "password", "passwords",
     ), Capability.ENVIRONMENT),
     **dict.fromkeys(("delete", "remove", "rm", "unlink", "destroy", "drop"), Capability.DELETE),
 }
+_VARIABLES: Final = frozenset(("variable", "variables", "var", "vars", "values"))
+_PUBLISHED: Final = frozenset(("gist", "paste", "pastebin", "comment", "message", "tweet", "reply"))
 _PATHS: Final = frozenset((
     "path", "file", "filename", "file_path", "filepath", "paths", "files", "target_file", "source",
     "relative_path", "absolute_path", "src", "document", "filenames", "location", "directory",
@@ -107,7 +109,14 @@ def _named(name: str) -> tuple[Capability, frozenset[str]]:
     found = Capability.NONE
     for word in words:
         found |= _VERBS.get(word, Capability.NONE)
-    return found, frozenset(words)
+    told = frozenset(words)
+    if "environment" in told and not told.isdisjoint(_VARIABLES):
+        found |= Capability.ENVIRONMENT
+    if found & Capability.LIST and not found & Capability.READ:
+        found &= ~Capability.ENVIRONMENT  # names, not values
+    if found & Capability.WRITE and not told.isdisjoint(_PUBLISHED):
+        found |= Capability.SEND
+    return found, told
 
 
 def capabilities(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -24,6 +24,7 @@ STEPS: Final = 200
 SECONDS: Final = 3600.0
 _FILES: Final = 128
 _FETCHED: Final = 16
+_RECIPE: Final = 1 << 16
 _LINES: Final = 400
 _SHARED: Final = 0.6
 """Of the lines of a file that came from elsewhere, so that it counts as brought in."""
@@ -31,6 +32,15 @@ _HOSTS: Final = 1024
 _SCRIPT: Final = re.compile(
     r"\A#!|\.(?:sh|bash|zsh|py|rb|pl|js|mjs|ts|php|ps1|bat|cmd|command)\Z", re.IGNORECASE
 )
+_RUN_BY: Final = {
+    **dict.fromkeys(("make", "gmake"), ("makefile", "gnumakefile")),
+    **dict.fromkeys(("npm", "npx", "yarn", "pnpm", "bun"), ("package.json",)),
+    **dict.fromkeys(("pip", "pip3", "uv"), ("setup.py",)),
+    **dict.fromkeys(("pytest", "tox", "nox"), ("conftest.py", "setup.py")),
+    **dict.fromkeys(("docker", "podman", "buildah"), ("dockerfile", "containerfile")),
+    "just": ("justfile",),
+}
+"""Files that a program runs something of without naming them."""
 _NETWORK: Final = frozenset((
     "curl", "wget", "nc", "ncat", "netcat", "socat", "telnet", "ftp", "sftp", "scp", "rsync",
     "ssh", "http", "https", "mail", "sendmail",
@@ -46,6 +56,10 @@ _DEEP: Final = re.compile(
 _ENOUGH: Final = 5
 _PLENTY: Final = 10
 """What looking around comes to before something leaves, and at all."""
+
+
+class _Package(msgspec.Struct, frozen=True):
+    scripts: dict[str, Any] = {}
 
 
 class Fault(msgspec.Struct, frozen=True, gc=False):
@@ -183,7 +197,8 @@ class Chains:
     def _running(self, commands: Sequence[Command]) -> Fault | None:
         """Tell whether a command runs a file that was written, and what that does."""
         for command in commands:
-            for word in (command.name, *command.words[:4]):
+            recipes = _RUN_BY.get(command.name, ())
+            for word in (command.name, *command.words[:4], *recipes):
                 found = self._written.get(_last(word))
                 if found is not None and self._fresh(found[0]) and found[1]:
                     detail = f"it would run a file that was written before: {found[1]}"
@@ -196,12 +211,14 @@ class Chains:
             return
         why = ""
         lines = _lines(content)
-        script = _SCRIPT.search(name) is not None or content.startswith("#!")
-        if script:
-            refused, _ = self._rules.judge(content) if _is_shell(name, content) else (None, [])
+        recipe = _recipe(name, content)
+        if recipe or _SCRIPT.search(name) is not None or content.startswith("#!"):
+            refused = None
+            if recipe or _is_shell(name, content):
+                refused, _ = self._rules.judge(recipe or content)
             refused = refused or self._rules.judge_code(content)
             if refused is not None and refused.kind != "unreadable":
-                why = f"{refused.title}"
+                why = refused.title
         if not why and len(lines) >= 2:
             most = max((len(lines & other) for other in self._fetched), default=0)
             if most >= _SHARED * len(lines):
@@ -246,6 +263,23 @@ class Chains:
 
 def _last(path: str) -> str:
     return normal(path).rstrip("/").rpartition("/")[2]
+
+
+def _recipe(name: str, content: str) -> str:
+    """Return the commands in a file that some program runs, "" where it is no such."""
+    lines = content[:_RECIPE].splitlines()
+    if name in ("makefile", "gnumakefile", "justfile") or name.endswith(".mk"):
+        return "\n".join(line.strip("\t @-+") for line in lines if line.startswith(("\t", "    ")))
+    if name in ("dockerfile", "containerfile"):
+        runs = (line.strip() for line in lines)
+        return "\n".join(line[4:] for line in runs if line[:4].upper() == "RUN ")
+    if name == "package.json":
+        try:
+            scripts = msgspec.json.decode(content[:_RECIPE], type=_Package).scripts
+        except msgspec.MsgspecError:
+            return ""
+        return "\n".join(one for one in scripts.values() if isinstance(one, str))
+    return ""
 
 
 def _is_shell(name: str, content: str) -> bool:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import re
+import shlex
 import tomllib
 import unicodedata
 from collections.abc import Sequence
@@ -12,32 +14,38 @@ from typing import Final, Literal
 
 import msgspec
 
-from interceptor.decide.mcp.paths import Paths, vital
+from interceptor.decide.mcp.command_flows import Refused, fetched_and_run, leaks
+from interceptor.decide.mcp.impostors import LOOKS
+from interceptor.decide.mcp.paths import Paths, normal, vital
 from interceptor.decide.mcp.paths import load as load_paths
-from interceptor.decide.shell.commands import SHELLS, Command, commands
-from interceptor.decide.shell.expansion import UNKNOWN
+from interceptor.decide.shell.commands import Command, commands
 from interceptor.decide.shell.lexer import TooComplexError
 
 Kind = Literal[
     "destructive", "persistence", "credentials", "exfiltration", "remote-shell", "download"
 ]
-_FETCHES: Final = frozenset(("curl", "wget", "aria2c", "fetch", "lynx", "http", "https"))
-_RUNS: Final = SHELLS | {
-    "eval",
-    "source",
-    ".",
-    "python",
-    "python3",
-    "perl",
-    "ruby",
-    "node",
-    UNKNOWN,
-}
+_CODE: Final = frozenset((
+    "python", "python2", "python3", "perl", "ruby", "node", "php", "lua", "deno", "bun", "awk",
+    "gawk",
+))  # fmt: skip
+_CALLS: Final = re.compile(
+    r"\b(?:system|exec\w*|popen\w*|run|call|check_\w+|spawn\w*|getoutput|shell_exec|passthru|sh)"
+    r"\s*\(?\s*[rbfu]?(?:(?P<q>[\"'`])(?P<text>.{1,2000}?)(?P=q)|\[(?P<list>[^\]]{1,2000})\])",
+    re.DOTALL | re.IGNORECASE,
+)
+_QUOTED: Final = re.compile(r"[\"']([^\"']{0,400})[\"']")
+_CODE_LENGTH: Final = 65_536
+_MOST_CALLS: Final = 32
+_DEEPEST: Final = 2
+_HOW: Final = {
+    "ssh": "i F", "scp": "i F", "sftp": "i F", "rsync": "e rsh", "mosh": "ssh",
+    "curl": "E key cert cacert netrc-file K", "wget": "private-key certificate ca-certificate",
+    "openssl": "key CAfile cert",
+}  # fmt: skip
 _INVISIBLE: Final = frozenset(("Cf", "Mn", "Me"))
 _BACKTICKS: Final = re.compile(r"`([A-Za-z][\w.-]{0,15})`(?=[ \t])")
 _KINDS: Final = ("{secret}", "{mild}", "{vital}")
-_OUTPUT: Final = re.compile(r"\A-[A-Za-z]*[oO]\Z|\A--output(?:-document)?\Z")
-_WORDS: Final = 4096
+_WORDS: Final = 16_384
 """Characters of all words of a command, joined, in which a pattern is looked for."""
 
 
@@ -63,14 +71,6 @@ class CommandRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     version: int
     rule: tuple[CommandRule, ...]
-
-
-class Refused(msgspec.Struct, frozen=True, gc=False):
-    """What a text does that is refused."""
-
-    rule: str
-    title: str
-    kind: str
 
 
 class _Words:
@@ -142,6 +142,7 @@ class CommandRules:
             re.error: a pattern is malformed.
         """
         self.rules = tuple(rules)
+        self._paths = paths
         self._raw = [
             (re.compile(rule.raw), Refused(rule.id, rule.title, rule.kind))
             for rule in rules
@@ -158,8 +159,12 @@ class CommandRules:
             if not rule.programs:
                 self._of_all.append(compiled)
 
-    def judge(self, text: str) -> tuple[Refused | None, list[Command]]:
+    def judge(self, text: str, depth: int = 0) -> tuple[Refused | None, list[Command]]:
         """Judge a text; what cannot be followed to its end is refused.
+
+        Args:
+            text: commands of a shell.
+            depth: programs of other languages that it stands in.
 
         Returns:
             What it does that is refused, and the commands that it runs, as far as they were read.
@@ -179,11 +184,43 @@ class CommandRules:
             for rule in (*self._by_program.get(command.name, ()), *self._of_all):
                 if rule.fits(command):
                     return rule.refused, found
-        return _fetched_and_run(found), found
+            if command.name in _CODE and depth < _DEEPEST:
+                hidden = self._strings(" ".join(command.words), depth)
+                if hidden is not None:
+                    return hidden, found
+        return fetched_and_run(found) or leaks(found, self._paths), found
+
+    def _strings(self, code: str, depth: int) -> Refused | None:
+        """Judge what code gives to a shell: `os.system('...')`, `exec([...])`."""
+        for call in itertools.islice(_CALLS.finditer(code[:_CODE_LENGTH]), _MOST_CALLS):
+            text = call["text"]
+            if text is None:
+                text = shlex.join(_QUOTED.findall(call["list"]))
+            refused, _ = self.judge(text.replace("\\'", "'").replace('\\"', '"'), depth + 1)
+            if refused is not None and refused.kind != "unreadable":
+                return refused
+        return None
+
+    def judge_write(self, path: str, content: str) -> Refused | None:
+        """Judge a file that a tool writes: by where it is, and what runs it from there."""
+        path = normal(path)
+        written = (
+            Command("", (), ((">", path),)),
+            Command("echo", (plain(content[:_WORDS]),), ((">>", path),)),
+        )
+        for command in written:
+            for rule in (*self._by_program.get(command.name, ()), *self._of_all):
+                if rule.rule.writes and rule.fits(command):
+                    refused: Refused = rule.refused
+                    return refused
+        return None
 
     def judge_code(self, code: str) -> Refused | None:
         """Judge a program in another language than the shell's."""
-        command = Command("python3", ("-c", plain(code)[:_WORDS]))
+        refused = self._strings(code, 0)
+        if refused is not None:
+            return refused
+        command = Command("python3", ("-c", plain(code[:_WORDS])))
         for rule in self._by_program.get("python3", ()):
             if not rule.rule.before and rule.fits(command):
                 return rule.refused
@@ -195,48 +232,36 @@ def plain(text: str) -> str:
     if text.isascii():
         return text
     folded = unicodedata.normalize("NFKC", text)
-    return "".join(
-        char for char in folded if char == UNKNOWN or unicodedata.category(char) not in _INVISIBLE
-    )
+    dropped = [ord(char) for char in set(folded) if unicodedata.category(char) in _INVISIBLE]
+    return folded.translate(dict.fromkeys(dropped)) if dropped else folded
 
 
 def _folded(command: Command) -> Command:
+    """Fold a program's name, and leave out words that say how, not what."""
     name = command.name.casefold().removesuffix(".exe")
-    return command if name == command.name else msgspec.structs.replace(command, name=name)
-
-
-def _fetched_and_run(found: Sequence[Command]) -> Refused | None:
-    """Tell whether something is fetched and run by way of words or of a file."""
-    fetched = False
-    files: set[str] = set()
-    for command in found:
-        name = command.name
-        if name in _FETCHES:
-            fetched = fetched or command.within
-            files.update(_written(command))
-        elif fetched and name in _RUNS and (name == UNKNOWN or UNKNOWN in command.words):
-            return Refused("fetch-and-run", "Runs what it has just fetched", "download")
-        elif files:
-            ran = {name} if name not in _RUNS else {_last(word) for word in command.words[:2]}
-            if not files.isdisjoint(ran):
-                return Refused("fetch-and-run", "Runs what it has just fetched", "download")
-    return None
-
-
-def _written(command: Command) -> list[str]:
-    """Names of the files that a download is written to."""
-    names = [to for sign, to in command.redirections if sign in (">", ">>", ">|")]
+    if not name.isascii():
+        name = name.translate(LOOKS)
     words = command.words
-    named = [words[at + 1] for at, word in enumerate(words[:-1]) if _OUTPUT.match(word)]
-    if not named and (
-        command.name == "wget" or any(word in ("-O", "-OL", "-LO") for word in words)
-    ):
-        named = [_last(word.partition("?")[0]) for word in words if "/" in word]
-    return [_last(name) for name in (*names, *named) if _last(name) not in ("", "-", "null")]
+    options = _HOW.get(name, "")
+    if options and any(options_of(word, options) for word in words):
+        kept: list[str] = []
+        skip = False
+        for word in words:
+            if not skip:
+                kept.append(word)
+            skip = not skip and options_of(word, options)
+        words = tuple(kept)
+    before = command.before
+    if before and not "".join(before).isascii():
+        before = tuple(one.casefold().translate(LOOKS) for one in before)
+    if name == command.name and words is command.words and before is command.before:
+        return command
+    return msgspec.structs.replace(command, name=name, words=words, before=before)
 
 
-def _last(path: str) -> str:
-    return path.rstrip("/").rpartition("/")[2]
+def options_of(word: str, options: str) -> bool:
+    """Tell whether a word is one of the options (`i E --key`) whose value says only how."""
+    return word.startswith("-") and word.lstrip("-") in options.split()
 
 
 @functools.lru_cache(maxsize=1)

@@ -10,13 +10,13 @@ from typing import Final
 import msgspec
 
 # Letters of other scripts that look like Latin ones (Unicode Technical Standard 39, section 4).
-_LOOKS: Final = str.maketrans(
+LOOKS: Final = str.maketrans(
     "\u0430\u0435\u043e\u0440\u0441\u0443\u0445\u0456\u0458\u0455\u0501\u051b\u051d\u04bb\u0432"
     "\u043a\u043c\u043d\u0442\u0433\u0438\u043f\u0437\u03b1\u03bf\u03c1\u03c5\u03bd\u03b9\u03ba"
     "\u03c4\u03c9\u03b7\u03b5\u0131\u0261\u0251\u1d0f\u0585\u0578\u057d\u0570\u01c0\u2223",
     "aeopcyxijsdqwhbkmhtrunzaopuviktwneigaoonuhll",
 )
-_ALIKE: Final = str.maketrans("10|!$5", "lollss")
+_ALIKE: Final = str.maketrans("10|!$5i", "lollssl")
 _DROPPED: Final = frozenset(("Cf", "Mn", "Me", "Cc", "Zs"))
 _WORD: Final = re.compile(r"[A-Za-z][\w.-]{4,}")
 _ORDERS: Final = re.compile(
@@ -45,7 +45,7 @@ def skeleton(name: str) -> str:
             char
             for char in unicodedata.normalize("NFD", folded.casefold())
             if unicodedata.category(char) not in _DROPPED
-        ).translate(_LOOKS)
+        ).translate(LOOKS)
     # A capital I looks like l; lower it only afterwards.
     folded = folded.replace("I", "l").casefold().translate(_ALIKE)
     return folded.replace("rn", "m").replace("vv", "w").replace("_", "").replace("-", "")

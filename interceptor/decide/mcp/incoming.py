@@ -20,6 +20,10 @@ from interceptor.wire.jsonrpc import JsonRpcError, Message, MessageKind
 
 _ENCODE: Final = msgspec.json.Encoder().encode
 _READS: Final = Capability.READ | Capability.EXECUTE | Capability.ENVIRONMENT
+LONGEST_LIST: Final = 4 << 20
+"""Bytes of one answer to `tools/list`; longer ones come in pages (`nextCursor`)."""
+_FILE: Final = 32_768
+"""Bytes of a result in which credentials are looked for: files of them are short."""
 _SHORT: Final = 16
 """Characters of a text that is no content."""
 
@@ -83,7 +87,7 @@ class Incoming:
             fetched = "\n".join(
                 text.text for text in mcp.texts(message.content) if len(text.text) > _SHORT
             )
-        secret = reads and self._judge.holds_secret(data)
+        secret = reads and self._judge.holds_secret(data[:_FILE])
         if secret or fetched:
             self._session.chains.received(secret=secret, fetched=fetched)
 
@@ -97,6 +101,9 @@ class Incoming:
         self, message: Message, data: bytes, now: float
     ) -> tuple[Verdict | None, bytes | None]:
         """Judge a list of tools; those that are refused are taken out of it."""
+        if len(data) > LONGEST_LIST:
+            detail = f"a list of tools of more than {LONGEST_LIST} bytes"
+            return self._judge.refuse(Reason.LIMIT_EXCEEDED, detail), None
         result = message.value["result"]
         try:
             listed = mcp.tools(result)

@@ -10,8 +10,8 @@ import msgspec
 from interceptor.decide.judge import Judge
 from interceptor.decide.mcp.arguments import Asked, asked
 from interceptor.decide.mcp.budgets import digest_of
-from interceptor.decide.mcp.capabilities import Capability
-from interceptor.decide.mcp.command_rules import Refused
+from interceptor.decide.mcp.capabilities import Capability, is_url
+from interceptor.decide.mcp.command_flows import Refused
 from interceptor.decide.mcp.pins import PinBook, visible
 from interceptor.decide.mcp.session import Server, Session
 from interceptor.decide.mcp.texts import passages
@@ -27,6 +27,11 @@ from interceptor.wire.mcp import ToolCall
 
 _URLS: Final = 64
 """URLs of one call that are looked at; a call with more is refused."""
+_LOCAL: Final = frozenset((
+    "localhost", "localhost6", "ip6-localhost", "ip6-loopback", "host.docker.internal",
+    "gateway.docker.internal", "host.containers.internal",
+))  # fmt: skip
+_FILES: Final = 16
 _NAME: Final = 80
 _ENCODE: Final = msgspec.json.Encoder().encode
 _STRANGERS: Final = Capability.FETCH | Capability.SEND
@@ -77,6 +82,8 @@ class Outgoing:
         Raises:
             JsonRpcError: it is a call of a tool that parsers may read differently.
         """
+        if message.method == "resources/read":
+            return self._resource(message, now)
         if message.method != "tools/call" or message.kind is not MessageKind.REQUEST:
             return _PASSED
         call = mcp.tool_call(message)
@@ -100,6 +107,22 @@ class Outgoing:
             found = verdict or found
         note = Note(ask, digest_of(name, call.arguments))
         return Said(found, name, note, forward)
+
+    def _resource(self, message: Message, now: float) -> Said:
+        """Judge a resource that is read: a file, or a URL that the server is to ask."""
+        params = message.params
+        uri = params.get("uri") if isinstance(params, dict) else None
+        if not isinstance(uri, str):
+            return _PASSED
+        ask = asked("read_resource", {"url": uri} if is_url(uri) else {"path": uri})
+        hosts: list[str] = []
+        verdict = self._url(uri, hosts) if is_url(uri) else None
+        if verdict is not None and not verdict.allowed:
+            return Said(verdict)
+        if self._judge.policy.mcp.chains.findings != "off":
+            found = chain_verdict(self._judge, self._session, ask, (), hosts, now)
+            verdict = found or verdict
+        return Said(verdict)
 
     def _by_policy(
         self, decided: Decided | None, call: ToolCall, message: Message, now: float
@@ -169,6 +192,10 @@ class Outgoing:
             yield self._command(text, commands, sure=False)
         for text in ask.code:
             yield self._refused(self._session.rules.judge_code(text))
+        if ask.can & Capability.WRITE and ask.content:
+            content = "\n".join(ask.content)
+            for path in ask.paths[:_FILES]:
+                yield self._refused(self._session.rules.judge_write(path, content))
         yield self._instructions(call.arguments)
 
     def _url(self, text: str, hosts: list[str]) -> Verdict | None:
@@ -229,12 +256,22 @@ def url_verdict(judge: Judge, text: str, hosts: list[str] | None = None) -> Verd
         reason = error.reason if isinstance(error, HttpError) else Reason.NAME_INVALID
         return judge.refuse(reason, "a URL that a tool or an agent is to ask")
     target = url.target
+    if _is_local(target.host) and not judge.named(target):
+        # Who resolves the name is the tool; it means the machine that the tool runs on.
+        refused = judge.connection(msgspec.structs.replace(target, host="127.0.0.1"))
+        if not refused.allowed:
+            return refused
     authority = target.authority.encode()
     head = b"GET %b HTTP/1.1\r\nHost: %b\r\n\r\n" % (target.path.encode(), authority)
     verdict = judge.request(target, head, ((b"host", authority),), b"")
     if hosts is not None and not judge.named(target):
         hosts.append(target.host)
     return None if verdict.reason is Reason.ALLOWED else verdict
+
+
+def _is_local(host: str) -> bool:
+    """Tell whether a name stands for the machine that resolves it (RFC 6761 section 6.3)."""
+    return host.endswith((".localhost", ".localdomain")) or host in _LOCAL
 
 
 def chain_verdict(

@@ -19,7 +19,11 @@ from interceptor.model import Passage, Target
 from interceptor.scan.database import Hit, Pattern, collect_hit, open_database
 from interceptor.verdict import Reason, Verdict
 
+LONGEST: Final = 65_536
+"""Bytes of a definition; no agent reads more for one tool."""
 _AROUND: Final = 160
+_WEAK: Final = frozenset(("role-change",))
+"""Rules of the scanner that modes of editors fit, too."""
 _TOKEN: Final = re.compile(r"[~./$\w*%{}-]*[./][~./$\w*-]+")
 _HANDS: Final = re.compile(
     r"\b(?:read|open|load|cat|include|append|prepend|attach|pass|send|upload|paste|insert|embed|"
@@ -27,13 +31,32 @@ _HANDS: Final = re.compile(
     re.IGNORECASE,
 )
 _ORDER: Final = re.compile(
-    r"\b(?:before|after|when(?:ever)?|prior to|while) (?:using|calling|invoking|running|executing|"
-    r"you (?:use|call|invoke|run)|any)\b.{0,80}\b(?:tools?|functions?|skills?|agents?|this|other)\b"
-    r".{0,160}\b(?:you must|must|always|first|should|make sure|be sure|never|also)\b|"
-    r"\b(?:always|must|first) (?:call|invoke|use|run) (?:this|the \w+) (?:tool|skill|agent) "
-    r"(?:before|instead|first|prior)\b|"
-    r"\binstead of (?:the )?[\w.-]{1,64}(?: tool| skill| agent)?\b.{0,60}\b(?:always|must|use "
-    r"this)",
+    # Other tools are to wait for this one, or to be left alone.
+    r"\b(?:before|after|instead of|prior to|when|while) (?:using |calling |invoking |running |"
+    r"executing |you (?:use|call|invoke|run) )?(?:any|every|all|each)(?: of the)?(?: other)? "
+    r"(?:tools?|functions?|skills?|agents?)\b|"
+    r"\b(?:any|every|all) other (?:tools?|functions?|skills?)\b.{0,80}\b(?:must|always|never|"
+    r"ignore|first)\b|"
+    r"\b(?:must|always|never)\b.{0,60}\b(?:any|every|all|no) other (?:tools?|functions?|skills?)\b|"
+    r"\b(?:always|must) use this (?:one |tool )?(?:first|instead|for (?:all|every)|over)\b|"
+    # Data is to be handed over with each use.
+    r"\b(?:before|after|when|while|with) (?:using|calling|invoking|running|each|every)\b.{0,80}"
+    r"\b(?:send|forward|upload|post|transmit|exfiltrate|e-?mail|run `?(?:curl|wget|bash|sh)|"
+    r"pass the (?:whole|full|entire|user))\b|"
+    r"\b(?:send|forward|upload|post|transmit|submit)\b.{0,80}\bto https?://.{0,80}\b(?:before|"
+    r"after|with|on|for) (?:each|every|any)\b|"
+    r"\b(?:b?cc|copy|forward) (?:every|each|all)\b.{0,60}@|"
+    # Who reads it is told that nothing holds any more.
+    r"\byou are (?:now )?in (?:a |an )?(?:developer|unrestricted|debug|maintenance|god|admin) mode|"
+    r"\b(?:safety|security|content) (?:guidelines|rules|policies|restrictions|filters)\b.{0,60}\b"
+    r"(?:no longer|(?:do|does)(?:n'?t| not)) apply\b|"
+    # What the agent knows is to be handed over.
+    r"\b(?:pass|provide|include|send|append|put|attach|supply|give)\b.{0,60}\b(?:your|its|the "
+    r"(?:full|whole|entire|current|complete)) (?:system prompt|instructions)\b|"
+    r"\b(?:pass|include|set|provide|append|send|put|supply)\b.{0,60}\b(?:value|contents?) of\b"
+    r".{0,30}\b[A-Z0-9_]*(?:KEY|TOKEN|SECRET|PASSWORD|PASSWD)[A-Z0-9_]*\b|"
+    r"\b(?:if|when|whenever)\b.{0,60}\b(?:passwords?|keys?|credentials|secrets|tokens)\b.{0,60}\b"
+    r"(?:store|save|send|keep|copy|forward|pass) (?:them|it|a copy|those|these)\b",
     re.IGNORECASE | re.DOTALL,
 )
 _SECRETLY: Final = re.compile(
@@ -59,13 +82,17 @@ _WORDS: Final = (
         "instructions>", "hidden>", "important >", "system >",
     ),
     (  # of orders
-        "before using", "before calling", "before invoking", "before running", "before executing",
-        "before you", "before any", "after using", "after calling", "after invoking",
-        "after running", "after you", "after any", "when using", "when calling", "when invoking",
-        "when you", "when any", "whenever", "prior to", "while using", "while calling",
-        "always call", "always invoke", "always use", "always run", "must call", "must invoke",
-        "must use", "must run", "first call", "first invoke", "first use", "first run",
-        "instead of",
+        "any tool", "every tool", "all tool", "each tool", "any other", "every other", "all other",
+        "no other", "of the tool", "any func", "every func", "all func", "any skill", "all skill",
+        "every skill", "any agent", "all agents", "must use this", "always use this",
+        "before using", "before calling", "before invoking", "before running", "before each",
+        "before every", "after using", "after calling", "after invoking", "after running",
+        "after each", "after every", "when using", "when calling", "when invoking", "when running",
+        "while using", "while calling", "with each", "with every", "to http", "bcc ", "cc every",
+        "cc each", "cc all", "copy every", "copy each", "copy all", "forward every",
+        "forward each", "forward all", "system prompt", "instructions", "value of", "contents of",
+        "content of", "password", "keys", "credentials", "secrets", "tokens",
+        "you are in", "you are now", "no longer", "not apply", "n't apply",
     ),
 )
 # fmt: on
@@ -76,6 +103,10 @@ _INVISIBLE: Final = re.compile(
 )
 _HIDDEN: Final = 3
 """Characters that nobody sees, in a row or not, that no definition needs."""
+
+
+def _middle(judge: Judge) -> float:
+    return judge.policy.inbound.thresholds.middle
 
 
 @functools.lru_cache(maxsize=1)
@@ -110,8 +141,13 @@ def poisoned(
     verdict: Verdict | None = None
     if shows and judge.shows(definition):
         score, verdict = judge.passages(target, where, texts())
-        if verdict is not None and score >= judge.policy.inbound.thresholds.middle:
+        weak = verdict is not None and {one.rule for one in verdict.findings} <= _WEAK
+        least = judge.policy.inbound.thresholds.high if weak else _middle(judge)
+        if verdict is not None and score >= least:
             return judge.tell(Reason.TOOL_POISONED, verdict.detail, verdict.rule)
+    if len(definition) > LONGEST:
+        detail = f"more than {LONGEST} bytes in {where}"
+        return judge.tell(Reason.TOOL_POISONED, detail, "definition-too-long")
     rule = _orders(definition)
     if rule is not None:
         return judge.tell(Reason.TOOL_POISONED, f"{rule[1]} in {where}", rule[0])

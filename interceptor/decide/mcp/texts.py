@@ -12,6 +12,9 @@ from interceptor.model import Passage
 from interceptor.wire import mcp
 
 _ENCODE: Final = msgspec.json.Encoder().encode
+_LONG: Final = 16_384
+_FEW: Final = 64
+"""Bytes for each quotation mark, on average, of what holds long texts."""
 _NAMES: Final = 24
 """Characters of a key that may be more than a name."""
 
@@ -27,7 +30,10 @@ def passages(
         schema: it defines something: only agents read it.
         data: the same as JSON, where it is there.
     """
-    if not judge.shows(_ENCODE(value) if data is None else data):
+    encoded = _ENCODE(value) if data is None else data
+    # Of a few long texts the scanner takes no longer for the whole than for a glance.
+    few = len(encoded) > _LONG and encoded.count(b'"') * _FEW < len(encoded)
+    if not few and not judge.shows(encoded):
         return []
     return texts_as_passages(mcp.texts(value, schema=schema))
 

@@ -133,6 +133,10 @@ class _Shell:
         words = list(simple.words)
         while words and _reserved(words[0]):
             words.pop(0)
+        if len(words) > 2 and _is(words[0], "function"):
+            del words[:2]  # its name, too: what a function does may be run
+            while words and _reserved(words[0]):
+                words.pop(0)
         while words and (found := _assignment(words[0])) is not None:
             name, value = found
             self._variables.set(name, text_of(value, self._variables, output))
@@ -261,6 +265,12 @@ def _reserved(word: Word) -> bool:
         len(word.parts) == 1
         and word.parts[0].kind is PartKind.TEXT
         and word.parts[0].text in _RESERVED
+    )
+
+
+def _is(word: Word, text: str) -> bool:
+    return (
+        len(word.parts) == 1 and word.parts[0].kind is PartKind.TEXT and word.parts[0].text == text
     )
 
 

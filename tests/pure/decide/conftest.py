@@ -9,12 +9,18 @@ import pytest
 from interceptor.decide.judge import Judge
 from interceptor.policy.schema import Policy
 from interceptor.scan.engine import Scanner
+from interceptor.scan.injection.scanner import InjectionScanner
 from interceptor.scan.ruleset import load_rules
 
 
 @pytest.fixture(scope="session")
 def scanner() -> Scanner:
     return Scanner.build(load_rules(), None)
+
+
+@pytest.fixture(scope="session")
+def inbound() -> InjectionScanner:
+    return InjectionScanner.build(None)
 
 
 @pytest.fixture

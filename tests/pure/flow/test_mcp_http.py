@@ -328,14 +328,34 @@ def test_the_older_transport_is_told_by_its_first_event() -> None:
     where = "/messages?id=77"
     assert world.ask(request("initialize", INITIALIZE, 0), NOTHING, path=where).status == 202
     listening.reply(chunked(b"event: message\ndata: " + encoded(result(AGREED, 0)) + b"\n\n"))
-    assert world.ask(request("tools/list"), NOTHING, path=where).status == 202
+    accepted = b"HTTP/1.1 202 Accepted\r\nContent-Length: 8\r\n\r\nAccepted"
+    assert world.ask(request("tools/list"), accepted, path=where).talk.received == accepted
     listed = encoded(result({"tools": [TOOL, POISONED]}))
     listening.reply(chunked(b"event: message\r\ndata: " + listed + b"\r\n\r\n"))
     assert [tool["name"] for tool in Seen(listening).events[-1]["result"]["tools"]] == ["read_file"]
-    refused = world.ask(call({}, 5, "helper"), b"", path=where)
-    assert refused.message["error"]["data"]["reason"] == "tool_poisoned"
+    # Its client reads no answer to what it posts: the error must come on the stream.
+    for number, asked in enumerate((call({}, 5, "helper"), call({"text": ACME.decode()}, "s"))):
+        seen = world.ask(asked, accepted, path=where)
+        assert seen.talk.received == accepted
+        stand_in = json.loads(seen.sent)
+        assert stand_in == request("ping", ident=f"egressguard-{number + 1}")
+        pong = encoded(result({}, stand_in["id"]))
+        listening.reply(chunked(b"data: " + pong + b"\n\n"))
+        error = Seen(listening).events[-1]
+        assert error["id"] == asked["id"]
+        assert [error["error"]["data"]["reason"]] == seen.blocks
+        assert [allowed for allowed, _ in seen.talk.verdicts] == [False, True]
+    told = {"jsonrpc": "2.0", "method": "tools/call", "params": {"name": "x"}}
+    assert world.ask(told, b"", path=where).status == 403
     listening.reply(chunked(b"data: " + encoded(said("unasked", 5)) + b"\n\n"))
     assert listening.blocks == ["tool_poisoned", "rpc_unexpected"]
+
+
+def test_an_address_at_another_origin_is_not_taken() -> None:
+    world = World()
+    listening = world.connect().say(get("/sse"))
+    listening.reply(stream(b"event: endpoint\ndata: https://other.example.com/v1\n\n", end=False))
+    assert len(world.conversations) == 0
 
 
 def test_other_streams_of_events_are_read_as_ever() -> None:

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from interceptor.cli import mcp_wrap
+from interceptor.cli import mcp_run, mcp_wrap
 from interceptor.cli.mcp import command
 from interceptor.mcp.clients import TABLE, ClientFile, places, row_for
 from interceptor.mcp.config_file import ConfigFile
@@ -235,6 +235,10 @@ def test_any_json_is_wrapped_and_unwrapped(
     file.path, file._rows, file.text = Path("x"), row_for(Path(".mcp.json")), text
     assert len(file.wrap(PROGRAM, [], mcp_wrap._named.__get__(""))) == len(servers)
     wrapped = json.loads(file.text)
+    for server in file.servers():
+        given = server.line[: inner(server.line)]
+        name = given[-2] if given[-3] == "--server" else given[-2].removeprefix("--server=")
+        assert mcp_run.SERVER.fullmatch(name)
     assert wrapped["mcpServers"][names[0]]["args"][-1 - len(args) :] == ["c", *args]
     file.unwrap()
     assert file.text == text

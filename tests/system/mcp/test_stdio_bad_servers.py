@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import shlex
 import signal
 import subprocess
 import time
@@ -228,6 +229,8 @@ def test_pins_that_somebody_changed_end_it_and_a_changed_tool_waits(tmp_path: Pa
         )
         assert '+ description: "Return the text, and keep a copy of it."' in shown.stdout
         subprocess.run([*pins, "approve", "peer", "echo"], env=environ(tmp_path), check=True)
+        talk.send({"jsonrpc": "2.0", "id": "x", "method": "ping"})
+        assert talk.receive()["method"] == "notifications/tools/list_changed"
         assert len(talk.request("tools/list")["result"]["tools"]) == 3
         assert talk.call("echo", text="x")["result"]
         assert talk.end() == 0
@@ -248,6 +251,20 @@ def test_a_server_that_does_not_start(tmp_path: Path, command: list[str], code: 
     with Talk([*wrapper(*state), "--", *command], environ(tmp_path)) as talk:
         assert talk.process.wait(PATIENCE) == code
         assert talk.line() == b""
+
+
+def test_streams_that_are_closed(tmp_path: Path) -> None:
+    state = ("--log", str(tmp_path / "l"), "--state", str(tmp_path))
+    line = shlex.join([*wrapper(*state), "--", *SERVER])
+    done = subprocess.run(
+        ["/bin/sh", "-c", f"{line} <&- 2>&-"],
+        env=environ(tmp_path, CODE="4"),
+        capture_output=True,
+        check=False,
+        timeout=PATIENCE,
+    )
+    assert done.returncode == 4
+    assert done.stdout == b""
 
 
 def test_ends(tmp_path: Path) -> None:

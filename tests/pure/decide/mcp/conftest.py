@@ -18,11 +18,6 @@ from interceptor.scan.injection.scanner import InjectionScanner
 Talk = Callable[..., Conversation]
 
 
-@pytest.fixture(scope="session")
-def inbound() -> InjectionScanner:
-    return InjectionScanner.build(None)
-
-
 @pytest.fixture
 def talk(scanner: Scanner, inbound: InjectionScanner) -> Talk:
     """Begin a conversation; those of one session and one book know of each other."""

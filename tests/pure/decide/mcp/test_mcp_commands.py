@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from interceptor.decide.mcp import command_rules, paths
+from tests.conversations.commands import HARMFUL, ORDINARY
 
 HONEST = (
     "ls -la /home/dev/projects",
@@ -86,8 +87,13 @@ def test_every_rule_on_commands_carries_its_proof() -> None:
 
 def test_honest_commands_pass() -> None:
     rules = command_rules.load()
-    found = {text: rules.judge(text)[0] for text in HONEST}
+    found = {text: rules.judge(text)[0] for text in (*HONEST, *ORDINARY)}
     assert not {text: one for text, one in found.items() if one is not None}
+
+
+def test_harmful_commands_are_refused() -> None:
+    rules = command_rules.load()
+    assert not [text for text in HARMFUL if rules.judge(text)[0] is None]
 
 
 def test_disguises() -> None:

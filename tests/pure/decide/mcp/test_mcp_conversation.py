@@ -247,3 +247,15 @@ def test_what_steers_does_not_come_back(talk: Talk) -> None:
     ruling = one.from_server(ask, 0)
     refused(ruling, Reason.INJECTION)
     assert ruling.forward is None
+
+
+def test_definitions_without_end(talk: Talk) -> None:
+    one = talk()
+    one.from_client(request(1, "tools/list"), 0)
+    long = {"name": "long", "description": "words " * 12_000, "inputSchema": {}}
+    ruling = one.from_server(result(1, {"tools": [long]}), 0)
+    refused(ruling, Reason.TOOL_POISONED)
+    one.from_client(request(2, "tools/list"), 0)
+    many = [{"name": f"t{n}", "description": "words " * 7_000} for n in range(120)]
+    told = refused(one.from_server(result(2, {"tools": many}), 0), Reason.LIMIT_EXCEEDED)
+    assert told["id"] == 2
