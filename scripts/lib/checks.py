@@ -1,7 +1,7 @@
 """Run every check, show a table, and close with the sum of the tests.
 
 `scripts/test` prepares the environment and runs this. What needs no lab runs side by side, as many
-processes as there are processors; the lab's tests follow likewise, each process with a lab of its
+processes as there are processors; the lab's tests follow, one process more, each with a lab of its
 own. Arguments go to pytest, which then runs alone. tests/README.md says what the tiers are.
 """
 
@@ -82,7 +82,8 @@ def main(arguments: Sequence[str]) -> int:
             return close([run(job, {**shared, **lab}, through=True)], begin)
         outcomes = side_by_side(list(jobs()), shared)
         if os.geteuid() == 0:
-            outcomes += side_by_side(list(lab_jobs()), {**shared, **LAB_ENVIRONMENT})
+            labs = (os.cpu_count() or 1) + 1  # a lab waits for half of its time
+            outcomes += side_by_side(list(lab_jobs()), {**shared, **LAB_ENVIRONMENT}, labs)
         else:
             outcomes.append(Outcome(LAB, ok=True, left_out=LAB_SKIPPED))
         return close(outcomes, begin)
@@ -132,10 +133,12 @@ def _tests(tier: str, files: Sequence[Path], most: int, *options: str) -> Iterat
         yield Job(tier, name, (*PYTEST, "-q", *options, *names))
 
 
-def side_by_side(todo: Sequence[Job], environment: Mapping[str, str]) -> list[Outcome]:
-    """Run jobs on all processors; print a line for each, and all it said where it failed.
+def side_by_side(
+    todo: Sequence[Job], environment: Mapping[str, str], most: int = 0
+) -> list[Outcome]:
+    """Run jobs, `most` at a time; print a line for each, and all it said where it failed.
 
-    Returns one outcome for each tier, in the order in which tiers occur; seconds are of work.
+    0: as many as there are processors. Returns one outcome for each tier, in the order in which tiers occur; seconds are of work.
     """
     waiting: queue.SimpleQueue[Job] = queue.SimpleQueue()
     for job in todo:
@@ -155,7 +158,7 @@ def side_by_side(todo: Sequence[Job], environment: Mapping[str, str]) -> list[Ou
                 found[job.tier].append(outcome)
                 _print_line(next(done), len(todo), job, outcome)
 
-    threads = [threading.Thread(target=work) for _ in range(os.cpu_count() or 1)]
+    threads = [threading.Thread(target=work) for _ in range(most or os.cpu_count() or 1)]
     print(f"{len(todo)} jobs, {len(threads)} at a time", flush=True)
     for thread in threads:
         thread.start()
