@@ -138,7 +138,8 @@ def side_by_side(
 ) -> list[Outcome]:
     """Run jobs, `most` at a time; print a line for each, and all it said where it failed.
 
-    0: as many as there are processors. Returns one outcome for each tier, in the order in which tiers occur; seconds are of work.
+    0: as many as there are processors. Returns one outcome for each tier, in the order in which
+    tiers occur; seconds are of work.
     """
     waiting: queue.SimpleQueue[Job] = queue.SimpleQueue()
     for job in todo:
