@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import sys
 from collections.abc import Iterator
@@ -46,11 +47,25 @@ def places(clean_lab: Lab) -> Iterator[None]:
         shutil.rmtree(path, ignore_errors=True)
 
 
+@pytest.fixture
+def environment(clean_lab: Lab) -> Iterator[str]:
+    """This Python's environment, where a jail shows it: it hides the one `scripts/test` makes."""
+    place = "/mnt/egressguard-environment"
+    done = clean_lab.run(
+        ["sh", "-ec", f"mkdir -p {place}; mount --bind {shlex.quote(sys.prefix)} {place}"]
+    )
+    assert done.returncode == 0, done.stderr
+    yield place
+    clean_lab.run(["sh", "-c", f"umount {place} && rmdir {place}"])
+
+
 def test_it_knows_where_it_is() -> None:
     assert mcp_run.GATE == launch.GATE
 
 
-def test_a_wrapped_server_works_within_a_jail(clean_lab: Lab, places: None) -> None:
+def test_a_wrapped_server_works_within_a_jail(
+    clean_lab: Lab, places: None, environment: str
+) -> None:
     call = {"name": "echo", "arguments": {"text": "hello"}}
     lines = [
         {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {}},
@@ -58,8 +73,9 @@ def test_a_wrapped_server_works_within_a_jail(clean_lab: Lab, places: None) -> N
         {"jsonrpc": "2.0", "id": 3, "method": "tools/call", "params": call},
     ]
     done = clean_lab.jail(
-        [sys.executable, "-I", "-c", PROGRAM, "mcp", "--", "/usr/bin/python3", "-c", SOURCE],
-        *("--ro-bind", sys.prefix, "--ro-bind", str(ROOT)),  # wherever these tests run from
+        [f"{environment}/bin/python", "-I", "-c", PROGRAM]  # noqa: RUF005
+        + ["mcp", "--", "/usr/bin/python3", "-c", SOURCE],
+        *("--ro-bind", str(ROOT)),  # wherever these tests run from
         input="".join(json.dumps(line) + "\n" for line in lines).encode(),
         timeout=120,
     )
