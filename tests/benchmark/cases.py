@@ -17,17 +17,9 @@ PLACE = Path(
 """Folder with the benchmark's `cases.jsonl`; absent where nobody has put it."""
 
 LATER = {
-    "response_content": "what comes back: text that steers the agent",
-    "mcp_tool_definition": "what comes back: descriptions of tools",
-    "mcp_tool_result": "what comes back: results of tools",
-    "mcp_tool_sequence": "chains of tool calls",
-    "a2a_agent_card": "what comes back: cards of agents",
+    "response_content": "what comes back: tests/system/jail/test_inbound_disguises.py is about it",
 }
-"""Kinds of input that later issues are about, and why."""
-_LATER_WORDS = {
-    "shell_obfuscation": "commands in tool calls",
-    "injection": "text that steers, sent out",
-}
+"""Kinds of input that are not driven here, and why."""
 
 
 class Case(msgspec.Struct, frozen=True):
@@ -45,14 +37,14 @@ class Case(msgspec.Struct, frozen=True):
         return self.expected_verdict == "block"
 
     @property
+    def talks(self) -> bool:
+        """Whether it is a conversation of MCP or A2A."""
+        return self.input_type.startswith(("mcp_", "a2a_"))
+
+    @property
     def later(self) -> str:
         """Why it is not driven here; empty when it is."""
-        if self.input_type in LATER:
-            return LATER[self.input_type]
-        for word, why in _LATER_WORDS.items():
-            if (word == self.category or f"-{word}-" in f"{self.id}-") and self.blocks:
-                return why
-        return ""
+        return LATER.get(self.input_type, "")
 
 
 def load() -> list[Case]:
