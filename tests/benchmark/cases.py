@@ -16,14 +16,8 @@ PLACE = Path(
 )
 """Folder with the benchmark's `cases.jsonl`; absent where nobody has put it."""
 
-LATER = {"mcp_tool_sequence": "chains of tool calls"}
-"""Kinds of input that later issues are about, and why."""
-BACK = frozenset(("response_content", "mcp_tool_definition", "mcp_tool_result", "a2a_agent_card"))
-"""Kinds of input that come back to the agent."""
-_LATER_WORDS = {
-    "shell_obfuscation": "commands in tool calls",
-    "injection": "text that steers, sent out",
-}
+LATER: dict[str, str] = {}
+"""Kinds of input that are not driven here, and why."""
 
 
 class Case(msgspec.Struct, frozen=True):
@@ -43,19 +37,17 @@ class Case(msgspec.Struct, frozen=True):
     @property
     def comes_back(self) -> bool:
         """Whether it is what an agent receives, not what it sends."""
-        return self.input_type in BACK
+        return self.input_type == "response_content"
+
+    @property
+    def talks(self) -> bool:
+        """Whether it is a conversation of MCP or A2A."""
+        return self.input_type.startswith(("mcp_", "a2a_"))
 
     @property
     def later(self) -> str:
         """Why it is not driven here; empty when it is."""
-        if self.input_type in LATER:
-            return LATER[self.input_type]
-        if self.comes_back:
-            return ""
-        for word, why in _LATER_WORDS.items():
-            if (word == self.category or f"-{word}-" in f"{self.id}-") and self.blocks:
-                return why
-        return ""
+        return LATER.get(self.input_type, "")
 
 
 def load() -> list[Case]:

@@ -24,7 +24,6 @@ _PROXY = "http://proxy.example.com:80"
 _TALK = ROOT / "tests" / "benchmark" / "talk.py"
 _SOCKET = "ws.example.com"
 """The lab's WebSocket server has a certificate of its own; it stands for any host."""
-_RPC = "https://tools.example.com/rpc"
 
 
 class Outcome(NamedTuple):
@@ -104,14 +103,6 @@ class Driver:
 
     def _commands(self, case: Case, swapped: Swapped) -> list[list[str]]:
         payload = swapped.payload
-        if "jsonrpc_messages" in payload:
-            return [
-                [
-                    *_CURL, "-H", "Content-Type: application/json",
-                    "-d", json.dumps(message, ensure_ascii=False), _RPC,
-                ]
-                for message in payload["jsonrpc_messages"]
-            ]  # fmt: skip
         words = [*_CURL, "-X", payload.get("method", "GET"), "--path-as-is"]
         for name, value in payload.get("headers", {}).items():
             words += ["-H", f"{name}: {value}"]
@@ -181,16 +172,12 @@ class Driver:
 
 def _content(payload: dict[str, Any]) -> tuple[str, str]:
     """What comes back in a case, and the media type that a server would give it."""
-    if "response_body" in payload:
-        text = str(payload["response_body"])
-        kinds = {"{": "application/json", "[": "application/json", "<": "text/html"}
-        if text.startswith("<?xml"):
-            return "application/xml", text
-        fallback = "text/html" if "<!--" in text else "text/plain"
-        return kinds.get(text.lstrip()[:1], fallback), text
-    if "agent_card" in payload:
-        return "application/json", json.dumps(payload["agent_card"])
-    return "application/json", json.dumps(payload["jsonrpc_messages"][-1])
+    text = str(payload["response_body"])
+    kinds = {"{": "application/json", "[": "application/json", "<": "text/html"}
+    if text.startswith("<?xml"):
+        return "application/xml", text
+    fallback = "text/html" if "<!--" in text else "text/plain"
+    return kinds.get(text.lstrip()[:1], fallback), text
 
 
 def _joined(commands: Sequence[Sequence[str]]) -> list[str]:
@@ -234,6 +221,6 @@ def table(outcomes: Sequence[Outcome], left: Sequence[Case]) -> str:
             f"{outcome.reason:<18}{outcome.rule:<26}{mark}{control}".rstrip()
         )
     right = sum(outcome.right for outcome in outcomes)
-    lines.append(f"{right} of {len(outcomes)} as wanted; {len(left)} belong to later work:")
+    lines.append(f"{right} of {len(outcomes)} as wanted; {len(left)} are not driven here:")
     lines += [f"  {case.id}: {case.later}" for case in left]
     return "\n".join(lines)

@@ -5,7 +5,8 @@
 443: TLS; 80: in clear. `/mcp`: Streamable HTTP with sessions, answers as streams; `/json`: with
 sessions, answers as documents; `/bare`: without sessions; `/sse`: the older transport; `/bad`: a
 server that means ill; `/agent` and `/rest`: the two bindings of an A2A agent, whose card is at the
-well-known place. Each call of a tool and each message is a line of JSON on standard output.
+well-known place; `/scripted/NAME`: what stands in the file NAME of SCRIPTS, by the ids of requests,
+and the card in it. Each call of a tool and each message is a line of JSON on standard output.
 """
 
 # mypy: disable-error-code="misc,untyped-decorator"
@@ -16,6 +17,7 @@ import contextlib
 import json
 import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import uvicorn
@@ -34,8 +36,12 @@ from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.transport_security import TransportSecuritySettings
 from mcp.types import SamplingMessage, TextContent
 from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
 
 SCHEME, HOST = "https", "mcp.example.com"
+SCRIPTS = Path("/run/lab/scripts")
 OPEN = TransportSecuritySettings(enable_dns_rebinding_protection=False)
 
 
@@ -164,6 +170,20 @@ def agent() -> list[Any]:
     ]
 
 
+async def scripted(request: Request) -> JSONResponse:
+    """Answer as a file says."""
+    name = request.path_params["name"]
+    script = json.loads((SCRIPTS / name).read_text("utf-8"))
+    if request.method == "GET":
+        note(card=name)
+        return JSONResponse(script["card"])
+    message = await request.json()
+    note(scripted=name, message=message)
+    done = {"content": [{"type": "text", "text": "done"}]}
+    answer = {"jsonrpc": "2.0", "id": message["id"], "result": done}
+    return JSONResponse(script.get(str(message["id"]), answer))
+
+
 def application() -> Starlette:
     """Put all of them into one."""
     json_of = {"json_response": True}
@@ -186,9 +206,10 @@ def application() -> Starlette:
 
     apps.append(honest().sse_app(transport_security=OPEN))
     routes = [route for app in apps for route in app.routes]
-    return Starlette(
-        routes=[*routes, *agent()], lifespan=lifespan
-    )  # the agent's take all that is left
+    routes.append(Route("/scripted/{name}", scripted, methods=["POST"]))
+    routes.append(Route("/scripted/{name}/.well-known/agent-card.json", scripted))
+    # The agent's take all that is left.
+    return Starlette(routes=[*routes, *agent()], lifespan=lifespan)
 
 
 async def main() -> None:

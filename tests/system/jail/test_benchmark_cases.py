@@ -12,18 +12,19 @@ import pytest
 
 from tests.benchmark.cases import Case, load
 from tests.benchmark.drive import Driver, Outcome, table
-from tests.lab import Lab
+from tests.benchmark.talk_drive import Talker
+from tests.lab import Lab, daemons
+from tests.lab.agents import need
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(120)]
 
 CASES = load()
-DRIVEN = [case for case in CASES if not case.later]
+DRIVEN = [case for case in CASES if not case.later and not case.talks]
+TALKS = [case for case in CASES if case.talks]
 ARGUED = {
     "enc-triple-url-009": "what is encoded is the two letters `AI`: there is no secret",
     "body-dlp-hex-encoded-007": "39 characters in binary with no word beside them, of a kind that "
     "is 40 long: nothing tells them from any other bytes; the agent's own key is found as known",
-    "mcp-tool-schema-inject-004": "missed: a parameter whose description asks to put a file's "
-    "content before its value, in the words of an ordinary hint",
     "hostname-exfil-chunked-labels-004": "labels `ghp-xxxx.yyyyzzzz...` hold no data",
     **dict.fromkeys(
         (
@@ -46,6 +47,14 @@ def driver(lab: Lab) -> Driver:
 
 
 @pytest.fixture(scope="module")
+def talker(lab: Lab) -> Talker:
+    need(daemons.missing("mcp"))
+    talker = Talker(lab)
+    talker.arrive(TALKS)
+    return talker
+
+
+@pytest.fixture(scope="module")
 def outcomes() -> Iterator[list[Outcome]]:
     found: list[Outcome] = []
     yield found
@@ -65,7 +74,17 @@ def test_case(driver: Driver, outcomes: list[Outcome], case: Case) -> None:
 
 
 @pytest.mark.skipif(not CASES, reason="the benchmark is not there")
+@pytest.mark.parametrize("case", TALKS, ids=lambda case: case.id)
+def test_talk(talker: Talker, outcomes: list[Outcome], case: Case) -> None:
+    outcome = talker.drive(case)
+    outcomes.append(outcome)
+    assert outcome.arrived, "without the jail it does not arrive either"
+    assert outcome.right, outcome
+
+
+@pytest.mark.skipif(not CASES, reason="the benchmark is not there")
 def test_nothing_is_left_out_without_a_word() -> None:
-    assert len(CASES) == len(DRIVEN) + sum(bool(case.later) for case in CASES)
-    assert len(DRIVEN) > 35
+    assert len(CASES) == len(DRIVEN) + len(TALKS) + sum(bool(case.later) for case in CASES)
+    assert len(DRIVEN) > 30
+    assert len(TALKS) > 25
     assert set(ARGUED) <= {case.id for case in DRIVEN}
