@@ -32,11 +32,11 @@ def places(clean_lab: Lab) -> Iterator[None]:
     """What a jail hides: our own places below the home."""
     made = [clean_lab.path(f"{DEV_HOME}/{name}") for name in (".local", ".egressguard")]
     hidden = made[0] / "state/egressguard"
-    hidden.mkdir(parents=True)
+    hidden.mkdir(parents=True, exist_ok=True)
     compiled = Path("/var/cache/egressguard")
     if compiled.is_dir():  # not again: that takes 15 seconds
         known = made[1] / "egressguard"
-        known.mkdir(parents=True)
+        known.mkdir(parents=True, exist_ok=True)
         for file in compiled.iterdir():
             if file.is_file():
                 shutil.copy(file, known / file.name)
