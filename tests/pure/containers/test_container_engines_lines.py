@@ -95,9 +95,8 @@ def test_each_way_past_us_is_refused_with_its_fix() -> None:
         assert len(found) == 1, (option, found)
         assert "Fix: " in found[0]
     for option in (
-        *("--net-host", "--cni", "--privileged", "--with-ns network:/x"),
-        *("--config c.json", "-c c.json", "-c=c.json"),
-        "--mount type=bind,src=/run,dst=/x,options=rbind",
+        *("--net-host", "--cni", "--privileged", "--with-ns network:/x", "--config c.json"),
+        *("-c c.json", "-c=c.json", "--mount type=bind,src=/run,dst=/x,options=rbind"),
     ):
         assert len(_faults(f"ctr run {option} image name")) == 1, option
 
