@@ -66,6 +66,7 @@ def prepare(options: Options, *, record: bool = False, witness: bool = False) ->
     from interceptor.scan.engine import RulePatternError
     from interceptor.scan.injection.scanner import InjectionScanner
     from interceptor.scan.ruleset import RulesetError, load_rules, load_user_rules
+    from interceptor.serve.compiling import in_threads
 
     cache = cache_folder()
     try:
@@ -82,7 +83,7 @@ def prepare(options: Options, *, record: bool = False, witness: bool = False) ->
         # Without a key in the policy: one that nobody knows, and that the next run does not have.
         key = digest_key(policy) or secrets.token_bytes(32)
         scanner = _scanner(policy, rules, cache, key, options)
-        inbound = InjectionScanner.build(cache)
+        inbound = InjectionScanner.build(cache, together=in_threads)
     except (PolicyError, RulesetError, RulePatternError) as error:
         raise Fault(str(error)) from error
     if record:

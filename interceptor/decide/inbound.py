@@ -240,8 +240,12 @@ class InboundDocument:
         return None if judged is None else self._make(judged)
 
 
-def shows(scanner: InjectionScanner, data: bytes, written: Written) -> bool:
+def shows(
+    scanner: InjectionScanner, data: bytes, written: Written, *, closely: bool = False
+) -> bool:
     """Tell whether text needs a closer look: something shows in it, or may behind an escape."""
     if written == "json" and (b"<" in data or (b"&" in data and _ENTITY.search(data) is not None)):
         return True
-    return scanner.glance(data) or any(escape in data for escape in _WRITTEN_OTHERWISE)
+    return scanner.glance(data, closely=closely) or any(
+        escape in data for escape in _WRITTEN_OTHERWISE
+    )

@@ -135,7 +135,8 @@ class InboundJudge(PlaceJudge):
 
     def shows(self, data: bytes) -> bool:
         """Tell whether text needs a closer look before it goes to an agent."""
-        return self._inbound is not None and shows(self._inbound, data, "plain")
+        inbound = self._inbound
+        return inbound is not None and shows(inbound, data, "plain", closely=True)
 
     def passages(
         self, target: Target, where: str, passages: Sequence[Passage]

@@ -32,6 +32,7 @@ from interceptor.scan.collected import Guarded
 from interceptor.scan.engine import Scanner
 from interceptor.scan.injection.scanner import InjectionScanner
 from interceptor.scan.ruleset import Ruleset, load_rules, load_user_rules
+from interceptor.serve.compiling import in_threads
 from interceptor.serve.gateway_messages import (
     Alter,
     Answer,
@@ -71,7 +72,7 @@ class Shared:
         self.cache = cache
         self.rules: Ruleset = load_rules()
         self.scanner = Scanner.build(self.rules, cache)
-        self.inbound = InjectionScanner.build(cache)
+        self.inbound = InjectionScanner.build(cache, together=in_threads)
         self.authorities = host_authorities()
         import interceptor.serve.guest
         import interceptor.serve.guest_site

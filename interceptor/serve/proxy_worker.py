@@ -21,6 +21,7 @@ from interceptor.decide.findings import digest_key
 from interceptor.evidence.log import EvidenceError, EvidenceLog
 from interceptor.policy.schema import Policy, digest
 from interceptor.scan.injection.scanner import InjectionScanner
+from interceptor.serve.compiling import in_threads
 from interceptor.serve.dialler import Dialler
 from interceptor.serve.host_networks import HostNetworks
 from interceptor.serve.messages import Failure, Ready, Settings, Stop
@@ -94,7 +95,7 @@ class _Worker:
         key = digest_key(policy) or secrets.token_bytes(32)
         shared = Settings(settings.name, policy, settings.evidence, settings.cache)
         scanner_of = begin_scanner(shared, key, collect)
-        inbound = InjectionScanner.build(settings.cache)
+        inbound = InjectionScanner.build(settings.cache, together=in_threads)
         self._context = client_context(policy.upstream.ca_file, policy.upstream.min_tls)
         self._log = EvidenceLog(settings.evidence, settings.name, digest(policy))
         self._networks = HostNetworks()

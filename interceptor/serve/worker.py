@@ -28,6 +28,7 @@ from interceptor.scan.collected import Guarded
 from interceptor.scan.engine import Scanner
 from interceptor.scan.injection.scanner import InjectionScanner
 from interceptor.scan.ruleset import load_rules, load_user_rules
+from interceptor.serve.compiling import in_threads
 from interceptor.serve.guarding import guard, prepare
 from interceptor.serve.host_networks import HostNetworks
 from interceptor.serve.messages import Failure, Open, Ready, Settings, Start, Stop
@@ -110,7 +111,7 @@ class _Worker:
         key = digest_key(policy) or secrets.token_bytes(32)
         scanner_of = begin_scanner(settings, key, collect)
         # A child is at work, which takes as long as all of this.
-        inbound = InjectionScanner.build(settings.cache)
+        inbound = InjectionScanner.build(settings.cache, together=in_threads)
         context = client_context(policy.upstream.ca_file, policy.upstream.min_tls)
         self.networks = HostNetworks()
         import_what_is_imported_late()

@@ -90,6 +90,12 @@ else
     else
         dhclient -1 "$LAB_DEVICE"
     fi
+    # IPv6 comes with a router advertisement, which takes a second or two.
+    tries=0
+    until ip -6 route | grep -q "^default .*dev $LAB_DEVICE" || [ "$tries" -ge 100 ]; do
+        tries=$((tries + 1))
+        sleep 0.1
+    done
     trust=http://egressguard.internal/ca.pem
 fi
 

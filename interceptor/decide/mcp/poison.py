@@ -22,8 +22,8 @@ from interceptor.verdict import Reason, Verdict
 LONGEST: Final = 65_536
 """Bytes of a definition; no agent reads more for one tool."""
 _AROUND: Final = 160
-_WEAK: Final = frozenset(("role-change",))
-"""Rules of the scanner that modes of editors fit, too."""
+_WEAK: Final = frozenset(("role-change", "reads-as-order"))
+"""Rules of the scanner that modes of editors fit, too, and words on what to call first."""
 _TOKEN: Final = re.compile(r"[~./$\w*%{}-]*[./][~./$\w*-]+")
 _HANDS: Final = re.compile(
     r"\b(?:read|open|load|cat|include|append|prepend|attach|pass|send|upload|paste|insert|embed|"

@@ -25,5 +25,5 @@ def sampled(scan_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
     monkeypatch.setattr(scan_setup, "cache_folder", lambda: scan_cache)
     monkeypatch.setattr(ruleset, "load_rules", lambda _=None: sample_rules())
     injections = sample_injections()
-    monkeypatch.setattr(InjectionScanner, "build", lambda _=None: injections)
+    monkeypatch.setattr(InjectionScanner, "build", lambda _=None, **_more: injections)
     return lambda options=Options(), **more: scan_setup.prepare(options, **more)  # noqa: B008

@@ -49,8 +49,12 @@ class Machines(NamedTuple):
         return self.do("ssh", machine, "-c", script).stdout.decode("utf-8", "replace")
 
     def suite(self) -> tuple[int, dict[str, dict[str, Any]]]:
-        """Exit code of `escape-suite`, and its attempts."""
-        done = self.do("ssh", "agent", "-c", "escape-suite --json")
+        """Exit code of `escape-suite`, and its attempts.
+
+        Under emulation a few of each kind: a machine with all of them is `tests/system/vm`'s.
+        """
+        chosen = sorted(REACHES - {"every-protocol"}) if self.form == "qemu" else []
+        done = self.do("ssh", "agent", "-c", " ".join(["escape-suite --json", *chosen]))
         said = done.stdout.decode("utf-8", "replace").strip()
         assert said.startswith("["), said + done.stderr.decode("utf-8", "replace")
         return done.returncode, {each["id"]: each for each in json.loads(said)}
@@ -78,12 +82,14 @@ def machines(request: pytest.FixtureRequest) -> Iterator[Machines]:
 def test_escape_suite_on_the_agent(machines: Machines) -> None:
     code, attempts = machines.suite()
     out = {name for name, attempt in attempts.items() if attempt["arrived"]}
-    assert len(attempts) >= 60
+    assert len(attempts) >= (20 if machines.form == "qemu" else 60)
     if machines.form == "open":
         assert code == 1
         assert out >= REACHES, {name: attempts[name]["saw"] for name in REACHES - out}
     else:
         assert (code, out) == (0, set()), {name: attempts[name] for name in out}
+        # They were made: the agent had a way, as far as it could tell, by IPv4 and by IPv6.
+        assert [name for name, each in attempts.items() if each["saw"] == "ENETUNREACH"] == []
 
 
 def test_the_agent_has_no_other_way(machines: Machines) -> None:
@@ -111,7 +117,7 @@ def test_the_evidence_on_the_gateway_names_the_agent(machines: Machines) -> None
         text = machines.say("gateway", "cat /var/log/egressguard-agent.jsonl")
         events = [json.loads(line) for line in text.splitlines()]
         packets = [event for event in events if event.get("kind") == "packet"]
-        if len({event["detail"].partition(":")[0] for event in packets}) >= 10:
+        if len({event["detail"].partition(":")[0] for event in packets}) >= 6:
             break
         assert time.monotonic() < end, packets
         time.sleep(0.2)
