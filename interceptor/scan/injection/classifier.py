@@ -185,7 +185,7 @@ class Classifier:
         self.kinds = stems_of_kinds(weights.kinds)
         self.meeting = weights.meeting
         self._weights = weights
-        self._mixed = _mixed(weights)
+        self._mixed = array("d")
 
     @classmethod
     def load(cls) -> Classifier:
@@ -239,6 +239,8 @@ class Classifier:
         edges = sums[::BLOCK]
         if len(found) % BLOCK:
             edges.append(sums[-1])
+        if not self._mixed:  # worked out when it is first needed: starting should not wait for it
+            self._mixed = _mixed(self._weights)
         scale, bias, mixed = self._weights.scale, self._weights.bias, self._mixed
         twos = [a | b for a, b in pairwise(masks)] or masks
         fours = [a | b for a, b in zip(twos, twos[2:], strict=False)] or [twos[0] | twos[-1]]

@@ -124,46 +124,15 @@ def _either(letter: str) -> str:
     return f"[{letter}{signs}]" if signs else letter
 
 
-_APART: Final = (
-    "the",
-    "you",
-    "all",
-    "send",
-    "user",
-    "from",
-    "with",
-    "this",
-    "ignore",
-    "your",
-    "key",
-)
-_BETWEEN: Final = (
-    " ",
-    "-",
-    ".",
-    "_",
-    "*",
-    "|",
-    "/",
-    "+",
-    "~",
-    ",",
-    "  ",
-    " - ",
-    " . ",
-    " _ ",
-    "\n",
-)
-_BROKEN: Final = (" ", "-", "_", ".", "*", "\n", "+", "/", "|", "~", " - ", "- ", "  ")
+_APART: Final = ("send", "user", "from", "with", "this", "your", "that", "into")
+_BETWEEN: Final = (" ", "-", ".", "_", "*", "|", "/", ",", "~", "+", "  ", " - ")
+_BROKEN: Final = (" ", "-", "_", ".", "*", "\n", "- ", "  ")
 
 
 def spaced_gates() -> tuple[str, ...]:
-    """Words whose letters stand apart: next to literals, which cost nothing."""
-    return tuple(
-        r"\b" + _escaped(sign.join(word).encode()) + r"(?:\b|_)"
-        for word in (*_APART, *(word[:5] for word in _SPACED))
-        for sign in _BETWEEN
-    )
+    """Words whose letters stand apart: literals, which cost nothing."""
+    words = dict.fromkeys((*_APART, *(word[:5] for word in _SPACED)))
+    return tuple(_escaped(sign.join(word).encode()) for word in words for sign in _BETWEEN)
 
 
 def split_gates() -> tuple[str, ...]:

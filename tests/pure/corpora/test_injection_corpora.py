@@ -37,8 +37,8 @@ def test_the_hard_set_is_large_enough() -> None:
 
 
 @pytest.fixture(scope="module")
-def results() -> dict[str, list[measure.Result]]:
-    by_what = measure.scanners(None)
+def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[measure.Result]]:
+    by_what = measure.scanners(tmp_path_factory.mktemp("rules"))
 
     def judged(documents: list[Document]) -> list[measure.Result]:
         small = [document for document in documents if len(document.body) < 40_000]
