@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import re
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -27,6 +29,12 @@ LANGUAGES = {
 
 
 @functools.cache
+def folder() -> Path:
+    """Of the compiled rules, as compiling takes seconds."""
+    return Path(tempfile.mkdtemp(prefix="injection-rules-"))
+
+
+@functools.cache
 def book() -> RuleBook:
     return load_rule_book()
 
@@ -34,13 +42,13 @@ def book() -> RuleBook:
 @functools.cache
 def rules() -> InjectionScanner:
     """The rules without a second opinion."""
-    return InjectionScanner.build(None, book())
+    return InjectionScanner.build(folder(), book())
 
 
 @functools.cache
 def shipped() -> InjectionScanner:
     """The rules with it."""
-    return InjectionScanner.build(None)
+    return InjectionScanner.build(folder())
 
 
 def found(text: bytes, by: InjectionScanner) -> set[str]:
