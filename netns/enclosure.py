@@ -19,12 +19,11 @@ import signal
 import socket
 import struct
 import time
-from collections.abc import Callable, Mapping
 from typing import Any
 
 from netns import layout, selftest
 from netns.launch import EnclosureError, EnclosureSpec, LaunchError, launch
-from netns.terminal import Stdio
+from netns.terminal import Stdio, Watch
 
 __all__ = ["Enclosure", "EnclosureError", "EnclosureSpec", "LaunchError"]
 
@@ -139,11 +138,11 @@ class Enclosure:
             report = selftest.parsed(answer)
             raise LaunchError(str(report["error"]), int(report["code"]))
 
-    def wait(self, watch: Mapping[int, Callable[[], None]] | None = None) -> int:
+    def wait(self, watch: Watch | None = None) -> int:
         """Relay streams and signals until the agent ends; return its exit code, 128+n for signals.
 
-        `watch` maps descriptors to what is called, once, when one becomes readable: a pidfd of the
-        interceptor, for example. Call it from the main thread.
+        `watch` maps descriptors to what is called when one is readable, until it returns something
+        else than True: a pidfd of the interceptor, for example. Call it from the main thread.
         """
         if self._exit_code is None:
             stdio = self._stdio

@@ -19,6 +19,9 @@ import tty
 from collections.abc import Callable, Mapping
 from typing import Any
 
+Watch = Mapping[int, Callable[[], bool | None]]
+"""Descriptors, and what is called when one is readable or hung up."""
+
 _PIECE = 65536
 _TTY_PIECE = 4096
 _DRAIN = 2.0  # seconds for what is left in the pipes once the agent has ended
@@ -128,11 +131,11 @@ class Stdio:
             except OSError:
                 return  # the terminal is gone
 
-    def relay(self, ended: int, watch: Mapping[int, Callable[[], None]] | None = None) -> None:
+    def relay(self, ended: int, watch: Watch | None = None) -> None:
         """Move bytes until `ended` (a pidfd) is readable and the agent's output is drained.
 
         `watch` maps further descriptors to what is called when one is readable or hung up; each is
-        called once. Signal handlers run as usual meanwhile.
+        called until it returns something else than True. Signal handlers run as usual meanwhile.
         """
         callbacks = dict(watch or {})
         deadline = None
@@ -162,7 +165,8 @@ class Stdio:
                 elif not pump.pending and events.get(pump.source, 0) & ~select.POLLOUT:
                     pump.read()
             for fd in [fd for fd in callbacks if events.get(fd)]:
-                callbacks.pop(fd)()
+                if callbacks[fd]() is not True:
+                    del callbacks[fd]
             if deadline is None and events.get(ended):
                 deadline = time.monotonic() + _DRAIN
 

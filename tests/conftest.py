@@ -70,4 +70,5 @@ def lab() -> Iterator[Lab]:
 def clean_lab(lab: Lab) -> Lab:
     """The lab with nothing on record."""
     lab.clear()
+    lab.forget_pins()
     return lab

@@ -15,17 +15,30 @@ from typing import TYPE_CHECKING, Final, NoReturn
 import msgspec
 
 import interceptor
+from interceptor.cli.pin_keeper import PinKeeper, known
 from interceptor.cli.plan import Plan, SetupError
-from interceptor.serve.messages import Addresses, Failure, Open, Ready, Settings, Start, Stop
+from interceptor.serve.messages import (
+    PACKET,
+    Addresses,
+    Failure,
+    Open,
+    Pins,
+    Ready,
+    Settings,
+    Start,
+    Stop,
+)
 from netns.identity import Identity
 
 if TYPE_CHECKING:
+    from interceptor.decide.mcp.pins import PinBook
     from netns.captive import Captive
     from netns.nic import Nic
 
 _START_SECONDS: Final = 60.0  # the first start after a change of rules compiles them
 _STOP_SECONDS: Final = 5.0
 _DESCRIPTORS: Final = 16_384
+_PINS: Final = b'{"type":"pins"'
 
 
 class Interceptor:
@@ -33,6 +46,7 @@ class Interceptor:
 
     def __init__(self, plan: Plan, evidence: int) -> None:
         """Fork it. Call before anything else is opened: it inherits what is open."""
+        self._pins = PinKeeper(plan.pins)
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         parent = os.getpid()
         self.pid = os.fork()
@@ -40,6 +54,7 @@ class Interceptor:
             _become_interceptor(plan, evidence, theirs, parent)
         theirs.close()
         self.pidfd = os.pidfd_open(self.pid)
+        self.control_fd = self._control.fileno()
         self._control.settimeout(_START_SECONDS)
 
     def certificate(self) -> bytes:
@@ -102,7 +117,11 @@ class Interceptor:
         Raises:
             SetupError: with what the interceptor says.
         """
-        return self._understand(self._receive())
+        while True:
+            message = self._receive()
+            if not message.startswith(_PINS):
+                return self._understand(message)
+            self._keep(message)
 
     def open(self) -> None:
         """Tell it that the agent comes now; from here on it records.
@@ -119,11 +138,39 @@ class Interceptor:
         try:
             self._control.settimeout(_STOP_SECONDS)
             self._control.send(msgspec.json.encode(Stop(code, seconds, changed)))
-            self._understand(self._receive())
+            self.ready()
         except (OSError, SetupError) as error:
             fault = str(error)
         self.kill(_STOP_SECONDS)
         return fault
+
+    def listen(self) -> bool:
+        """Take what it says while the agent runs: `control_fd` is readable; False: it has ended."""
+        try:
+            message = self._receive()
+        except SetupError:
+            return False
+        if message.startswith(_PINS):
+            self._keep(message)
+        return bool(message)
+
+    @property
+    def unkept(self) -> str:
+        """Why pins of tools could not be kept; empty if all were."""
+        return self._pins.fault
+
+    def _keep(self, message: bytes) -> None:
+        from interceptor.serve.pin_exchange import packed
+
+        try:
+            said = msgspec.json.decode(message, type=Pins)
+        except msgspec.MsgspecError:
+            self._pins.fault = "the interceptor has said what cannot be read"
+            return
+        for packet in packed(self._pins.keep(said.pins)):
+            # It need not read now: what it does not hear it asks for again.
+            with contextlib.suppress(OSError):
+                os.write(self.control_fd, packet)  # a socket with a time-out never blocks below
 
     def kill(self, patience: float = 0.0) -> None:
         """Close the control socket, which ends it; kill it if that takes longer than `patience`."""
@@ -141,10 +188,10 @@ class Interceptor:
     def _receive(self) -> bytes:
         try:
             try:
-                return self._control.recv(65_536)
+                return self._control.recv(PACKET)
             except ConnectionResetError:
                 # It has ended with words of ours unread, which Linux says before its last words.
-                return self._control.recv(65_536)
+                return self._control.recv(PACKET)
         except OSError as error:
             raise SetupError(f"the interceptor does not answer: {error}") from error
 
@@ -184,8 +231,9 @@ def _become_interceptor(plan: Plan, evidence: int, control: socket.socket, paren
 
         from interceptor.serve import guarding, worker
 
+        pins = _pins(plan, control)
         worker.run(
-            Settings(plan.jail, plan.policy, evidence, plan.cache, plan.authority),
+            Settings(plan.jail, plan.policy, evidence, plan.cache, plan.authority, pins),
             control,
             lambda: confine.confine(uid, parent, _DESCRIPTORS),
             collect,
@@ -201,6 +249,15 @@ def _become_interceptor(plan: Plan, evidence: int, control: socket.socket, paren
             traceback.print_exc()
     finally:
         os._exit(code)
+
+
+def _pins(plan: Plan, control: socket.socket) -> PinBook | None:
+    """Read the store of pins, which is out of reach later."""
+    try:
+        return known(plan.pins)
+    except Exception as error:
+        control.send(msgspec.json.encode(Failure(f"{error}")))
+        raise
 
 
 def _import_readers(plan: Plan) -> None:

@@ -200,6 +200,7 @@ def command(
                 limits=limits,
                 published=published,
                 decoys=_decoys(env) if canary else None,
+                pins=directory(),
             )
             conceal_environment(env)
             return _run(plan, entry)
@@ -302,10 +303,9 @@ def _masks(evidence: Path, policy_file: str | None, home: str) -> tuple[str, ...
     """Paths of ours that the agent must not see, as far as they exist."""
     # The registry lies under /run or /tmp, which are the jail's own.
     ours = [evidence, directory(), _cache()]
-    if os.geteuid():
-        # They must be there before the agent is, or it would make them.
-        for place in ours[1:]:
-            place.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # They must be there before the agent is, or it would make them.
+    for place in ours[1:] if os.geteuid() else ours[1:2]:
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
     if policy_file:
         ours.append(Path(policy_file).absolute())
     if home:  # where the agent's user keeps planted canaries, and evidence of rootless jails

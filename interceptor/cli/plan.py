@@ -61,6 +61,8 @@ class Plan:
     """Canaries of this jail alone."""
     nic: Nic | None = None
     """Of the machine that the command runs: it holds the other end (`egressguard vm`)."""
+    pins: Path | None = None
+    """Folder of the store of pins of tools (`interceptor.mcp.pin_store`); None: none are kept."""
     devices: tuple[str, ...] = ()
     """Device nodes that the command may use."""
     authority: Path | None = None

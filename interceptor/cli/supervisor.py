@@ -106,7 +106,12 @@ def supervise(plan: Plan, evidence: int, entry: Registration, told: Callable[[st
             told(_DIE)
 
         with TimeLimit(agent, plan.timeout, told) as limit:
-            code = agent.wait({interceptor_process.pidfd: offline})
+            code = agent.wait(
+                {
+                    interceptor_process.pidfd: offline,
+                    interceptor_process.control_fd: interceptor_process.listen,
+                }
+            )
         agent.close()
         for note in limits.notes() if limits else ():
             told(note)
@@ -121,6 +126,8 @@ def supervise(plan: Plan, evidence: int, entry: Registration, told: Callable[[st
         fault = interceptor_process.stop(code, seconds, differ)
         if fault and not died:
             told(f"the evidence may be incomplete: {fault}")
+        if interceptor_process.unkept:
+            told(f"pins of tools could not be kept: {interceptor_process.unkept}")
         return code
 
 

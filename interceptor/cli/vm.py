@@ -21,7 +21,7 @@ from interceptor.cli.jail import (
 from interceptor.cli.jail_checks import Fault
 from interceptor.cli.main import EXIT_SETUP, EXIT_USAGE
 from interceptor.cli.plan import Plan
-from interceptor.evidence.place import default_path
+from interceptor.evidence.place import default_path, directory
 
 _KVM = "/dev/kvm"
 
@@ -143,6 +143,7 @@ def command(
                 quiet=quiet,
                 timeout=timeout,
                 nic=nic,
+                pins=directory(),
                 devices=(_KVM,) if qemu.wants_kvm(command) and os.path.exists(_KVM) else (),  # noqa: PTH110
             )
             conceal_environment(())

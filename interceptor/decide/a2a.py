@@ -61,6 +61,9 @@ class A2aConversation(Conversation):
             value: decoded JSON.
             now: in seconds.
         """
+        refused = self._no_room()
+        if refused is not None:
+            return refused
         for url in a2a.urls(value):
             if url.role in _FETCHED:
                 verdict = url_verdict(self._judge, url.url)

@@ -20,7 +20,7 @@ from interceptor.decide.judge import Judge
 from interceptor.decide.mcp.conversation import Conversation
 from interceptor.decide.mcp.pins import PinBook
 from interceptor.decide.mcp.ruling import Ruling
-from interceptor.decide.mcp.session import Session
+from interceptor.decide.mcp.session import SERVERS, Session
 from interceptor.flow.a2a import CardReading, RestConversation, fetches_card, may_ask
 from interceptor.flow.inbound import Inbound
 from interceptor.flow.mcp_events import Event, RpcEvents, codings_of, is_stream
@@ -51,8 +51,6 @@ MOST: Final = 256
 """Conversations, and endpoints, that are remembered; the one not met for longest goes first."""
 SECONDS: Final = 24 * 3600.0
 """How long a conversation that nobody goes on with is remembered."""
-SERVERS: Final = 1024
-"""Servers that one agent may talk to."""
 _SESSION: Final = 512
 """Characters of a session id."""
 
@@ -80,7 +78,6 @@ class Conversations:
         self._judge = judge
         self.pins = PinBook() if pins is None else pins
         self._session = Session()
-        self._servers: set[str] = set()
         self._sessions: OrderedDict[tuple[Origin, bytes], _Kept] = OrderedDict()
         self._named: OrderedDict[tuple[Origin, str], _Kept] = OrderedDict()
         self._endpoints: OrderedDict[tuple[Origin, str], Conversation] = OrderedDict()
@@ -242,13 +239,11 @@ class Conversations:
         return self._judge.refuse(Reason.RPC_MALFORMED, detail)
 
     def _too_many(self, name: str) -> Verdict | None:
-        if name not in self._servers and len(self._servers) >= SERVERS:
+        if self._session.full(name):
             return self._judge.refuse(Reason.LIMIT_EXCEEDED, f"more than {SERVERS} servers of MCP")
         return None
 
     def _begin(self, target: Target, name: str) -> Conversation:
-        if len(self._servers) < SERVERS:
-            self._servers.add(name)
         return Conversation(self._judge, target, server=name, pins=self.pins, session=self._session)
 
     def _of_session(self, target: Target, ident: bytes, now: float) -> Conversation | None:

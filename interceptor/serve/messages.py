@@ -9,15 +9,24 @@ Sequenced packets; JSON, but for the certificate:
     worker -> supervisor    Ready                                  or Failure
     supervisor -> worker    Stop
     worker -> supervisor    Ready, when everything is in the evidence file
+
+From `Open` to the last `Ready`, at any time:
+
+    worker -> supervisor    Pins: what became of definitions of tools, and what waits for approval
+    supervisor -> worker    Pins: what the store has otherwise
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, Final
 
 import msgspec
 
 from interceptor.policy.schema import Policy
+
+PACKET: Final = 1 << 17
+"""Bytes of a message, at most."""
 
 
 class Addresses(msgspec.Struct, frozen=True):
@@ -45,6 +54,8 @@ class Settings(msgspec.Struct, frozen=True):
     """Directory of the compiled rule database."""
     authority: Path | None = None
     """Directory of an authority that is kept; None: one in memory, for this run."""
+    pins: Any = None
+    """Definitions of tools that are known (`PinBook`); None: none are, or they are not kept."""
 
 
 class Published(msgspec.Struct, frozen=True):
@@ -101,6 +112,25 @@ class Stop(msgspec.Struct, frozen=True, tag="stop"):
     seconds: float
     changed: tuple[str, ...] = ()
     """What the agent has changed of what runs later: `made PATH`, `changed PATH`..."""
+
+
+class Pinned(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What one side has of a tool, a card or a call that is asked about."""
+
+    server: str
+    tool: str
+    pin: Any = None
+    """`interceptor.decide.mcp.pins.Pin` as JSON has it; None: nothing is known of it."""
+    anew: bool = False
+    """The worker had forgotten it before: an approved call was made."""
+    waits: str = ""
+    """Digest of what waits for approval: the worker asks whether it was given."""
+
+
+class Pins(msgspec.Struct, frozen=True, tag="pins"):
+    """What became of pins; the store is out of the worker's reach."""
+
+    pins: tuple[Pinned, ...]
 
 
 class Ready(msgspec.Struct, frozen=True, tag="ready"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from interceptor.decide.judge import Judge
 from interceptor.flow.names import Leases
@@ -14,6 +14,9 @@ from interceptor.policy.schema import Limits
 from interceptor.serve.attribution import Attribution
 from interceptor.serve.dialler import Dialler
 from interceptor.tls.authority import Authority
+
+if TYPE_CHECKING:
+    from interceptor.decide.mcp.pins import PinBook
 
 
 class Droppable(Protocol):
@@ -39,8 +42,12 @@ class Service:
         record: Callable[[Record, Origin], None],
         finished: Callable[[Finished, Origin], None],
         attribution: Attribution | None = None,
+        pins: PinBook | None = None,
     ) -> None:
-        """Serve `jail`. `record` raises EvidenceError when the evidence cannot be written."""
+        """Serve `jail`. `record` raises EvidenceError when the evidence cannot be written.
+
+        `pins` are definitions of tools that are known; without it none are.
+        """
         # Late, as start-up has other work to do first; see `worker`.
         from interceptor.flow.mcp import Conversations
 
@@ -57,7 +64,7 @@ class Service:
         self.finished = finished
         self.open: set[Droppable] = set()
         self.lingering: set[Droppable] = set()
-        self.conversations = Conversations(judge)
+        self.conversations = Conversations(judge, pins)
         self._flows = 0
 
     def next_flow(self) -> str:

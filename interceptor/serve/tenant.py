@@ -42,6 +42,7 @@ from interceptor.serve.tcp import listen
 from interceptor.tls.authority import Authority
 
 if TYPE_CHECKING:
+    from interceptor.decide.mcp.pins import PinBook
     from interceptor.serve.publish import Publisher
 
 DRAIN_SECONDS: Final = 1.0  # the guard imports what it names packets with for the first one
@@ -95,6 +96,7 @@ class Tenant:
         context: ssl.SSLContext,
         log: EvidenceLog,
         leases: Leases,
+        pins: PinBook | None = None,
     ) -> None:
         """Make it.
 
@@ -106,6 +108,7 @@ class Tenant:
             context: for connections upstream, perhaps shared (`interceptor.tls.trust.offer`).
             log: of this tenant alone; perhaps of one before it, of the same name.
             leases: of this tenant alone.
+            pins: definitions of tools that are known; None: none are.
 
         Raises:
             ValueError: the policy holds a malformed pattern.
@@ -121,6 +124,7 @@ class Tenant:
         self._authority = authority
         self._context = context
         self._leases = leases
+        self._pins = pins
         self._sightings: Sightings | None = None
         self._publisher: Publisher | None = None
         self._undo = contextlib.ExitStack()
@@ -171,6 +175,7 @@ class Tenant:
             record=self._record,
             finished=self._finished,
             attribution=attribution,
+            pins=self._pins,
         )
         # Last in, first out: connections go when nobody accepts any more.
         self._undo.callback(service.close)

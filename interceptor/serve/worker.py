@@ -21,6 +21,7 @@ import msgspec
 import uvloop
 
 from interceptor.decide.findings import digest_key
+from interceptor.decide.mcp.pins import PinBook
 from interceptor.evidence.log import EvidenceError, EvidenceLog
 from interceptor.flow.names import Leases
 from interceptor.policy.loading import rule_files
@@ -31,7 +32,8 @@ from interceptor.scan.ruleset import load_rules, load_user_rules
 from interceptor.serve.compiling import in_threads
 from interceptor.serve.guarding import guard, prepare
 from interceptor.serve.host_networks import HostNetworks
-from interceptor.serve.messages import Failure, Open, Ready, Settings, Start, Stop
+from interceptor.serve.messages import PACKET, Failure, Open, Pins, Ready, Settings, Start, Stop
+from interceptor.serve.pin_exchange import PinExchange
 from interceptor.serve.tenant import Rules, Tenant
 from interceptor.tls.authority import Authority
 from interceptor.tls.trust import client_context
@@ -115,6 +117,7 @@ class _Worker:
         context = client_context(policy.upstream.ca_file, policy.upstream.min_tls)
         self.networks = HostNetworks()
         import_what_is_imported_late()
+        self.pins = PinBook() if settings.pins is None else settings.pins
         scanner, guarded = scanner_of()
         self.tenant = Tenant(
             settings.jail,
@@ -124,7 +127,9 @@ class _Worker:
             context=context,
             log=EvidenceLog(settings.evidence, settings.jail),
             leases=Leases(secrets.token_bytes(32)),
+            pins=self.pins,
         )
+        self._exchange: PinExchange | None = None
 
     async def serve(
         self, sockets: Sequence[socket.socket], start: Start, control: socket.socket
@@ -138,12 +143,22 @@ class _Worker:
             self.networks.watch(loop, tenant.judge.on_host)
             await tenant.start(sockets, start)
             await loop.sock_sendall(control, msgspec.json.encode(Ready(tenant.guarded.lines())))
-            while message := await loop.sock_recv(control, 1 << 17):
-                order = msgspec.json.decode(message, type=Open | Stop)
+            while message := await loop.sock_recv(control, PACKET):
+                order = msgspec.json.decode(message, type=Open | Stop | Pins)
+                if isinstance(order, Pins):
+                    if self._exchange is not None:
+                        self._exchange.learn(order)
+                    continue
                 if isinstance(order, Open):
                     await tenant.open(start)
+                    self._exchange = PinExchange(self.pins, control)
                 else:
-                    await tenant.stop(order)
+                    try:
+                        await tenant.stop(order)
+                    finally:  # evidence that cannot be written is no reason to forget these
+                        if self._exchange is not None:
+                            await self._exchange.finish(loop)
+                            self._exchange = None
                 await loop.sock_sendall(control, msgspec.json.encode(Ready()))
         except EvidenceError as error:
             await loop.sock_sendall(control, msgspec.json.encode(Failure(tenant.lost(error))))
@@ -157,7 +172,10 @@ class _Worker:
     async def _flush(self) -> None:
         """Write `finished` events out even when no verdict follows them."""
         while True:
-            self.tenant.tick(time.monotonic())
+            now = time.monotonic()
+            self.tenant.tick(now)
+            if self._exchange is not None:
+                self._exchange.flush(now)
             await asyncio.sleep(FLUSH_SECONDS)
 
 

@@ -46,6 +46,7 @@ class Talker:
         """Have one conversation in the jail."""
         script, said, answers = self._prepare(case)
         self._server.clear()
+        self._lab.forget_pins()
         done = self._lab.jail(["sh", "-c", script])
         told = [json.loads(line) for line in done.text.splitlines() if line]
         heard = [one.get("message") for one in self._server.records() if "message" in one]

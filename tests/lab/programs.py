@@ -224,6 +224,10 @@ class Programs:
         user = [] if rootless else ["--user", "dev"]
         return [*start, *user, *options, "--", *argv]
 
+    def forget_pins(self) -> None:
+        """Drop the pins of tools that root's jails keep: each test's servers are others."""
+        self.path("/var/log/egressguard/mcp-pins.json").unlink(missing_ok=True)
+
     def evidence(self, path: str) -> list[dict[str, Any]]:
         """Events in an evidence file of the lab's host; empty when there is none."""
         try:

@@ -17,7 +17,7 @@ from interceptor.decide.mcp.incoming import Incoming
 from interceptor.decide.mcp.outgoing import Outgoing, Said
 from interceptor.decide.mcp.pins import PinBook
 from interceptor.decide.mcp.ruling import Ruling, encoded_error, error_response
-from interceptor.decide.mcp.session import PENDING, Requests, Session, Waiting
+from interceptor.decide.mcp.session import PENDING, SERVERS, Requests, Session, Waiting
 from interceptor.model import Target
 from interceptor.verdict import Reason, Verdict
 from interceptor.wire import jsonrpc, mcp
@@ -66,6 +66,7 @@ class Conversation:
         self.server = server
         self.answer_seconds: float = ANSWER_SECONDS
         session = Session() if session is None else session
+        self._full = session.full(server)
         self._judge = judge
         self._mine = Requests()
         self._theirs = Requests()
@@ -117,6 +118,9 @@ class Conversation:
             batch = jsonrpc.read(data)
         except JsonRpcError as error:
             return self._unread(data, error, client=client)
+        verdict = self._no_room()
+        if verdict is not None:
+            return self._refused(batch, verdict, client=client)
         if client:
             verdict = self._outgoing.secrets(data)
             if verdict is not None and not verdict.allowed:
@@ -130,6 +134,12 @@ class Conversation:
         if ruling.verdict is None and verdict is not None:
             return msgspec.structs.replace(ruling, verdict=verdict)
         return ruling
+
+    def _no_room(self) -> Verdict | None:
+        """Refuse to talk to a server too many: nothing could be remembered of it."""
+        if not self._full:
+            return None
+        return self._judge.refuse(Reason.LIMIT_EXCEEDED, f"more than {SERVERS} servers")
 
     def _batch(self, batch: Batch, data: bytes, now: float, *, client: bool) -> Ruling:
         """Judge a batch; of what a client says all goes on, or nothing."""

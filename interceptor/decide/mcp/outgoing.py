@@ -149,6 +149,12 @@ class Outgoing:
     def _pinned(self, name: str) -> Verdict | None:
         refused = self._server.refused.get(name)
         changes = self._judge.policy.mcp.definitions.changes
+        if refused is not None and refused.reason is Reason.TOOL_CHANGED:
+            pin = self._pins.get(self._server.name, name)
+            if pin is not None and pin.pending is None:
+                # Approved since, which the client need not ask for another list to learn.
+                del self._server.refused[name]
+                refused = None
         if refused is None and changes != "off" and self._pins.changed(self._server.name, name):
             detail = "its definition was not approved yet"
             record = changes == "record"

@@ -18,8 +18,12 @@ SERVERS: Final = 1024
 """Servers in a book; those pinned first stay."""
 TOOLS: Final = 4096
 """Definitions of one server."""
+NAMES: Final = 4096
+"""Characters of the names of a server and a tool together."""
 KEPT: Final = 16_384
 """Bytes of a definition that are kept for the difference; of a longer one the digest alone."""
+_CALL: Final = 8
+"""Digits of a call's code, see `PinBook.granted`."""
 _LINES: Final = 24
 _LINE: Final = 240
 _SORTED: Final = msgspec.json.Encoder(order="sorted").encode
@@ -57,11 +61,16 @@ class PinBook:
 
     Attributes:
         revision: grows with each change: who keeps a store writes it when this has grown.
+        touched: (server, tool) of what has changed here, and was not merely learnt; True where it
+            was forgotten meanwhile. Who keeps the store of another process empties it.
+        waits: (server, tool) of what was refused here, as it waits for approval.
     """
 
     def __init__(self) -> None:
         """Begin with nothing."""
         self.revision = 0
+        self.touched: dict[tuple[str, str], bool] = {}
+        self.waits: set[tuple[str, str]] = set()
         self._servers: dict[str, dict[str, Pin]] = {}
 
     def check(
@@ -87,12 +96,13 @@ class PinBook:
                 self._put(server, tool, Pin(pin.approved))
             return PinState.KNOWN
         if pin is None:
-            if (tools is None and len(self._servers) >= SERVERS) or len(tools or ()) >= TOOLS:
+            if not self._holds(server, tool):
                 return PinState.CHANGED  # what cannot be pinned is not trusted
             self._put(server, tool, Pin(_definition(digest, value, now)))
             return PinState.NEW
         if pin.pending is None or pin.pending.digest != digest:
             self._put(server, tool, Pin(pin.approved, _definition(digest, value, now)))
+        self.waits.add((server, tool))
         return PinState.CHANGED
 
     def changed(self, server: str, tool: str) -> bool:
@@ -141,9 +151,12 @@ class PinBook:
         if pin is not None and pin.approved.digest == digest:
             self.forget(server, entry)
             return True
-        if pin is None and len(self._servers.get(server, ())) < TOOLS:
+        if pin is None:
+            if not self._holds(server, entry):
+                return False
             nothing = Definition("", now, {})
             self._put(server, entry, Pin(nothing, _definition(digest, value, now)))
+        self.waits.add((server, entry))
         return False
 
     def forget(self, server: str, tool: str = "") -> int:
@@ -152,6 +165,8 @@ class PinBook:
         names = [name for name in tools if tool in ("", name)]
         for name in names:
             del tools[name]
+            self.touched[server, name] = True
+            self.waits.discard((server, name))
         if not tools:
             self._servers.pop(server, None)
         self.revision += bool(names)
@@ -172,6 +187,54 @@ class PinBook:
                 if mine.get(tool) != pin:
                     mine[tool] = pin
                     self.revision += 1
+
+    def learn(self, server: str, tool: str, pin: Pin | None) -> None:
+        """Take over what the store has; None: it has none. What has changed here since stays."""
+        key = (server, tool)
+        if key in self.touched or self.get(server, tool) == pin:
+            return
+        if pin is None:
+            self.forget(server, tool)
+        else:
+            self._put(server, tool, pin)
+            if pin.pending is None:
+                self.waits.discard(key)
+        self.touched.pop(key, None)
+
+    def merge(self, server: str, tool: str, pin: Pin | None, *, anew: bool = False) -> bool:
+        """Note what another process has seen, which may not approve anything.
+
+        Args:
+            server: its name.
+            tool: its name.
+            pin: as the other has it; None: an approved call was made, so that it is approved no
+                more. Pins of tools are not forgotten so.
+            anew: the other has forgotten it before.
+
+        Returns:
+            False where there is no room for it.
+        """
+        mine = self.get(server, tool)
+        if (pin is None or anew) and mine is not None and tool[-_CALL - 1 : -_CALL] == "#":
+            self.forget(server, tool)
+            mine = None
+        if pin is None:
+            return True
+        if mine is None:
+            if not self._holds(server, tool):
+                return False
+            mine = pin
+        shown = pin.pending or pin.approved
+        if shown.digest == mine.approved.digest:
+            # The server is back at it, or somebody has approved what the other saw.
+            merged = Pin(mine.approved)
+        elif mine.pending is not None and shown.digest == mine.pending.digest:
+            merged = mine
+        else:
+            merged = Pin(mine.approved, shown)
+        if merged != self.get(server, tool):
+            self._put(server, tool, merged)
+        return True
 
     def as_data(self) -> dict[str, Any]:
         """Return it as JSON has it."""
@@ -197,8 +260,15 @@ class PinBook:
             raise ValueError(f"not a book of pins: {error}") from None
         return book
 
+    def _holds(self, server: str, tool: str) -> bool:
+        """Tell whether there is room for one more."""
+        tools = self._servers.get(server)
+        room = len(self._servers) < SERVERS if tools is None else len(tools) < TOOLS
+        return room and len(server) + len(tool) <= NAMES
+
     def _put(self, server: str, tool: str, pin: Pin) -> None:
         self._servers.setdefault(server, {})[tool] = pin
+        self.touched.setdefault((server, tool), False)
         self.revision += 1
 
 

@@ -19,6 +19,10 @@ PENDING: Final = 1024
 """Requests of one side that wait for their answer at a time."""
 
 
+SERVERS: Final = 1024
+"""Servers that one agent may talk to, as tools or as agents."""
+
+
 class Waiting(msgspec.Struct, gc=False):
     """A request that was passed on."""
 
@@ -125,11 +129,17 @@ class Session:
         """What the agent has done."""
         return Chains(paths.load(), self.rules)
 
+    def full(self, name: str) -> bool:
+        """Tell whether a server is one too many."""
+        return len(self._servers) >= SERVERS and name not in self._servers
+
     def server(self, name: str) -> Server:
-        """Return what is known of a server."""
+        """Return what is known of a server; of one too many nothing is remembered."""
         found = self._servers.get(name)
         if found is None:
-            found = self._servers[name] = Server(name)
+            found = Server(name)
+            if len(self._servers) < SERVERS:
+                self._servers[name] = found
         return found
 
     def others(self, name: str) -> list[Server]:

@@ -19,8 +19,8 @@ from interceptor.scan.injection.cues import CELL
 from interceptor.scan.injection.rules import RuleBook
 
 LEAST: Final = 2.5
-"""Log-odds of cues from which on a place in a long text is looked at closely. At 0.5, 2 to 4 more in
-100 injections within 8 KB of prose are found, and a clean page takes 2.5 times as long."""
+"""Log-odds of cues from which on a place in a long text is looked at closely. At 0.5, 2 to 4 in 100
+more injections within 8 KB of prose are found, and a clean page takes 2.5 times as long."""
 LEAST_SHORT: Final = 0.5
 """The same, of a text that is short."""
 _ASK: Final = 2.5

@@ -104,3 +104,44 @@ def test_every_difference_shows(value: dict[str, Any], other: Any) -> None:
     before, after = (Definition(digest_of(one), 0.0, one) for one in (value, changed))
     if before.digest != after.digest:
         assert len(difference(before, after)) > 1
+
+
+def test_what_others_have_seen_is_merged_and_approves_nothing() -> None:
+    seen, book = PinBook(), PinBook()
+    seen.check("s", "add", ONE, 1.0)
+    assert book.merge("s", "add", seen.get("s", "add"))
+    assert book.get("s", "add") == seen.get("s", "add")
+    revision = book.revision
+    assert book.merge("s", "add", seen.get("s", "add"))
+    assert book.revision == revision  # nothing to be written
+    other = PinBook()
+    other.check("s", "add", TWO, 2.0)
+    for anew in (False, True):
+        assert book.merge("s", "add", other.get("s", "add"), anew=anew)
+        pin = book.get("s", "add")
+        assert pin is not None
+        assert pin.pending is not None
+        assert (pin.approved.digest, pin.pending.digest) == (digest_of(ONE), digest_of(TWO))
+    assert book.merge("s", "add", None)  # no tool is forgotten so
+    assert book.changed("s", "add")
+    assert book.merge("s", "add", seen.get("s", "add"))  # the server is back at it
+    assert not book.changed("s", "add")
+    assert not book.merge("s", "x" * 5000, seen.get("s", "add"))
+
+
+def test_what_is_learnt_gives_way_to_what_was_seen_since() -> None:
+    book, store = PinBook(), PinBook()
+    book.check("s", "add", ONE, 1.0)
+    store.check("s", "add", TWO, 1.0)
+    book.learn("s", "add", store.get("s", "add"))
+    assert book.check("s", "add", ONE, 2.0) is PinState.KNOWN  # not told yet
+    book.touched.clear()
+    book.learn("s", "add", store.get("s", "add"))
+    assert book.touched == {}  # what was learnt is not told
+    assert book.check("s", "add", ONE, 3.0) is PinState.CHANGED
+    assert book.waits == {("s", "add")}
+    book.touched.clear()
+    book.learn("s", "add", None)
+    assert book.get("s", "add") is None
+    assert book.touched == {}
+    assert book.waits == set()
