@@ -13,7 +13,7 @@ from interceptor.decide.mcp.outgoing import Said, chain_verdict, url_verdict
 from interceptor.decide.mcp.pins import PinBook, PinState, difference
 from interceptor.decide.mcp.poison import poisoned
 from interceptor.decide.mcp.session import Session, Waiting
-from interceptor.decide.mcp.texts import texts_as_passages
+from interceptor.decide.mcp.texts import steers, texts_as_passages
 from interceptor.model import Target
 from interceptor.verdict import Reason, Verdict
 from interceptor.wire import a2a
@@ -122,7 +122,7 @@ class A2aConversation(Conversation):
             return None
         found = texts_as_passages(a2a.texts(value))
         score, verdict = self._judge.passages(self._target, "a2a_message", found)
-        return verdict if score >= self._judge.policy.inbound.thresholds.high else None
+        return verdict if steers(self._judge, score, verdict) else None
 
 
 def judge_card(

@@ -133,10 +133,15 @@ class InboundJudge(PlaceJudge):
             self._inbound, self._inbound_rules, place, where, self._received, apart=apart
         )
 
-    def shows(self, data: bytes) -> bool:
-        """Tell whether text needs a closer look before it goes to an agent."""
+    def shows(self, data: bytes, *, closely: bool = False) -> bool:
+        """Tell whether text needs a closer look before it goes to an agent.
+
+        Args:
+            data: the text, or JSON that holds it.
+            closely: one word that may tell is enough.
+        """
         inbound = self._inbound
-        return inbound is not None and shows(inbound, data, "plain", closely=True)
+        return inbound is not None and shows(inbound, data, "plain", closely=closely)
 
     def passages(
         self, target: Target, where: str, passages: Sequence[Passage]

@@ -54,7 +54,7 @@ class Definitions:
             What is to be said of the first that is refused, and those that are not.
         """
         policy = self._judge.policy.mcp.definitions
-        shows = self._judge.shows(data)
+        shows = self._judge.shows(data, closely=True)
         server = self._server
         others = [
             (one.name, name) for one in self._session.others(server.name) for name in one.tools

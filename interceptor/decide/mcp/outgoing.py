@@ -14,7 +14,7 @@ from interceptor.decide.mcp.capabilities import Capability, is_url
 from interceptor.decide.mcp.command_flows import Refused
 from interceptor.decide.mcp.pins import PinBook, visible
 from interceptor.decide.mcp.session import Server, Session
-from interceptor.decide.mcp.texts import passages
+from interceptor.decide.mcp.texts import passages, steers
 from interceptor.decide.mcp.tool_policy import Decided, ask_value
 from interceptor.decide.shell.commands import Command
 from interceptor.decide.urls import Host, Url, read_host, read_url
@@ -242,7 +242,7 @@ class Outgoing:
         if not found:
             return None
         score, verdict = self._judge.passages(self._target, "arguments", found)
-        return verdict if score >= self._judge.policy.inbound.thresholds.high else None
+        return verdict if steers(self._judge, score, verdict) else None
 
 
 def url_verdict(judge: Judge, text: str, hosts: list[str] | None = None) -> Verdict | None:

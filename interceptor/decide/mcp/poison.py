@@ -15,6 +15,7 @@ from typing import Any, Final
 from interceptor.decide.judge import Judge
 from interceptor.decide.mcp import paths
 from interceptor.decide.mcp.command_rules import plain
+from interceptor.decide.mcp.texts import OPINION
 from interceptor.model import Passage, Target
 from interceptor.scan.database import Hit, Pattern, collect_hit, open_database
 from interceptor.verdict import Reason, Verdict
@@ -22,7 +23,7 @@ from interceptor.verdict import Reason, Verdict
 LONGEST: Final = 65_536
 """Bytes of a definition; no agent reads more for one tool."""
 _AROUND: Final = 160
-_WEAK: Final = frozenset(("role-change", "reads-as-order"))
+_WEAK: Final = frozenset(("role-change", OPINION))
 """Rules of the scanner that modes of editors fit, too, and words on what to call first."""
 _TOKEN: Final = re.compile(r"[~./$\w*%{}-]*[./][~./$\w*-]+")
 _HANDS: Final = re.compile(
@@ -139,7 +140,7 @@ def poisoned(
         shows: the scanner may see something in it at a glance.
     """
     verdict: Verdict | None = None
-    if shows and judge.shows(definition):
+    if shows and judge.shows(definition, closely=True):
         score, verdict = judge.passages(target, where, texts())
         weak = verdict is not None and {one.rule for one in verdict.findings} <= _WEAK
         least = judge.policy.inbound.thresholds.high if weak else _middle(judge)

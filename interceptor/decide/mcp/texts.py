@@ -9,6 +9,7 @@ import msgspec
 
 from interceptor.decide.judge import Judge
 from interceptor.model import Passage
+from interceptor.verdict import Verdict
 from interceptor.wire import mcp
 
 _ENCODE: Final = msgspec.json.Encoder().encode
@@ -17,6 +18,18 @@ _FEW: Final = 64
 """Bytes for each quotation mark, on average, of what holds long texts."""
 _NAMES: Final = 24
 """Characters of a key that may be more than a name."""
+
+
+OPINION: Final = "reads-as-order"
+"""The rule of what the classifier finds by itself: that it reads like orders to an agent. What an
+agent sends often does: a task for another one, a note, a commit message."""
+
+
+def steers(judge: Judge, score: float, verdict: Verdict | None) -> bool:
+    """Tell whether what an agent sends is to be refused as text that steers who reads it."""
+    if verdict is None or score < judge.policy.inbound.thresholds.high:
+        return False
+    return any(finding.rule != OPINION for finding in verdict.findings)
 
 
 def passages(

@@ -1,4 +1,4 @@
-"""Make and measure: `python -m tests.corpora.injection [--measure] [--half dev|heldout]`."""
+"""Make and measure: `python -m tests.corpora.injection [--measure] [--half dev|heldout|unseen]`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from interceptor.scan.injection.model import NOTABLE
-from tests.corpora.injection import calibration, measure
+from tests.corpora.injection import calibration, measure, unseen
 from tests.corpora.injection.bases import HALVES, HELDOUT, bases
 from tests.corpora.injection.benign import benign, hard
 from tests.corpora.injection.documents import Document, injections
@@ -21,26 +21,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--count", type=int, default=1600, help="injections (default 1600)")
     parser.add_argument("--benign", type=int, default=2400, help="ordinary documents")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--half", choices=HALVES, help="one half only")
+    parser.add_argument("--half", choices=(*HALVES, unseen.UNSEEN), help="one half, or `unseen`")
+    parser.add_argument("--within", type=int, default=0, metavar="KB", help="of ordinary prose")
     parser.add_argument("--show", action="store_true", help="print the injections themselves")
     parser.add_argument("--measure", action="store_true", help="what the product makes of them")
     parser.add_argument("--calibration", action="store_true", help="of the classifier's windows")
     parser.add_argument("--misses", type=int, default=25, help="how many of each kind are listed")
     parser.add_argument("--cache", type=Path, default=None, help="folder of the compiled rules")
     chosen = parser.parse_args(arguments)
-    made = list(injections(chosen.count, chosen.seed, chosen.half))
+    other = chosen.half == unseen.UNSEEN
+    half = HELDOUT if other else chosen.half  # ordinary documents are in two halves
+    if other:
+        made, tricky = list(unseen.injections(chosen.count, chosen.seed)), unseen.hard(chosen.seed)
+    else:
+        made, tricky = list(injections(chosen.count, chosen.seed, half)), hard(chosen.seed, half)
     if chosen.show:
         for document in made:
             print(f"{_name(document)}\n{document.body.decode('utf-8', 'replace')}\n")
         return 0
     if chosen.calibration:
-        _print(calibration.report(chosen.seed, chosen.half or HELDOUT, chosen.benign))
+        _print(calibration.report(chosen.seed, half or HELDOUT, chosen.benign))
         return 0
     _sizes(made)
     if not chosen.measure:
         return 0
-    ordinary = benign(chosen.benign, chosen.half)
-    return _measure(made, ordinary, hard(chosen.seed, chosen.half), chosen.cache, chosen.misses)
+    around = measure.prose(chosen.within) if chosen.within else []
+    by_what = measure.scanners(chosen.cache)
+    ordinary = measure.judge(benign(chosen.benign, half), by_what)
+    attacks, hardest = (measure.judge(some, by_what, around) for some in (made, tricky))
+    return _measure(attacks, ordinary, hardest, chosen.misses)
 
 
 def _name(document: Document) -> str:
@@ -56,13 +65,11 @@ def _sizes(made: Sequence[Document]) -> None:
 
 
 def _measure(
-    made: list[Document], ordinary: list[Document], hardest: list[Document], cache: Path | None,
+    attacks: Sequence[measure.Result],
+    clean: Sequence[measure.Result],
+    tricky: Sequence[measure.Result],
     misses: int,
-) -> int:  # fmt: skip
-    by_what = measure.scanners(cache)
-    attacks = measure.judge(made, by_what)
-    clean = measure.judge(ordinary, by_what)
-    tricky = measure.judge(hardest, by_what)
+) -> int:
     strong = [r for r in attacks if r.document.label == "strong"]
     weak = [r for r in attacks if r.document.label == "weak"]
     plain = [r for r in strong if r.document.disguise == "plain"]

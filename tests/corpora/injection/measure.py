@@ -10,10 +10,14 @@ from interceptor.model import Passage
 from interceptor.scan.injection.model import NOTABLE, STRONG
 from interceptor.scan.injection.scanner import InjectionScanner
 from interceptor.wire.rendered.readers import LOOK, reader_for
+from tests.bench.scanning.texts import texts
 from tests.corpora.injection.documents import Document
 
 CURVE: Final = (30, 40, 50, 60, 70, 80, 90)
 """Scores at which recall and false alarms are printed."""
+
+
+_PIECES: Final = 8
 
 
 class Result(NamedTuple):
@@ -50,11 +54,21 @@ def scanners(cache: Path | None) -> Scanners:
     )
 
 
-def judge(documents: Iterable[Document], by_what: Scanners) -> list[Result]:
-    """Judge documents."""
+def prose(size: int) -> list[Passage]:
+    """Give pieces of ordinary prose, each of `size` KB."""
+    return [Passage(text) for text in texts("prose", size << 10, _PIECES)]
+
+
+def judge(
+    documents: Iterable[Document], by_what: Scanners, around: Sequence[Passage] = ()
+) -> list[Result]:
+    """Judge documents, each with a piece of `around` before and behind it."""
     results: list[Result] = []
-    for document in documents:
+    for number, document in enumerate(documents):
         read = passages(document)
+        if around:
+            before, behind = (around[(number + step) % len(around)] for step in (0, 3))
+            read = [before, *read, behind]
         found = by_what.both.scan(read)
         results.append(Result(document, by_what.rules.scan(read).score, found.score, found.rule))
     return results
