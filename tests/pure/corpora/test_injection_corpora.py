@@ -76,7 +76,7 @@ def test_the_unseen_split_is_another_one() -> None:
     assert len(unseen.hard(1)) >= 90
 
 
-@pytest.mark.xfail(reason="not met: docs/classifier.md has the figures", strict=True)
+@pytest.mark.xfail(reason="not met: docs/detection.md has the figures", strict=True)
 def test_goals(results: dict[str, list[measure.Result]]) -> None:
     assert measure.share(results["strong"], NOTABLE, measure.with_classifier) >= 0.9
     assert measure.share(results["ordinary"], NOTABLE, measure.with_classifier) <= 0.005
