@@ -200,7 +200,7 @@ import json, sys, time
 from curl_cffi import CurlHttpVersion, requests
 
 bundle = "/etc/ssl/certs/ca-certificates.crt"
-for version in ("V1_1", "V3", "V3", "V3ONLY"):
+for version in ("V1_1", "V3", "V3", "V3", "V3", "V3ONLY"):
     begin = time.perf_counter()
     try:
         got = requests.get(url, http_version=CurlHttpVersion[version], verify=bundle, timeout=20)
@@ -216,10 +216,11 @@ def test_curl_falls_back_to_tcp_as_if_it_had_not_tried(clean_lab: Lab) -> None:
     _need(clean_lab, "curl_cffi")
     done = clean_lab.jail(python(CURL, "https://api.example.com/get?client=curl"))
     seen = [json.loads(line) for line in done.text.splitlines()]
-    assert [said for _, said, _ in seen] == [200, 200, 200, "ConnectionError"], done.errors
-    assert seen[2][2] < seen[0][2] + 0.05
-    assert seen[3][2] < 0.2
-    assert len(clean_lab.requests("api.example.com")) == 3
+    assert [said for _, said, _ in seen] == [*[200] * 5, "ConnectionError"], done.errors
+    # Unanswered, each would wait for 0.2 s; a busy machine may take as long, but not each time.
+    assert min(took for _, _, took in seen[2:5]) < seen[0][2] + 0.1
+    assert seen[5][2] < 2
+    assert len(clean_lab.requests("api.example.com")) == 5
     assert quic_events(done.events())[0]["detail"] == HTTP
 
 
