@@ -80,7 +80,8 @@ def ini(file: str, text: str) -> Found:
     parser.optionxform = str  # type: ignore[assignment,method-assign]
     try:
         parser.read_string(text)
-    except Error as error:
+    except (Error, AttributeError) as error:
+        # AttributeError: a line that goes on a key without a value (CPython gh-107625).
         raise ValueError(type(error).__name__) from None
     for section in parser.sections():
         homes = home_at(parser.get(section, "repository", fallback="") or "")
