@@ -73,7 +73,10 @@ def test_a_page(clean_lab: Lab, server: Daemon, tmp_path: Path, http2: str, jail
     way = f"jailed-{http2}" if jailed else "outside"
     shot = tmp_path / f"chromium-{way}.png"
     policy = f"http2: {http2}\n"
-    found, ran = _load(clean_lab, _PAGE, shot, jailed=jailed, policy=policy)
+    for _ in range(3):  # a browser that has no time to read finds all pieces at once
+        found, ran = _load(clean_lab, _PAGE, shot, jailed=jailed, policy=policy)
+        if found["stream"].get("pieces", 0) > 1:
+            break
     assert found["get"]["status"] == 200, found
     assert json.loads(found["get"]["body"])["target"] == "/get?from=browser"
     assert json.loads(found["post"]["body"])["size"] == len("note=from the browser")
