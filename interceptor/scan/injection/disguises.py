@@ -113,7 +113,9 @@ def _codes(text: bytes) -> Iterator[bytes]:
 
 def _turned(text: bytes) -> Iterator[bytes]:
     # What was a sentence of its own stands in the midst of others then: each word may begin one.
-    turned = text[::-1].replace(b" ", b";")
+    backwards = text[::-1]
+    yield backwards
+    turned = backwards.replace(b" ", b";")
     yield turned
     # Where each word was turned by itself, their order is right again from the end.
     yield b"\n".join([b";".join(line.split(b";")[::-1]) for line in turned.split(b"\n")[::-1]])

@@ -24,6 +24,9 @@ _MORE: Final = (
 )
 """Words that are told by their coded forms, yet too common in halves: `for ward`."""
 _CODED: Final = (*WORDS, *_MORE)
+_COMMON: Final = ("the", "your", "you", "and", "from", "with", "this", "that", "user", "send")
+"""Words that hardly an English sentence does without, with a blank at either end."""
+_BLANKED: Final = tuple(f" {word} " for word in _COMMON)
 _SPACED: Final = (*_CODED, "send", "user", "upload", "developer", "unrestricted")
 LEET: Final = {
     "a": "4@",
@@ -67,7 +70,7 @@ def _escaped(form: bytes) -> str:
 def base64_gates() -> tuple[str, ...]:
     """Base64 of a word, and base64 of that; also turned round."""
     forms: set[bytes] = set()
-    for word in _cased(_CODED):
+    for word in (*_cased(_CODED), *_BLANKED):
         forms.update(form[:_LONG] for form in base64_forms(word.encode()))
     for word in _CORE:
         for form in base64_forms(word.encode()):
@@ -80,7 +83,7 @@ def base32_gates() -> tuple[str, ...]:
     """Base32 of a word; to be matched in either case."""
     forms = {
         form[:_LONG]
-        for word in (*_CODED, *(word.capitalize() for word in _CODED))
+        for word in (*_CODED, *(word.capitalize() for word in _CODED), *_BLANKED)
         for form in _base32_forms(word.encode())
     }
     return tuple(sorted(_escaped(form) for form in forms if len(form) >= 7))
@@ -93,29 +96,38 @@ def code_gates(form: str, between: str) -> tuple[str, ...]:
         form: of one number, for `format`: `02x`.
         between: pattern of what stands between two.
     """
-    words = (*_CODED, *(word.capitalize() for word in _CODED))
+    words = (*_CODED, *(word.capitalize() for word in _CODED), *_BLANKED)
     return tuple(between.join(format(ord(letter), form) for letter in word[:6]) for word in words)
 
 
 def turned_gates() -> tuple[str, ...]:
     """Words backwards, and the sign that turns text round."""
-    return ("\\xe2\\x80\\xae", *(word[::-1] for word in _CODED))
+    common = (rf"\b{word[::-1]}\b" for word in _COMMON if word != "and")
+    return ("\\xe2\\x80\\xae", *(word[::-1] for word in _CODED), *common)
 
 
 def rot13_gates() -> tuple[str, ...]:
     """Words in ROT13."""
-    return tuple(word.encode().translate(ROT13).decode() for word in _CODED)
+    common = (rf"\b{_rot13(word)}\b" for word in _COMMON)
+    return (*map(_rot13, _CODED), *common)
+
+
+def _rot13(word: str) -> str:
+    return word.encode().translate(ROT13).decode()
 
 
 def leet_gates() -> tuple[str, ...]:
     """Words with a digit or a sign for one letter or more."""
     gates = []
-    for word in _CODED:
+    for word in (*_CODED, *_COMMON):
+        edge = r"\b" if word in _COMMON else ""
         letters = [_either(letter) for letter in word]
         for at, letter in enumerate(word[:6]):
             if letter in LEET:
-                signs = "".join(f"\\x{ord(sign):02x}" for sign in LEET[letter])
-                gates.append(word[:at] + f"[{signs}]" + "".join(letters[at + 1 :]))
+                signs = "".join(
+                    f"\\x{ord(sign):02x}" for sign in LEET[letter] if sign.isalnum() or not edge
+                )
+                gates.append(f"{edge}{word[:at]}[{signs}]{''.join(letters[at + 1 :])}{edge}")
     return tuple(gates)
 
 
@@ -132,7 +144,11 @@ _BROKEN: Final = (" ", "-", "_", ".", "*", "\n", "- ", "  ")
 def spaced_gates() -> tuple[str, ...]:
     """Words whose letters stand apart: literals, which cost nothing."""
     words = dict.fromkeys((*_APART, *(word[:5] for word in _SPACED)))
-    return tuple(_escaped(sign.join(word).encode()) for word in words for sign in _BETWEEN)
+    long = (_escaped(sign.join(word).encode()) for word in words for sign in _BETWEEN)
+    short = (
+        _escaped(sign.join(word).encode()) for word in ("the", "and", "you") for sign in _BETWEEN
+    )
+    return (*long, *(rf"\b{form}\b" for form in short))
 
 
 def split_gates() -> tuple[str, ...]:
@@ -176,12 +192,15 @@ SKELETONS: Final = {
 """English words by what is left of them without vowels."""
 
 
+_TELLING: Final = ("with", "that", "this", "which", "every", "before", "what", "should", "from")
+"""Words whose skeletons are no words, though short."""
+
+
 def vowelless_gates() -> tuple[str, ...]:
     """Words without their vowels that no other word looks like."""
+    long = [word for word in dict.fromkeys(_SKELETONS) if len(_skeleton(word)) >= 5]
     return tuple(
-        rf"\b{_skeleton(word)}\b"
-        for word in dict.fromkeys(_SKELETONS)
-        if len(_skeleton(word)) >= 5 and _skeleton(word) != word
+        rf"\b{_skeleton(word)}\b" for word in (*long, *_TELLING) if _skeleton(word) != word
     )
 
 

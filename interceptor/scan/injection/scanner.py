@@ -30,6 +30,8 @@ _AROUND: Final = 320
 """Bytes before and behind a place where cues meet that the rules look at."""
 _SHORT: Final = 640
 """A text of so many bytes is looked at whole if it has any cue."""
+_PLACE_AROUND: Final = 40
+"""Bytes before and behind a place that are compared with what came."""
 _DEPTH: Final = 2
 """Disguises within a disguise."""
 _TALK_PART: Final = "discuss"
@@ -337,7 +339,9 @@ def _sorted_out(hits: list[Hit]) -> tuple[dict[int, int], list[Hit]]:
 
 def _stands_in(text: bytes, view: bytes, firing: Firing) -> bool:
     """Say whether it was no disguise: the words stand in the text as they are."""
-    return view[max(0, firing.first - 6) : firing.last] in text
+    # What the classifier found has a place and no extent: then what stands around it is compared.
+    around = _PLACE_AROUND if firing.first == firing.last else 6
+    return view[max(0, firing.first - around) : firing.last + around - 6] in text
 
 
 def _hits(database: Any, text: bytes) -> list[Hit]:
